@@ -1,0 +1,1 @@
+"""Kafka-driven processes: one file each, all on loop.py."""

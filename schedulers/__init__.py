@@ -1,0 +1,1 @@
+"""Clock-driven processes: one file each."""

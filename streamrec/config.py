@@ -1,0 +1,196 @@
+"""All settings, frozen; the only reader of the environment.
+
+`STREAMREC_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`; the environment wins over
+`/run/secrets`, which wins over `streamrec.toml` in the working folder, which wins over defaults.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from streamrec.errors import SetupError
+
+WEEK = 7 * 86_400.0
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Kafka(Section):
+    bootstrap_servers: str = Field("", description="host:port,…; empty: `up` starts its own broker")
+    topic_prefix: str = Field("streamrec", description="first word of every topic and Redis key")
+    partitions: int = Field(4, ge=1, description="partitions of a topic made by `topics create`")
+    replication_factor: int = Field(1, ge=1, description="copies of each partition")
+    retention_hours: int = Field(168, ge=1, description="how long topics that are not compacted keep")
+    security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL")
+    sasl_mechanism: str = Field("", description="SCRAM-SHA-512, PLAIN, …")
+    sasl_username: str = Field("", description="user of the SASL mechanism")
+    sasl_password: SecretStr = Field(SecretStr(""), description="password of the SASL mechanism")
+    ssl_cafile: str = Field("", description="CA file of the brokers")
+    bootstrap_timeout_s: float = Field(5.0, gt=0, description="give up connecting after this")
+    session_timeout_s: float = Field(10.0, gt=0, description="a silent consumer is dead after this")
+
+
+class Redis(Section):
+    url: SecretStr = Field(SecretStr(""), description="redis://…; empty: `up` starts its own server")
+    cluster: bool = Field(False, description="the URL is a node of a Redis Cluster")
+    allow_unsafe: bool = Field(False, description="accept a server without AOF or with eviction")
+    timeout_s: float = Field(5.0, gt=0, description="give up on one call after this")
+
+
+class Buffer(Section):
+    history: int = Field(50, ge=1, description="a reader's newest articles kept")
+    row_history: int = Field(20, ge=1, description="of these, how many a training row keeps")
+    seen_max: int = Field(200_000, ge=1, description="event ids remembered per partition")
+    seen_age_s: float = Field(WEEK, gt=0, description="how long an event id is remembered")
+    window_rows: int = Field(50_000, ge=1, description="untrained rows kept per partition")
+    reservoir_bytes: int = Field(8_000_000, ge=1, description="rehearsal rows kept per partition")
+    user_cap: int = Field(50, ge=1, description="rehearsal rows of one reader per partition")
+    item_cap: int = Field(200, ge=1, description="rehearsal rows of one article per partition")
+    half_lives_s: tuple[float, float, float] = Field(
+        (3 * 3600.0, 86_400.0, WEEK), description="popularity counters fade by half in these"
+    )
+    co_half_life_s: float = Field(2 * WEEK, ge=WEEK, description="co-reads fade by half in this")
+    co_keep: int = Field(64, ge=1, description="co-read partners kept per article")
+
+
+class Encoder(Section):
+    name: str = Field("minilm", description="minilm (in the wheel), a folder, or a hub name")
+    max_tokens: int = Field(96, ge=8, description="an article's text is cut after this")
+    batch: int = Field(32, ge=1, description="articles encoded at once")
+
+
+class Model(Section):
+    history: int = Field(20, ge=1, description="reads the reader encoder attends to")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the article head")
+
+
+class Trainer(Section):
+    min_rows: int = Field(200, ge=1, description="never train on fewer new rows")
+    trigger_rows: int = Field(2000, ge=1, description="train when this many rows are new")
+    trigger_s: float = Field(300.0, gt=0, description="or after this, with at least min_rows")
+    max_rows: int = Field(20_000, ge=1, description="new rows of one increment at most")
+    max_steps: int = Field(400, ge=1, description="steps of one increment at most")
+    batch: int = Field(64, ge=2, description="rows of one step, rehearsal included")
+    passes: int = Field(1, ge=1, description="passes over the new rows")
+    rehearsal_share: float = Field(0.5, ge=0, lt=1, description="share of rehearsal rows in a batch")
+    negatives: int = Field(40, ge=1, description="sampled negatives per row")
+    lr_tower: float = Field(3e-4, gt=0, description="learning rate of head and reader encoder")
+    lr_temperature: float = Field(5e-2, gt=0, description="learning rate of the temperature")
+    lr_features: float = Field(5e-2, gt=0, description="learning rate of the feature weights")
+    increment_scale: float = Field(0.3, gt=0, description="increments multiply each rate by this")
+    warmup_steps: int = Field(10, ge=0, description="linear warm-up")
+    clip: float = Field(1.0, gt=0, description="gradient norm is cut here")
+    weight_decay: float = Field(1e-4, ge=0, description="AdamW's, on the tower only")
+    holdout: float = Field(0.05, gt=0, lt=0.5, description="newest share of a window, for the gate")
+    min_holdout: int = Field(50, ge=1, description="rows the gate wants at least of the window")
+    anchors: int = Field(400, ge=1, description="rows of older eras that the gate keeps")
+    margin: float = Field(0.01, ge=0, description="NDCG@10 the new model may lose at most")
+    gate_quantile: float = Field(0.05, gt=0, lt=1, description="of the bootstrap; below -margin: refuse")
+    lease_s: float = Field(30.0, gt=0, description="a silent trainer loses its lease after this")
+    device: str = Field("auto", description="auto, cpu, cuda")
+    seed: int = Field(7, description="of sampling, initialisation and bootstrap")
+
+
+class Scorer(Section):
+    explore: float = Field(0.1, ge=0, le=1, description="share of a slate given to exploration")
+    refresh_max_age_s: float = Field(30.0, gt=0, description="older refreshes are dropped, counted")
+    sync_s: float = Field(0.2, gt=0, description="how often counters and catalogue are read")
+
+
+class Monitor(Section):
+    period_s: float = Field(300.0, gt=0, description="a report at least this often")
+    click_timeout_s: float = Field(30.0, gt=0, description="a slate not clicked by then was ignored")
+    reference: int = Field(2000, ge=50, description="events of the topic-mix reference window")
+    window: int = Field(500, ge=50, description="events of the current window")
+    psi: float = Field(0.25, gt=0, description="topic-mix PSI that is an alarm")
+    delta: float = Field(0.002, gt=0, lt=1, description="ADWIN's confidence")
+
+
+class Settings(BaseSettings):
+    """The whole configuration. Build with `load()`, which turns mistakes into one sentence."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMREC_", env_nested_delimiter="__", frozen=True, extra="forbid",
+        toml_file="streamrec.toml", protected_namespaces=(),
+    )
+    home: Path = Field(Path("~/.local/share/streamrec"), description="data of `up`, logs, models")
+    models_url: str = Field("", description="fsspec URL of the model store; empty: HOME/models")
+    log_level: str = Field("info", description="debug, info, warning, error")
+    kafka: Kafka = Kafka()
+    redis: Redis = Redis()
+    buffer: Buffer = Buffer()
+    encoder: Encoder = Encoder()
+    model: Model = Model()
+    trainer: Trainer = Trainer()
+    scorer: Scorer = Scorer()
+    monitor: Monitor = Monitor()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, file_secret_settings, toml
+
+    @property
+    def home_dir(self) -> Path:
+        """`home` with ~ resolved."""
+        return self.home.expanduser()
+
+    @property
+    def models_root(self) -> str:
+        """fsspec URL of the model store."""
+        return self.models_url or str(self.home_dir / "models")
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the environment. Servers that `up` runs in this home fill in addresses not given.
+
+    Raises SetupError naming the first setting that is wrong.
+    """
+    secrets = "/run/secrets" if os.path.isdir("/run/secrets") else None
+    try:
+        settings = Settings(_secrets_dir=secrets, **overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "STREAMREC_" + "__".join(str(p) for p in first["loc"]).upper()
+        raise SetupError(f"{name}: {first['msg']}; see the settings table in README.md") from None
+    return _with_running_servers(settings)
+
+
+def up_file(home: Path) -> Path:
+    """Where `up` writes its pid and the addresses of its servers."""
+    return home / "up.json"
+
+
+def running(home: Path) -> dict[str, Any] | None:
+    """What `up` wrote for this home, if that process is alive."""
+    try:
+        found: dict[str, Any] = json.loads(up_file(home).read_text())
+        os.kill(found["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return found
+
+
+def _with_running_servers(s: Settings) -> Settings:
+    up = running(s.home_dir) or {}
+    kafka = s.kafka.bootstrap_servers or up.get("kafka", "")
+    redis = s.redis.url.get_secret_value() or up.get("redis", "")
+    return s.model_copy(update={
+        "kafka": s.kafka.model_copy(update={"bootstrap_servers": kafka}),
+        "redis": s.redis.model_copy(update={"url": SecretStr(redis)}),
+    })

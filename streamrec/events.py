@@ -1,0 +1,224 @@
+"""Every message that crosses a topic: structs, strict decoding, topic names.
+
+Field names are those that users of Personalize and Gorse know. Unknown fields are ignored, so
+a producer may be newer than we are; a change of meaning gets a new `schema_version` and `.v2`.
+Times are RFC 3339 with a zone, or epoch seconds.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from streamrec.errors import InvalidMessage
+
+SCHEMA_VERSION = 1
+MAX_MESSAGE_BYTES = 1_000_000
+EARLIEST = 946_684_800.0  # 2000-01-01: an older event is a unit mistake or an unset clock
+MAX_SKEW_S = 86_400.0
+
+Id = Annotated[str, Meta(min_length=1, max_length=256)]
+Slate = Annotated[list[Id], Meta(max_length=500)]
+Time = Annotated[datetime, Meta(tz=True)] | float
+Seconds = Annotated[float, Meta(ge=0)]
+Version = Annotated[int, Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+EventType = Literal["impression", "click", "read", "like", "dismiss"]
+Trigger = Literal["request", "feedback"]
+Policy = Literal["live", "frozen", "popularity"]
+
+
+class Article(Struct, kw_only=True, frozen=True):
+    """`<prefix>.articles.v1`, key = item id, compacted; a null value deletes the article."""
+
+    item_id: Id
+    title: Annotated[str, Meta(max_length=1000)] = ""
+    body: str = ""
+    published_at: Time | None = None
+    tags: Annotated[list[str], Meta(max_length=100)] = []
+    lang: str = ""
+    url: str = ""
+    schema_version: Version = SCHEMA_VERSION
+
+
+class Feedback(Struct, kw_only=True, frozen=True):
+    """`<prefix>.feedback.v1`, key = user id. `event_value` is the dwell time in seconds.
+
+    `impression` is the slate shown, in the order shown. An event of type impression needs a
+    slate and no item; every other type needs an item.
+    """
+
+    event_id: Id
+    user_id: Id
+    event_type: EventType
+    timestamp: Time
+    item_id: Id | None = None
+    session_id: str | None = None
+    event_value: Seconds | None = None
+    impression: Slate = []
+    recommendation_id: str | None = None
+    propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+    schema_version: Version = SCHEMA_VERSION
+
+
+class Request(Struct, kw_only=True, frozen=True):
+    """`<prefix>.requests.v1`, key = user id: please recommend to this reader.
+
+    The collector asks for many readers at once (`user_ids`, trigger feedback) after it has
+    applied their events; a site names one `user_id`. `policy` picks a control arm.
+    """
+
+    request_id: Id
+    user_id: Id | None = None
+    user_ids: Annotated[list[Id], Meta(max_length=5000)] = []
+    n: Annotated[int, Meta(ge=1, le=500)] = 10
+    trigger: Trigger = "request"
+    policy: Policy = "live"
+    schema_version: Version = SCHEMA_VERSION
+
+
+class RankedItem(Struct, kw_only=True, frozen=True):
+    """One place of a slate. `propensity` is the probability that the policy put this article
+    at this rank, given the reader's state; `reason` names the largest additive part."""
+
+    item_id: str
+    rank: int
+    score: float
+    propensity: float
+    reason: str
+    title: str = ""
+
+
+class Recommendation(Struct, kw_only=True, frozen=True):
+    """`<prefix>.recommendations.v1`, key = user id: the answer.
+
+    `state_at` is the timestamp (epoch s) of the reader's newest event in this answer, or None
+    for a reader never seen. `error` says why `items` is empty.
+    """
+
+    recommendation_id: str
+    request_id: str
+    user_id: str
+    trigger: Trigger
+    policy: Policy
+    model_version: str
+    generated_at: float
+    items: list[RankedItem]
+    state_at: float | None = None
+    error: str | None = None
+    schema_version: Version = SCHEMA_VERSION
+
+
+class ModelPointer(Struct, kw_only=True, frozen=True):
+    """`<prefix>.models.v1`, key = "current", compacted: which version serves now, and why.
+
+    `learned_until` is the newest event time (epoch s) among the rows the version was fitted on.
+    """
+
+    version: str
+    parent: str | None
+    action: Literal["publish", "rollback"]
+    published_at: float
+    learned_until: float
+    rows: int
+    metrics: dict[str, float]
+    schema_version: Version = SCHEMA_VERSION
+
+
+class Finding(Struct, kw_only=True, frozen=True):
+    """What one detector saw: its statistic against its threshold, and over which windows."""
+
+    detector: str
+    alarm: bool
+    value: float | None
+    threshold: float | None
+    samples: int
+    reference: str
+    current: str
+    detail: str = ""
+
+
+class DriftReport(Struct, kw_only=True, frozen=True):
+    """`<prefix>.drift-reports.v1`: one report at each alarm and each period."""
+
+    report_id: str
+    generated_at: float
+    trigger: Literal["alarm", "period"]
+    model_version: str
+    events: int
+    findings: list[Finding]
+    schema_version: Version = SCHEMA_VERSION
+
+
+MESSAGES: dict[str, type[Struct]] = {
+    "articles": Article,
+    "feedback": Feedback,
+    "requests": Request,
+    "recommendations": Recommendation,
+    "models": ModelPointer,
+    "drift-reports": DriftReport,
+}
+T = TypeVar("T", bound=Struct)
+_encoder = msgspec.json.Encoder()
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {
+    t: msgspec.json.Decoder(t) for t in MESSAGES.values()
+}
+
+
+def topic(prefix: str, name: str) -> str:
+    """Topic of a message name: `topic("streamrec", "feedback") == "streamrec.feedback.v1"`."""
+    return f"{prefix}.{name}.v{SCHEMA_VERSION}"
+
+
+def encode(message: Struct) -> bytes:
+    """One message as JSON bytes."""
+    return _encoder.encode(message)
+
+
+def epoch(t: datetime | float) -> float:
+    """Epoch seconds of a `Time`."""
+    return t if isinstance(t, float) else t.timestamp()
+
+
+def decode(kind: type[T], value: bytes | None, now: float) -> T:
+    """Strictly decode one message. Raises InvalidMessage with the field's name."""
+    if value is None:
+        raise InvalidMessage("the value is null: only articles may be deleted with a null value")
+    if len(value) > MAX_MESSAGE_BYTES:
+        raise InvalidMessage(f"{len(value)} bytes: at most {MAX_MESSAGE_BYTES} are taken")
+    try:
+        message: T = _decoders[kind].decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidMessage(str(error)) from None
+    check = _CHECKS.get(kind)
+    if check:
+        check(message, now)
+    return message
+
+
+def _check_feedback(event: Feedback, now: float) -> None:
+    ts = epoch(event.timestamp)
+    if not EARLIEST <= ts <= now + MAX_SKEW_S:
+        raise InvalidMessage(f"timestamp {ts:.0f} lies before 2000 or over a day ahead - at `$.timestamp`")
+    if event.event_type == "impression":
+        if not event.impression:
+            raise InvalidMessage("an impression needs the slate shown - at `$.impression`")
+    elif event.item_id is None:
+        raise InvalidMessage(f"a {event.event_type} needs an item - at `$.item_id`")
+
+
+def _check_article(article: Article, now: float) -> None:
+    if article.published_at is not None and epoch(article.published_at) > now + MAX_SKEW_S:
+        raise InvalidMessage("published over a day ahead - at `$.published_at`")
+
+
+def _check_request(request: Request, now: float) -> None:
+    if (request.user_id is None) == (not request.user_ids):
+        raise InvalidMessage("give either user_id or user_ids - at `$.user_id`")
+
+
+_CHECKS: dict[type, Any] = {
+    Feedback: _check_feedback,
+    Article: _check_article,
+    Request: _check_request,
+}
