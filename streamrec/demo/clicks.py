@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 THRESHOLD, HALF = 0.10, 0.30
-"""Overlap of article and interest that leaves a reader cold; overlap above it that half convinces."""
-CLICK_RATE = 0.40
+"""Overlap of article and interest that leaves a reader cold; excess over it that half wins."""
+CLICK_RATE = 0.65
 """Chance that an examined, perfectly relevant article is opened by a rested reader."""
 ACCIDENT = 0.002
 """Chance of a click for no reason at all."""
@@ -63,7 +63,7 @@ class Memory:
 
 def examination(n: int) -> Floats:
     """Chance [n] that a reader looks at each position at all."""
-    return 1.0 / (1.0 + 0.25 * np.arange(n))
+    return 1.0 / (1.0 + 0.25 * np.arange(n, dtype=np.float64))
 
 
 def appeal(mixture: Floats, broad: Floats, quality: Floats, interest: Floats) -> Floats:
@@ -72,7 +72,7 @@ def appeal(mixture: Floats, broad: Floats, quality: Floats, interest: Floats) ->
     `broad` [n] is what makes an article appeal to anyone; `quality` [n] scales everything.
     """
     overlap = np.square(np.maximum(mixture * interest - THRESHOLD, 0.0))
-    unmoved = (1.0 - overlap / (overlap + HALF**2)).prod(axis=1)
+    unmoved: Floats = (1.0 - overlap / (overlap + HALF**2)).prod(axis=1)
     return quality * (1.0 - (1.0 - broad) * unmoved)
 
 

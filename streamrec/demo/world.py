@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrec.demo import clicks
 from streamrec.demo.clicks import Click, Floats, Ints, Memory
 from streamrec.demo.words import TOPICS, compose
+
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class World:
     def click(self, reader: str, slate: Sequence[str], progress: float) -> list[Click]:
         """Show a slate: 0 to 3 clicks from the top down; the reader remembers it.
 
-        Chance is seeded by the reader and the visit, so how readers' visits interleave is no matter.
+        Chance is seeded by reader and visit: how the visits of readers interleave is no matter.
         """
         r = self._reader_index[reader]
         self._memory[r] = memory = self._memory[r].rested(progress)
@@ -115,7 +118,8 @@ class World:
 
     def interest(self, reader: str, progress: float) -> Floats:
         """Interest [topics] of a reader in each topic, each in [0, 1]; they need not sum to 1."""
-        return self._interest[self.phase(progress)][self._reader_index[reader]]
+        found: Floats = self._interest[self.phase(progress)][self._reader_index[reader]].copy()
+        return found
 
     def shifted(self, reader: str) -> bool:
         """Whether the reader's interests are among those that change half way."""
@@ -134,9 +138,7 @@ class World:
         """True appeal [n] in [0, 1] of articles to a reader, position and tiredness aside."""
         rows = self._rows(item_ids)
         interest = self.interest(reader, progress)
-        return clicks.appeal(
-            self._mixture[rows], self._broad[rows], self._quality[rows], interest
-        )
+        return clicks.appeal(self._mixture[rows], self._broad[rows], self._quality[rows], interest)
 
     def click_probabilities(
         self, reader: str, slate: Sequence[str], progress: float, memory: Memory | None = None
@@ -160,7 +162,7 @@ class World:
     def _draw_topics(self, rng: np.random.Generator) -> None:
         """Popularity of topics among readers, falling as a power of the rank."""
         rank = rng.permutation(self.config.topics)
-        self._popularity = 1.0 / (1.0 + rank) ** 0.7
+        self._popularity: Floats = 1.0 / (1.0 + rank) ** 0.5
         # The second most popular: enough fans to measure, yet the site lives on without it.
         self.quiet_topic = int(np.flatnonzero(rank == 1)[0])
 
@@ -170,18 +172,19 @@ class World:
         initial = round(n * self.config.initial_articles_share)
         later = np.arange(1, n - initial + 1) / (n - initial + 1)
         self._released_at = np.concatenate([np.zeros(initial), later])
-        self._mixture = np.stack([self._draw_mixture(rng, at) for at in self._released_at])
+        self._mixture: Floats = np.stack([self._draw_mixture(rng, at) for at in self._released_at])
         self._main = self._mixture.argmax(axis=1)
-        self._quality = rng.beta(1.6, 2.4, n)
-        self._broad = 0.5 * self._quality**3  # what is very good is good for everyone, a bit
+        self._quality = rng.beta(3.0, 4.0, n)
+        self._broad = 0.1 * self._quality**2  # what is very good is good for everyone, a bit
         self._ids = [f"article-{i:05d}" for i in range(n)]
         self._item_index = {item_id: i for i, item_id in enumerate(self._ids)}
         self.articles = [self._write(rng, i) for i in range(n)]
 
     def _draw_mixture(self, rng: np.random.Generator, released_at: float) -> Floats:
         """Topics [topics] of an article, sum 1: one to three of them, the first well ahead."""
-        supply = np.sqrt(self._popularity)
-        supply[self.quiet_topic] *= not self.phase(released_at).quiet or released_at == 0.0
+        supply: Floats = self._popularity**0.5
+        if self.phase(released_at).quiet:
+            supply[self.quiet_topic] = 0.0
         k = int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))
         topics = rng.choice(len(supply), k, replace=False, p=supply / supply.sum())
         mixture = np.zeros(len(supply))
@@ -191,7 +194,7 @@ class World:
     def _write(self, rng: np.random.Generator, i: int) -> SiteArticle:
         """The article's text: its topics, blurred by words of a topic that it is not about."""
         decoy = int(rng.integers(self.config.topics))
-        share = rng.beta(2.0, 3.0)
+        share = rng.beta(1.2, 3.6)
         weights = (1.0 - share) * self._mixture[i]
         weights[decoy] += share
         title, body = compose(rng, weights)
@@ -224,15 +227,15 @@ class World:
         interest[chosen] = rng.uniform([0.85, 0.5, 0.15], [1.0, 0.7, 0.35])
         return interest
 
-    def _draw_shifts(self, rng: np.random.Generator, before: Floats) -> "np.ndarray":
+    def _draw_shifts(self, rng: np.random.Generator, before: Floats) -> Bools:
         """Who shifts [readers]: never a fan of the quiet topic, so that its return is felt."""
         steady = np.flatnonzero(before.argmax(axis=1) != self.quiet_topic)
         wanted = min(len(steady), round(self.config.readers * self.config.shift_share))
         return np.isin(np.arange(len(before)), rng.choice(steady, wanted, replace=False))
 
     def _elsewhere(self, interest: Floats) -> Floats:
-        """Weights [topics] of where a shifting reader may go: neither old love, nor the quiet one."""
-        weights = np.sqrt(self._popularity)
+        """Weights [topics] of where a shifting reader may go: no old love, not the quiet one."""
+        weights: Floats = self._popularity**0.5
         weights[interest.argsort()[-2:]] = 0.0
         weights[self.quiet_topic] = 0.0
         return weights

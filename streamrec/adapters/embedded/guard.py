@@ -1,0 +1,144 @@
+"""A server that dies with its parent, whatever kills the parent.
+
+Between us and the server stands a small guard process that reads a pipe we hold. The pipe closes
+when we are gone, SIGKILL included; the guard then terminates the server, and kills it after a grace
+time. PR_SET_PDEATHSIG would be Linux only, and fires when the *thread* that started us ends.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamrec.adapters.embedded import trouble
+from streamrec.errors import AlreadyRunning, SetupError
+
+# getppid is looked at too: a forked sibling may have inherited our end of the pipe and keep it
+# open. The server's stdout goes to the log: nobody would read the guard's. The print may fail when
+# the parent died meanwhile, which must not end the guard before it has ended the server.
+GUARD = """
+import os, select, signal, subprocess, sys, threading
+parent, grace, fds = int(sys.argv[1]), float(sys.argv[2]), [int(f) for f in sys.argv[3].split()]
+child = subprocess.Popen(sys.argv[4:], stdin=subprocess.DEVNULL, stdout=2, pass_fds=fds)
+signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+def watch():
+    while os.getppid() == parent and not select.select([0], [], [], 1)[0]:
+        pass
+    child.terminate()
+    try:
+        child.wait(grace)
+    except subprocess.TimeoutExpired:
+        child.kill()
+threading.Thread(target=watch, daemon=True).start()
+try:
+    print(child.pid, flush=True)
+except OSError:
+    pass
+rc = child.wait()
+os._exit(rc if rc >= 0 else 128 - rc)
+"""
+
+
+class Guarded:
+    """A running server behind its guard. The server also ends when this object is collected."""
+
+    def __init__(self, guard: subprocess.Popen[bytes], pid: int) -> None:
+        self._guard = guard
+        self.pid = pid  # of the server itself
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; else its exit status, or 128 + the signal that ended it."""
+        return self._guard.poll()
+
+    def alive(self) -> bool:
+        return self.returncode is None
+
+    def stop(self, timeout_s: float) -> int:
+        """SIGTERM, then SIGKILL after `timeout_s` seconds; the exit status."""
+        if self.alive():
+            self._guard.terminate()
+        try:
+            self._guard.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        return self._ended()
+
+    def kill(self) -> int:
+        """SIGKILL to the server itself, as the OOM killer would; the exit status."""
+        if self.alive():
+            _kill(self.pid)
+        return self._ended()
+
+    def _ended(self) -> int:
+        status = self._guard.wait(10)
+        if status < 0 and self.pid:  # somebody killed the guard: nothing watches the server
+            _kill(self.pid)
+            self.pid = 0  # once only: the number may be another process's next time
+        for pipe in (self._guard.stdin, self._guard.stdout):
+            if pipe:
+                pipe.close()
+        return status
+
+
+def spawn(cmd: list[str], log: Path, grace_s: float, lock: int | None = None) -> Guarded:
+    """Start `cmd` with its output in `log`; an older log is renamed to `.1`.
+
+    grace_s: seconds between SIGTERM and SIGKILL once we are dead. lock: a file descriptor that the
+    server holds open for its life, see `claimed`. Raises SetupError (no such program), OSError.
+    """
+    if log.exists():
+        log.replace(log.with_name(log.name + ".1"))
+    fds = () if lock is None else (lock,)
+    python = [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), str(grace_s)]
+    with log.open("ab") as out:
+        guard = subprocess.Popen(
+            [*python, " ".join(map(str, fds)), *cmd], stdin=subprocess.PIPE, stderr=out,
+            stdout=subprocess.PIPE, pass_fds=fds,
+            start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
+        )
+    assert guard.stdout is not None
+    pid = guard.stdout.readline()
+    if not pid:
+        guard.wait()
+        raise SetupError(f"Cannot start {cmd[0]} ({trouble.last_line(log)}): see {log}.")
+    return Guarded(guard, int(pid))
+
+
+@contextmanager
+def claimed(folder: Path, wait_s: float) -> Iterator[int]:
+    """Own `folder`: a locked file descriptor to pass to `spawn`, so two servers never share data.
+
+    The lock lives as long as the server, not as long as we do: after a crash of the parent the next
+    one waits up to `wait_s` seconds here for the old server to end. Raises AlreadyRunning, OSError.
+    """
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _acquire(lock, folder, time.monotonic() + wait_s)
+        yield lock
+    finally:
+        os.close(lock)  # never LOCK_UN: that would unlock the server's copy as well
+
+
+def _acquire(lock: int, folder: Path, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise AlreadyRunning(
+                    f"Another program runs a server in {folder}: stop it, or use another folder."
+                ) from None
+        time.sleep(0.05)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,337 @@
+"""The replay buffer: its contract, its rows, and every keep-or-evict decision in plain Python.
+
+`PartitionState` is the meaning; `adapters/lua/apply.lua` is the same decision inside Redis, and
+a property test holds the two together. Everything is kept per feedback partition, so that one
+atomic script touches one hash slot.
+
+Rehearsal is a weighted reservoir, A-Res of Efraimidis & Spirakis (2006): a row's key is
+log(u)/w with u a hash of its event id, and the rows with the largest keys stay. A row that
+left never comes back (thresholds only rise), so redelivery changes nothing, and partitions
+merge: rows above the highest partition threshold are a sample of the whole stream.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from streamrec.config import Buffer
+from streamrec.errors import Fenced
+
+Cursor = dict[int, int]  # partition -> ordinal of the last row taken
+LANDMARK = 1_577_836_800.0  # 2020-01-01: forward decay (Cormode et al. 2009) counts from here
+CO_LAST = 3  # reads before an event that count as co-read with it
+
+
+class Row(Struct, array_like=True, frozen=True):
+    """One training row, ids only: what the reader had read (newest first), the slate shown
+    (may be empty), the article chosen, and its A-Res key."""
+
+    event_id: str
+    user: str
+    item: str
+    kind: str
+    ts: float
+    history: list[str]
+    slate: list[str]
+    propensity: float
+    key: float
+
+
+class Applied(Struct, array_like=True, frozen=True):
+    """One decoded event on its way into the buffer; kind `dead` only counts a dead letter."""
+
+    offset: int
+    digest: bytes
+    event_id: str
+    user: str
+    item: str
+    kind: str
+    ts: float
+    slate: list[str]
+    propensity: float
+    key: float
+
+
+class Read(Struct, array_like=True, frozen=True):
+    """One entry of a reader's history."""
+
+    item: str
+    ts: float
+    kind: str
+
+
+class WindowRow(NamedTuple):
+    """A row not yet learned, with its place."""
+
+    partition: int
+    ordinal: int
+    row: Row
+
+
+class Claim(NamedTuple):
+    """What the buffer knows of a partition: the next offset to apply (None: never seen)."""
+
+    next_offset: int | None
+    generation: int
+
+
+class Counts(Struct):
+    """What one or all partitions have counted since they exist."""
+
+    stored: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    impressions: int = 0
+    repeats: int = 0
+    rows: int = 0
+    reservoir_rows: int = 0
+    reservoir_bytes: int = 0
+    watermark: float = 0.0
+
+
+class Popularity(Struct, array_like=True, frozen=True):
+    """First reads of one article in one partition: values decayed to time `t0`, and a total."""
+
+    t0: float
+    values: list[float]
+    total: int
+
+
+class ReplayBuffer(Protocol):
+    """What consumers write and the trainer and the scorer read."""
+
+    def claim(self, partition: int, incarnation: str, generation: int) -> Claim:
+        """Take a partition for a group generation. Raises Fenced if a later one has it."""
+
+    def apply(
+        self, partition: int, claim: Claim, incarnation: str, events: Sequence[Applied],
+        next_offset: int, now: float,
+    ) -> Counts:
+        """Apply one batch atomically, each event once. Raises Fenced, RetryLater."""
+
+    def histories(self, users: Sequence[str]) -> dict[str, list[Read]]:
+        """Newest-first reads of each reader, merged over partitions; unknown readers get []."""
+
+    def popularity(self, since: Cursor) -> tuple[Cursor, dict[int, dict[str, Popularity]]]:
+        """Counters changed after `since`, by partition and article, and the new cursor."""
+
+    def co_reads(self, items: Sequence[str], now: float) -> dict[str, dict[str, float]]:
+        """Decayed counts of what was read within CO_LAST reads after each article."""
+
+    def window(self, since: Cursor, limit: int) -> list[WindowRow]:
+        """Untrained rows after `since`, oldest first per partition, at most `limit`."""
+
+    def reservoir(self) -> list[Row]:
+        """The rehearsal rows of all partitions, merged into one uniform sample."""
+
+    def counts(self) -> Counts:
+        """Totals over partitions; `watermark` is the newest event time."""
+
+    def rows_total(self) -> Cursor:
+        """Rows ever made, by partition: minus a cursor, what waits to be learned."""
+
+
+def digest(event_id: str) -> bytes:
+    """8 bytes that stand for an event id."""
+    return blake2b(event_id.encode(), digest_size=8).digest()
+
+
+def a_res_key(event_digest: bytes, weight: float = 1.0) -> float:
+    """log(u)/w with u uniform in (0, 1): orders rows as u^(1/w) does, without underflow."""
+    return math.log((int.from_bytes(event_digest) + 0.5) / 2.0**64) / weight
+
+
+def bump(pop: Popularity, ts: float, half_lives: Sequence[float]) -> Popularity:
+    """Count one read at `ts`; late events are decayed instead of the counter."""
+    dt = ts - pop.t0
+    if dt >= 0:
+        values = [v * 2.0 ** (-dt / h) + 1.0 for v, h in zip(pop.values, half_lives, strict=True)]
+        return Popularity(ts, values, pop.total + 1)
+    values = [v + 2.0 ** (dt / h) for v, h in zip(pop.values, half_lives, strict=True)]
+    return Popularity(pop.t0, values, pop.total + 1)
+
+
+def merge_histories(parts: Iterable[Sequence[Read]], limit: int) -> list[Read]:
+    """One reader's history when the events came through several partitions."""
+    full = [p for p in parts if p]
+    if len(full) == 1:
+        return list(full[0])
+    newest: dict[str, Read] = {}
+    for read in sorted((r for p in full for r in p), key=lambda r: r.ts):
+        newest[read.item] = read
+    return sorted(newest.values(), key=lambda r: -r.ts)[:limit]
+
+
+def merge_reservoirs(
+    parts: Iterable[tuple[Sequence[Row], float]], item_cap: int
+) -> list[Row]:
+    """Rows above the highest threshold: each row of the stream had the same chance by weight."""
+    parts = list(parts)
+    floor = max((threshold for _, threshold in parts), default=-math.inf)
+    rows = sorted((r for rows, _ in parts for r in rows if r.key > floor), key=lambda r: -r.key)
+    taken: dict[str, int] = defaultdict(int)
+    kept = []
+    for row in rows:
+        taken[row.item] += 1
+        if taken[row.item] <= item_cap:
+            kept.append(row)
+    return kept
+
+
+class Reservoir:
+    """A-Res under a byte budget and caps per user and per item.
+
+    `threshold` is the highest key that the budget ever turned away; `user_floor` and
+    `item_floor` the same for each cap. A key at or below its floor is refused for good.
+    """
+
+    def __init__(self, max_bytes: int, user_cap: int, item_cap: int) -> None:
+        self.max_bytes, self.caps = max_bytes, (user_cap, item_cap)
+        self.rows: dict[str, tuple[Row, int]] = {}
+        self.bytes, self.threshold = 0, -math.inf
+        self.floors: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        self.members: tuple[dict[str, set[str]], dict[str, set[str]]] = (
+            defaultdict(set), defaultdict(set),
+        )
+
+    def offer(self, row: Row, size: int) -> None:
+        """Keep the row or not; `size` in bytes as stored."""
+        owners = (row.user, row.item)
+        floor = max(self.floors[i].get(owners[i], -math.inf) for i in (0, 1))
+        if row.key <= max(self.threshold, floor) or row.event_id in self.rows:
+            return
+        lowest = [self._lowest_at_cap(i, owners[i]) for i in (0, 1)]
+        for i, low in enumerate(lowest):
+            if low is not None and row.key < low.key:
+                self.floors[i][owners[i]] = row.key
+                return
+        for i, low in enumerate(lowest):
+            if low is not None:
+                self.floors[i][owners[i]] = low.key
+                self._evict(low)
+        self._insert(row, size)
+        while self.bytes > self.max_bytes:
+            least = min((r for r, _ in self.rows.values()), key=lambda r: (r.key, r.event_id))
+            self.threshold = least.key
+            self._evict(least)
+
+    def _lowest_at_cap(self, i: int, owner: str) -> Row | None:
+        ids = self.members[i][owner]
+        if len(ids) < self.caps[i]:
+            return None
+        return min((self.rows[e][0] for e in ids), key=lambda r: (r.key, r.event_id))
+
+    def _insert(self, row: Row, size: int) -> None:
+        self.rows[row.event_id] = (row, size)
+        self.bytes += size
+        self.members[0][row.user].add(row.event_id)
+        self.members[1][row.item].add(row.event_id)
+
+    def _evict(self, row: Row) -> None:
+        found = self.rows.pop(row.event_id, None)
+        if found is None:  # the same row can be lowest of both its user and its item
+            return
+        self.bytes -= found[1]
+        self.members[0][row.user].discard(row.event_id)
+        self.members[1][row.item].discard(row.event_id)
+
+
+class PartitionState:
+    """Everything the buffer keeps of one partition, and the decision for one event."""
+
+    def __init__(self, settings: Buffer) -> None:
+        self.s = settings
+        self.incarnation, self.generation = "", -1
+        self.next_offset: int | None = None
+        self.seen: dict[bytes, float] = {}
+        self.histories: dict[str, list[Read]] = {}
+        self.popularity: dict[str, Popularity] = {}
+        self.changed: dict[str, int] = {}
+        self.seq = 0
+        self.co: dict[str, dict[str, float]] = defaultdict(dict)
+        self.window: dict[int, Row] = {}
+        self.reservoir = Reservoir(settings.reservoir_bytes, settings.user_cap, settings.item_cap)
+        self.counts = Counts()
+
+    def claim(self, incarnation: str, generation: int) -> Claim:
+        """See ReplayBuffer.claim: a recreated topic starts anew, an older generation is fenced."""
+        if incarnation != self.incarnation:
+            self.incarnation, self.next_offset = incarnation, None
+        elif generation < self.generation:
+            raise Fenced(f"generation {self.generation} owns this partition, not {generation}")
+        self.generation = generation
+        return Claim(self.next_offset, generation)
+
+    def apply(
+        self, claim: Claim, incarnation: str, events: Sequence[Applied], next_offset: int,
+        now: float, sizes: Mapping[str, int],
+    ) -> Counts:
+        """Apply one batch; `sizes` gives the stored bytes of each possible row."""
+        if incarnation != self.incarnation or claim.generation != self.generation:
+            raise Fenced(f"generation {self.generation} owns this partition")
+        before = self.counts.stored, self.counts.duplicates
+        self.seq += 1
+        for event in events:
+            if event.offset >= (self.next_offset or 0):
+                self._one(event, now, sizes)
+        self.next_offset = max(next_offset, self.next_offset or 0)
+        self._forget(now)
+        return Counts(
+            stored=self.counts.stored - before[0], duplicates=self.counts.duplicates - before[1]
+        )
+
+    def _one(self, e: Applied, now: float, sizes: Mapping[str, int]) -> None:
+        if e.kind == "dead":
+            self.counts.dead += 1
+            return
+        if e.digest in self.seen:
+            self.counts.duplicates += 1
+            return
+        self.seen[e.digest] = now
+        self.counts.stored += 1
+        self.counts.watermark = max(self.counts.watermark, e.ts)
+        if e.kind == "impression":
+            self.counts.impressions += 1
+            return
+        history = self.histories.get(e.user, [])
+        read = [r.item for r in history if r.kind != "dismiss"]
+        if e.kind != "dismiss":
+            if e.item in read:
+                self.counts.repeats += 1
+            else:
+                self._learnable(e, read, sizes)
+        others = [r for r in history if r.item != e.item]
+        self.histories[e.user] = [Read(e.item, e.ts, e.kind), *others][: self.s.history]
+
+    def _learnable(self, e: Applied, read: list[str], sizes: Mapping[str, int]) -> None:
+        row = Row(e.event_id, e.user, e.item, e.kind, e.ts, read[: self.s.row_history], e.slate,
+                  e.propensity, e.key)
+        self.counts.rows += 1
+        self.window[self.counts.rows] = row
+        self.window.pop(self.counts.rows - self.s.window_rows, None)
+        zero = Popularity(e.ts, [0.0] * len(self.s.half_lives_s), 0)
+        self.popularity[e.item] = bump(
+            self.popularity.get(e.item, zero), e.ts, self.s.half_lives_s
+        )
+        self.changed[e.item] = self.seq
+        weight = 2.0 ** ((e.ts - LANDMARK) / self.s.co_half_life_s)
+        for before in read[:CO_LAST]:
+            self._co(before, e.item, weight)
+        self.reservoir.offer(row, sizes[e.event_id])
+
+    def _co(self, before: str, item: str, weight: float) -> None:
+        partners = self.co[before]
+        partners[item] = partners.get(item, 0.0) + weight
+        if len(partners) > self.s.co_keep:
+            del partners[min(partners, key=lambda k: (partners[k], k))]
+
+    def _forget(self, now: float) -> None:
+        old = [d for d, t in self.seen.items() if t < now - self.s.seen_age_s]
+        for d in old:
+            del self.seen[d]
+        for d in sorted(self.seen, key=lambda d: (self.seen[d], d))[: -self.s.seen_max]:
+            del self.seen[d]
