@@ -79,14 +79,16 @@ _SHARED = [
     "parser planner expression optimization cost rewriting execution type",
 ]
 
-FILLERS = tuple(
-    """the a of and to in for with on from how why what when new better simple guide notes lessons
+_FILLERS = """
+    the a of and to in for with on from how why what when new better simple guide notes lessons
     week year people work things way part look inside building using making learning small large
     fast slow good bad old first last next every some many few more less time day story question
     answer problem idea reason change start end before after while without about under over
     between again finally really almost never always often maybe practical modern hidden honest
-    deep short long""".split()
-)
+    deep short long
+"""
+
+FILLERS = tuple(_FILLERS.split())
 TOPICS = tuple(_OWN)
 
 

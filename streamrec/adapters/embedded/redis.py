@@ -68,8 +68,13 @@ class EmbeddedRedis(Server):
 
     def _answers(self) -> bool:
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        with redis.Redis(host=ports.HOST, port=self.port, socket_timeout=2) as client:
+        once = Retry(NoBackoff(), 0)  # redis-py's own retries sleep for seconds
+        with redis.Redis(
+            host=ports.HOST, port=self.port, socket_timeout=2, retry=once
+        ) as client:
             try:
                 return bool(client.ping())
             except (redis.ConnectionError, redis.TimeoutError):  # BusyLoadingError is one of them

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamrec.adapters.embedded import guard, trouble
+from streamrec.adapters.embedded import claim, guard, trouble
 from streamrec.errors import SetupError
 
 
@@ -37,20 +37,19 @@ class Server(ABC):
     def start(self, timeout_s: float = 60.0) -> None:
         """Return once the server answers; nothing happens when it already runs.
 
-        Raises SetupError (not answering after `timeout_s` seconds, port taken, disk full, package
-        missing) and AlreadyRunning (another program's server holds the folder).
+        Raises SetupError (not answering `timeout_s` seconds after its process began, port taken,
+        disk full, package missing) and AlreadyRunning (another program's server has the folder).
         """
         if self.alive():
             return
         self.stop()
-        deadline = time.monotonic() + timeout_s
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with guard.claimed(self.folder, self.claim_s) as lock:
+            with claim.claimed(self.folder, self.claim_s) as lock:
                 self._guarded = guard.spawn(self._command(), self.log, self.grace_s, lock)
         except OSError as error:
             raise trouble.from_os(error, self.folder) from error
-        self._wait(deadline)
+        self._wait(time.monotonic() + timeout_s)
 
     def _wait(self, deadline: float) -> None:
         try:

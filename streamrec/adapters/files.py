@@ -1,0 +1,74 @@
+"""The model store over fsspec: a local folder, memory, or any object store fsspec knows."""
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+
+from streamrec.errors import NotFound, SetupError
+from streamrec.registry import Files
+
+
+class FsspecStore:
+    """See streamrec.registry.FileStore. Written to a temporary name, synced, renamed: a folder
+    is whole or absent. Files of a live version are never written again (they may be mmapped)."""
+
+    def __init__(self, url: str) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+
+    def write(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """See FileStore. Raises SetupError when the disk is full."""
+        temporary, final = f"{self._root}/.tmp-{uuid.uuid4().hex}", f"{self._root}/{folder}"
+        try:
+            self._fs.makedirs(temporary, exist_ok=True)
+            for name, content in files.items():
+                with self._fs.open(f"{temporary}/{name}", "wb") as f:
+                    f.write(content)
+                    _sync(f)
+            self._fs.makedirs(final.rpartition("/")[0], exist_ok=True)
+            self._fs.mv(temporary, final, recursive=True)
+            self._sync_folder(final.rpartition("/")[0])
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._fs.rm(temporary, recursive=True)
+            if error.errno == errno.ENOSPC:
+                raise SetupError(f"the disk of {self._root} is full: free some space") from error
+            raise
+
+    def _sync_folder(self, path: str) -> None:
+        if "file" in self._fs.protocol:
+            fd = os.open(path, os.O_RDONLY)
+            os.fsync(fd)
+            os.close(fd)
+
+    def read(self, folder: str) -> Files:
+        """See FileStore."""
+        path = f"{self._root}/{folder}"
+        try:
+            names = [p.rpartition("/")[2] for p in self._fs.ls(path, detail=False)]
+            return {n: bytes(self._fs.cat_file(f"{path}/{n}")) for n in names}
+        except FileNotFoundError:
+            raise NotFound(f"{folder} is not in {self._root}") from None
+
+    def folders(self, under: str) -> list[str]:
+        """See FileStore."""
+        path = f"{self._root}/{under}"
+        self._fs.invalidate_cache()
+        if not self._fs.exists(path):
+            return []
+        return [p.rstrip("/").rpartition("/")[2] for p in self._fs.ls(path, detail=False)]
+
+    def delete(self, folder: str) -> None:
+        """See FileStore."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm(f"{self._root}/{folder}", recursive=True)
+
+
+def _sync(f: Any) -> None:
+    f.flush()
+    with contextlib.suppress(AttributeError, OSError):  # only files of this machine have one
+        os.fsync(f.fileno())

@@ -1,0 +1,262 @@
+"""Apache Kafka through kafka-python: the only module that imports it (with `embedded/kafka.py`,
+which asks a broker it has started whether it is ready).
+
+Every error of the client becomes RetryLater, Fenced or ServerUnreachable; the client's own
+messages do not name a cause, so a failed connection is probed.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import kafka
+from kafka.admin import NewTopic
+from kafka.errors import CommitFailedError, KafkaError, TopicAlreadyExistsError
+from kafka.structs import OffsetAndMetadata
+
+from streamrec.broker import Headers, Partition, Record, TopicSpec
+from streamrec.config import Kafka
+from streamrec.errors import Fenced, RetryLater, ServerUnreachable
+
+MAX_BYTES = 8_000_000  # a message too large for us still has to reach the dead-letter topic
+
+
+def _client_config(s: Kafka) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "bootstrap_servers": s.bootstrap_servers.split(","),
+        "security_protocol": s.security_protocol,
+        "bootstrap_timeout_ms": int(s.bootstrap_timeout_s * 1000),
+        "reconnect_backoff_max_ms": 2000,
+    }
+    if s.sasl_mechanism:
+        config |= {
+            "sasl_mechanism": s.sasl_mechanism,
+            "sasl_plain_username": s.sasl_username,
+            "sasl_plain_password": s.sasl_password.get_secret_value(),
+        }
+    if s.ssl_cafile:
+        config["ssl_cafile"] = s.ssl_cafile
+    return config
+
+
+def _why_unreachable(s: Kafka) -> str:
+    host, _, port = s.bootstrap_servers.split(",")[0].rpartition(":")
+    where = f"Kafka at {s.bootstrap_servers}"
+    try:
+        socket.create_connection((host, int(port)), 2).close()
+    except ValueError:
+        return f"{s.bootstrap_servers!r} is not host:port; set STREAMREC_KAFKA__BOOTSTRAP_SERVERS"
+    except OSError as error:
+        return (f"{where} does not answer ({error.strerror or error}); start it, or set "
+                "STREAMREC_KAFKA__BOOTSTRAP_SERVERS to one that runs")
+    return (f"{where} takes connections but does not speak Kafka to us; check its version (>= 2.1), "
+            f"STREAMREC_KAFKA__SECURITY_PROTOCOL ({s.security_protocol}) and the credentials")
+
+
+class KafkaBroker:
+    """See streamrec.broker.Broker."""
+
+    def __init__(self, settings: Kafka) -> None:
+        if not settings.bootstrap_servers:
+            raise ServerUnreachable(
+                "no Kafka is known: run `streamrec up` in this home, or set "
+                "STREAMREC_KAFKA__BOOTSTRAP_SERVERS"
+            )
+        self._s, self._config = settings, _client_config(settings)
+        self._admin_client: Any = None
+
+    def _connect(self, kind: Any, **more: Any) -> Any:
+        try:
+            return kind(**self._config, **more)
+        except (KafkaError, OSError, ValueError) as error:
+            raise ServerUnreachable(_why_unreachable(self._s)) from error
+
+    @property
+    def _admin(self) -> Any:
+        if self._admin_client is None:
+            self._admin_client = self._connect(kafka.KafkaAdminClient, request_timeout_ms=10_000)
+        return self._admin_client
+
+    def publisher(self) -> "KafkaPublisher":
+        """Idempotent, acks=all, lz4, 20 ms linger: 2.7 times the default's messages a second."""
+        return KafkaPublisher(self._connect(
+            kafka.KafkaProducer, linger_ms=5, batch_size=262_144, compression_type="lz4",
+            max_request_size=MAX_BYTES, allow_auto_create_topics=False, max_block_ms=5000,
+        ))
+
+    def subscribe(
+        self, topics: Sequence[str], group: str | None, start: str = "earliest"
+    ) -> "KafkaSubscription":
+        """See streamrec.broker.Broker."""
+        consumer = self._connect(
+            kafka.KafkaConsumer, group_id=group, auto_offset_reset=start, enable_auto_commit=False,
+            allow_auto_create_topics=False, max_partition_fetch_bytes=MAX_BYTES,
+            session_timeout_ms=int(self._s.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(self._s.session_timeout_s * 300),
+            fetch_max_wait_ms=100, metadata_max_age_ms=30_000,
+        )
+        if group is None:
+            consumer.assign(self._all_partitions(topics))
+        else:
+            consumer.subscribe(list(topics))
+        return KafkaSubscription(consumer, group)
+
+    def _all_partitions(self, topics: Sequence[str]) -> list[Any]:
+        have = self.topics()
+        missing = [t for t in topics if t not in have]
+        if missing:
+            raise ServerUnreachable(f"no topic {missing[0]}: run `streamrec topics create`")
+        return [kafka.TopicPartition(t, p) for t in topics for p in range(have[t])]
+
+    def create_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
+        """See streamrec.broker.Broker."""
+        have = self.topics()
+        new = [s for s in specs if s.name not in have]
+        if new:
+            try:
+                self._admin.create_topics(
+                    [NewTopic(s.name, s.partitions, s.replication, topic_configs=dict(s.configs))
+                     for s in new]
+                )
+            except TopicAlreadyExistsError:
+                return self.create_topics(specs)  # another process was faster
+            except KafkaError as error:
+                raise ServerUnreachable(f"Kafka refused to create topics: {error}") from error
+        return [s.name for s in new]
+
+    def topics(self) -> dict[str, int]:
+        """See streamrec.broker.Broker."""
+        with _retry_later():
+            found = self._admin.describe_topics()
+        return {t["name"]: len(t["partitions"]) for t in found}
+
+    def incarnation(self, topic: str) -> str:
+        """Kafka's topic id."""
+        with _retry_later():
+            found = self._admin.describe_topics([topic])
+        return str(found[0]["topic_id"])
+
+    def group_lag(self, group: str, topics: Sequence[str]) -> dict[Partition, int]:
+        """See streamrec.broker.Broker."""
+        tps = self._all_partitions(topics)
+        with _retry_later():
+            ends = self._admin.list_partition_offsets({tp: kafka.admin.OffsetSpec.LATEST for tp in tps})
+            done = self._admin.list_group_offsets({group: None})[group]
+        return {
+            Partition(*tp): ends[tp].offset - (done[tp].offset if tp in done else 0) for tp in tps
+        }
+
+    def close(self) -> None:
+        """See streamrec.broker.Broker."""
+        if self._admin_client is not None:
+            self._admin_client.close()
+
+
+class _retry_later:
+    """Client errors become RetryLater."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, CommitFailedError):
+            raise Fenced(str(error)) from error
+        if isinstance(error, KafkaError):
+            raise RetryLater(f"Kafka: {error}") from error
+
+
+class KafkaPublisher:
+    """See streamrec.broker.Publisher."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._pending: list[Any] = []
+
+    def send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None
+    ) -> None:
+        """See streamrec.broker.Publisher."""
+        with _retry_later():
+            self._pending.append(self._producer.send(topic, value, key, headers or []))
+        if len(self._pending) > 20_000:  # kafka-python 3 bounds nothing: we do
+            self.flush()
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """See streamrec.broker.Publisher."""
+        pending, self._pending = self._pending, []
+        with _retry_later():
+            self._producer.flush(timeout_s)
+            for future in pending:
+                future.get(timeout_s)
+
+    def close(self) -> None:
+        """See streamrec.broker.Publisher."""
+        with _retry_later():
+            self._producer.close(5)
+
+
+class KafkaSubscription:
+    """See streamrec.broker.Subscription."""
+
+    def __init__(self, consumer: Any, group: str | None) -> None:
+        self._consumer, self._group, self._paused = consumer, group, False
+
+    def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Record]]:
+        """See streamrec.broker.Subscription."""
+        if self._paused:
+            self._consumer.pause(*self._consumer.assignment())
+        with _retry_later():
+            batches: Mapping[Partition, Sequence[Record]] = self._consumer.poll(
+                int(timeout_s * 1000), max_records
+            )
+        return batches
+
+    def assignment(self) -> set[Partition]:
+        """See streamrec.broker.Subscription."""
+        return {Partition(*tp) for tp in self._consumer.assignment()}
+
+    def generation(self) -> int:
+        """See streamrec.broker.Subscription."""
+        if self._group is None:
+            return 0
+        return int(self._consumer.group_metadata().generation_id)
+
+    def committed(self, partition: Partition) -> int | None:
+        """See streamrec.broker.Subscription."""
+        with _retry_later():
+            found: int | None = self._consumer.committed(kafka.TopicPartition(*partition))
+        return found
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """See streamrec.broker.Subscription."""
+        tp = kafka.TopicPartition(*partition)
+        if offset == -2:
+            self._consumer.seek_to_beginning(tp)
+        elif offset == -1:
+            self._consumer.seek_to_end(tp)
+        else:
+            self._consumer.seek(tp, offset)
+
+    def pause(self, on: bool) -> None:
+        """See streamrec.broker.Subscription."""
+        self._paused = on
+        (self._consumer.pause if on else self._consumer.resume)(*self._consumer.assignment())
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """See streamrec.broker.Subscription."""
+        with _retry_later():
+            self._consumer.commit({
+                kafka.TopicPartition(*p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()
+            })
+
+    def lag(self) -> int:
+        """See streamrec.broker.Subscription; from the last fetch, without asking the broker."""
+        total = 0
+        for tp in self._consumer.assignment():
+            end = self._consumer.highwater(tp)
+            total += max(0, end - self._consumer.position(tp)) if end is not None else 0
+        return total
+
+    def close(self) -> None:
+        """See streamrec.broker.Subscription."""
+        with _retry_later():
+            self._consumer.close()

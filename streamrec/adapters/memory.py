@@ -1,0 +1,269 @@
+"""Everything that streamrec keeps elsewhere, kept in this process: shipped, and tested by the
+same contract suites as the real adapters. For tests, evaluation and trying things out."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamrec.catalogue import Changes, Entry, Vectors
+from streamrec.clock import Clock, SystemClock
+from streamrec.config import Buffer
+from streamrec.errors import Conflict, Fenced, NotFound
+from streamrec.registry import Files, Pointer, VersionRecord
+from streamrec.replay import (
+    LANDMARK,
+    Applied,
+    Claim,
+    Counts,
+    Cursor,
+    PartitionState,
+    Popularity,
+    Read,
+    Row,
+    WindowRow,
+    merge_histories,
+    merge_reservoirs,
+)
+
+
+class MemoryBuffer:
+    """See streamrec.replay.ReplayBuffer."""
+
+    def __init__(self, settings: Buffer) -> None:
+        self._s = settings
+        self._parts: dict[int, PartitionState] = {}
+
+    def claim(self, partition: int, incarnation: str, generation: int) -> Claim:
+        """See ReplayBuffer."""
+        state = self._parts.setdefault(partition, PartitionState(self._s))
+        return state.claim(incarnation, generation)
+
+    def apply(
+        self, partition: int, claim: Claim, incarnation: str, events: Sequence[Applied],
+        next_offset: int, now: float,
+    ) -> Counts:
+        """See ReplayBuffer."""
+        sizes = {e.event_id: row_size(e) for e in events}
+        return self._parts[partition].apply(claim, incarnation, events, next_offset, now, sizes)
+
+    def histories(self, users: Sequence[str]) -> dict[str, list[Read]]:
+        """See ReplayBuffer."""
+        return {
+            u: merge_histories((p.histories.get(u, []) for p in self._parts.values()), self._s.history)
+            for u in users
+        }
+
+    def popularity(self, since: Cursor) -> tuple[Cursor, dict[int, dict[str, Popularity]]]:
+        """See ReplayBuffer."""
+        new, out = dict(since), {}
+        for p, state in self._parts.items():
+            items = [i for i, seq in state.changed.items() if seq > since.get(p, 0)]
+            if items:
+                new[p] = state.seq
+                out[p] = {i: state.popularity[i] for i in items}
+        return new, out
+
+    def co_reads(self, items: Sequence[str], now: float) -> dict[str, dict[str, float]]:
+        """See ReplayBuffer."""
+        fade = 2.0 ** (-(now - LANDMARK) / self._s.co_half_life_s)
+        out: dict[str, dict[str, float]] = {i: {} for i in items}
+        for state in self._parts.values():
+            for item in items:
+                for other, weight in state.co.get(item, {}).items():
+                    out[item][other] = out[item].get(other, 0.0) + weight * fade
+        return out
+
+    def window(self, since: Cursor, limit: int) -> list[WindowRow]:
+        """See ReplayBuffer."""
+        rows = [
+            WindowRow(p, n, row) for p, state in self._parts.items()
+            for n, row in state.window.items() if n > since.get(p, 0)
+        ]
+        rows.sort(key=lambda r: r.row.ts)
+        last: dict[int, int] = {}
+        for r in rows[:limit]:
+            last[r.partition] = max(last.get(r.partition, 0), r.ordinal)
+        return [r for r in rows if r.ordinal <= last.get(r.partition, 0)]
+
+    def reservoir(self) -> list[Row]:
+        """See ReplayBuffer."""
+        parts = [
+            ([row for row, _ in s.reservoir.rows.values()], s.reservoir.threshold)
+            for s in self._parts.values()
+        ]
+        return merge_reservoirs(parts, self._s.item_cap)
+
+    def counts(self) -> Counts:
+        """See ReplayBuffer."""
+        total = Counts()
+        for state in self._parts.values():
+            for name in ("stored", "duplicates", "dead", "impressions", "repeats", "rows"):
+                setattr(total, name, getattr(total, name) + getattr(state.counts, name))
+            total.reservoir_rows += len(state.reservoir.rows)
+            total.reservoir_bytes += state.reservoir.bytes
+            total.watermark = max(total.watermark, state.counts.watermark)
+        return total
+
+    def rows_total(self) -> Cursor:
+        """See ReplayBuffer."""
+        return {p: s.counts.rows for p, s in self._parts.items()}
+
+
+def row_size(e: Applied, history: Sequence[str] = ()) -> int:
+    """Bytes that a row of this event takes, without its history."""
+    row = Row(e.event_id, e.user, e.item, e.kind, e.ts, list(history), e.slate, e.propensity, e.key)
+    return len(msgspec.msgpack.encode(row))
+
+
+class MemoryCatalogue:
+    """See streamrec.catalogue.Catalogue."""
+
+    def __init__(self, dim: int) -> None:
+        self._dim, self._seq = dim, 0
+        self._live: dict[str, tuple[int, Entry, np.ndarray[Any, Any]]] = {}
+        self._removed: dict[str, int] = {}
+
+    def put(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """See Catalogue."""
+        self._seq += 1
+        for entry, vector in zip(entries, vectors, strict=True):
+            self._live[entry.item_id] = (self._seq, entry, vector.astype(np.float16))
+            self._removed.pop(entry.item_id, None)
+
+    def remove(self, item_ids: Sequence[str]) -> None:
+        """See Catalogue."""
+        self._seq += 1
+        for item in item_ids:
+            if self._live.pop(item, None):
+                self._removed[item] = self._seq
+
+    def vectors_of(self, items: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+        """See Catalogue."""
+        return {
+            i: self._live[i][2].tobytes() for i, h in items
+            if i in self._live and self._live[i][1].text_hash == h
+        }
+
+    def changes(self, since: int, limit: int = 2000) -> Changes:
+        """See Catalogue."""
+        new = [(e, v) for seq, e, v in self._live.values() if seq > since]
+        removed = [i for i, seq in self._removed.items() if seq > since]
+        seqs = [s for s, _, _ in self._live.values()] + list(self._removed.values())
+        stacked = np.array([v for _, v in new], np.float16).reshape(-1, self._dim)
+        return Changes(max([since, *seqs]), [e for e, _ in new], stacked, removed)
+
+    def size(self) -> int:
+        """See Catalogue."""
+        return len(self._live)
+
+
+class MemoryFiles:
+    """See streamrec.registry.FileStore."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, Files] = {}
+
+    def write(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """See FileStore."""
+        self._folders[folder] = dict(files)
+
+    def read(self, folder: str) -> Files:
+        """See FileStore."""
+        if folder not in self._folders:
+            raise NotFound(f"{folder} is not in memory")
+        return dict(self._folders[folder])
+
+    def folders(self, under: str) -> list[str]:
+        """See FileStore."""
+        return [f.removeprefix(under + "/") for f in self._folders if f.startswith(under + "/")]
+
+    def delete(self, folder: str) -> None:
+        """See FileStore."""
+        self._folders.pop(folder, None)
+
+
+class MemoryPointers:
+    """See streamrec.registry.PointerStore."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._pointer, self._records, self._number = Pointer(), list[VersionRecord](), 0
+        self._token, self._held = 0, (0, 0.0)
+        self._lock = threading.Lock()
+
+    def read(self) -> Pointer:
+        """See PointerStore."""
+        return self._pointer
+
+    def move(
+        self, new: Pointer, expected_attempt: int, token: int | None, record: VersionRecord | None
+    ) -> None:
+        """See PointerStore."""
+        with self._lock:
+            if token is not None and not self._ours(token):
+                raise Fenced("the lease was lost to another trainer")
+            if self._pointer.attempt != expected_attempt:
+                raise Conflict("the pointer moved meanwhile")
+            self._pointer = new
+            if record:
+                self._records.append(record)
+
+    def _ours(self, token: int) -> bool:
+        return self._held[0] == token and self._clock.now() < self._held[1]
+
+    def records(self) -> list[VersionRecord]:
+        """See PointerStore."""
+        return list(self._records)
+
+    def next_number(self) -> int:
+        """See PointerStore."""
+        self._number += 1
+        return self._number
+
+    def acquire(self, owner: str, ttl_s: float) -> int | None:
+        """See PointerStore."""
+        with self._lock:
+            if self._clock.now() < self._held[1]:
+                return None
+            self._token += 1
+            self._held = (self._token, self._clock.now() + ttl_s)
+            return self._token
+
+    def renew(self, token: int, ttl_s: float) -> bool:
+        """See PointerStore."""
+        if not self._ours(token):
+            return False
+        self._held = (token, self._clock.now() + ttl_s)
+        return True
+
+    def release(self, token: int) -> None:
+        """See PointerStore."""
+        if self._ours(token):
+            self._held = (0, 0.0)
+
+
+class MemoryBoard:
+    """See streamrec.metrics.Board."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+        self._totals: dict[str, int] = {}
+
+    def put(self, name: str, value: Any) -> None:
+        """See Board."""
+        self._values[name] = msgspec.json.encode(value)
+
+    def get(self, name: str) -> Any:
+        """See Board."""
+        return msgspec.json.decode(self._values[name]) if name in self._values else None
+
+    def count(self, name: str, n: int = 1) -> None:
+        """See Board."""
+        self._totals[name] = self._totals.get(name, 0) + n
+
+    def total(self, name: str) -> int:
+        """See Board."""
+        return self._totals.get(name, 0)

@@ -1,0 +1,122 @@
+"""The connection to Redis: safety checks, errors turned into ours, scripts by hash.
+
+With `redis_buffer.py` and `redis_store.py` the only modules that import the client.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+from redis.retry import Retry
+
+from streamrec.config import Redis
+from streamrec.errors import Conflict, Fenced, RetryLater, ServerRefused, ServerUnreachable
+
+T = TypeVar("T")
+
+
+def connect(settings: Redis) -> "Connection":
+    """Connect and check that the server keeps what it acknowledges.
+
+    Raises ServerUnreachable, or ServerRefused for one without AOF or with eviction.
+    """
+    url = settings.url.get_secret_value()
+    if not url:
+        raise ServerUnreachable(
+            "no Redis is known: run `streamrec up` in this home, or set STREAMREC_REDIS__URL"
+        )
+    # No retries inside the client: a retried write could apply twice, and pausing is our job.
+    options: dict[str, Any] = {
+        "socket_timeout": settings.timeout_s, "socket_connect_timeout": settings.timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    shown = re.sub(r"//.*@", "//***@", url)
+    try:
+        client = (redis.RedisCluster if settings.cluster else redis.Redis).from_url(url, **options)
+        client.ping()
+    except ValueError as error:
+        raise ServerUnreachable(f"STREAMREC_REDIS__URL={shown} is no redis:// URL: {error}") from None
+    except AuthenticationError as error:
+        raise ServerUnreachable(f"Redis at {shown} refused the password: {error}") from None
+    except RedisError as error:
+        raise ServerUnreachable(
+            f"Redis at {shown} does not answer ({error}); start it, or set STREAMREC_REDIS__URL"
+        ) from None
+    if not settings.allow_unsafe:
+        _refuse_unsafe(client, shown)
+    return Connection(client, settings.cluster)
+
+
+def _refuse_unsafe(client: Any, shown: str) -> None:
+    try:
+        found = client.config_get("appendonly", "maxmemory-policy")
+    except ResponseError:  # a managed server that hides CONFIG: its owner has decided
+        return
+    wrong = {k: v for k, v in {"appendonly": "yes", "maxmemory-policy": "noeviction"}.items()
+             if found.get(k) != v}
+    if wrong:
+        want = ", ".join(f"{k} {v}" for k, v in wrong.items())
+        raise ServerRefused(
+            f"Redis at {shown} could lose what it acknowledged: set {want} there, "
+            "or STREAMREC_REDIS__ALLOW_UNSAFE=true here"
+        )
+
+
+class Connection:
+    """A client whose errors are ours, and which runs the scripts of `lua/`."""
+
+    def __init__(self, client: Any, cluster: bool) -> None:
+        self.client, self.cluster = client, cluster
+        self._scripts: dict[str, Any] = {}
+
+    def script(self, name: str, key: str, *args: Any) -> Any:
+        """Run `lua/NAME.lua` on the one key prefix. Raises Fenced, Conflict, RetryLater."""
+        if name not in self._scripts:
+            text = files("streamrec.adapters").joinpath(f"lua/{name}.lua").read_text()
+            self._scripts[name] = self.client.register_script(text)
+        return self.call(lambda c: self._scripts[name](keys=[key], args=args, client=c))
+
+    def call(self, run: Callable[[Any], T]) -> T:
+        """Run a command; a server that is away or full is RetryLater."""
+        try:
+            return run(self.client)
+        except (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError) as error:
+            raise RetryLater(f"Redis: {error}") from error
+        except ResponseError as error:
+            raise _ours(error) from error
+
+    def pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Several reads in one round trip (one a node on a cluster)."""
+        def run(client: Any) -> list[Any]:
+            pipe = client.pipeline(transaction=False)
+            for command in commands:
+                getattr(pipe, command[0])(*command[1:])
+            return list(pipe.execute())
+        return self.call(run)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.client.close()
+
+
+def _ours(error: ResponseError) -> Exception:
+    text = str(error)
+    if "FENCED" in text:
+        return Fenced(text.partition("FENCED ")[2] or text)
+    if "CONFLICT" in text:
+        return Conflict(text.partition("CONFLICT ")[2] or text)
+    if any(word in text for word in ("OOM", "LOADING", "MISCONF", "CLUSTERDOWN", "READONLY")):
+        return RetryLater(f"Redis: {text}")
+    return error

@@ -1,0 +1,153 @@
+"""The catalogue, the model pointer with its lease, and the board, in Redis."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamrec.adapters.redis import Connection
+from streamrec.catalogue import Changes, Entry, Vectors
+from streamrec.registry import Pointer, VersionRecord
+
+_json = msgspec.json.Encoder().encode
+_entry = msgspec.json.Decoder(Entry)
+_pointer = msgspec.json.Decoder(Pointer)
+_record = msgspec.json.Decoder(VersionRecord)
+
+
+class RedisCatalogue:
+    """See streamrec.catalogue.Catalogue."""
+
+    def __init__(self, connection: Connection, prefix: str, dim: int) -> None:
+        self._redis, self._dim = connection, dim
+        self._p = f"{prefix}:{{catalogue}}"
+
+    def put(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """See Catalogue."""
+        args: list[Any] = []
+        for entry, vector in zip(entries, vectors, strict=True):
+            args += [entry.item_id, _json(entry), vector.astype(np.float16).tobytes()]
+        if args:
+            self._redis.script("put", self._p, *args)
+
+    def remove(self, item_ids: Sequence[str]) -> None:
+        """See Catalogue."""
+        if item_ids:
+            self._redis.script("remove", self._p, *item_ids)
+
+    def vectors_of(self, items: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+        """See Catalogue."""
+        if not items:
+            return {}
+        ids = [i for i, _ in items]
+        entries, vectors = self._redis.pipeline(
+            [("hmget", f"{self._p}:entry", ids), ("hmget", f"{self._p}:vector", ids)]
+        )
+        return {
+            item: vector for (item, wanted), entry, vector in zip(items, entries, vectors, strict=True)
+            if entry and vector and _entry.decode(entry).text_hash == wanted
+        }
+
+    def changes(self, since: int, limit: int = 2000) -> Changes:
+        """See Catalogue. `limit` counts sequence numbers' members; one number is never split."""
+        low, all_after = f"({since}", "+inf"
+        changed, removed = self._redis.pipeline([
+            ("zrangebyscore", f"{self._p}:changed", low, all_after, 0, limit, True),
+            ("zrangebyscore", f"{self._p}:removed", low, all_after, 0, limit, True),
+        ])
+        end = min((c[-1][1] for c in (changed, removed) if len(c) == limit), default=None)
+        if end is not None:  # cut off: take whole numbers below the last one seen, or all of one
+            changed, removed = self._whole(since, end)
+        cursor = int(max([since, *(s for _, s in changed), *(s for _, s in removed)]))
+        return self._read(cursor, [m for m, _ in changed], [m.decode() for m, _ in removed])
+
+    def _whole(self, since: int, end: float) -> list[Any]:
+        return self._redis.pipeline([
+            ("zrangebyscore", f"{self._p}:{name}", f"({since}", end, None, None, True)
+            for name in ("changed", "removed")
+        ])
+
+    def _read(self, cursor: int, ids: list[bytes], removed: list[str]) -> Changes:
+        if not ids:
+            return Changes(cursor, [], np.zeros((0, self._dim), np.float16), removed)
+        entries, vectors = self._redis.pipeline(
+            [("hmget", f"{self._p}:entry", ids), ("hmget", f"{self._p}:vector", ids)]
+        )
+        found = [(_entry.decode(e), v) for e, v in zip(entries, vectors, strict=True) if e and v]
+        stacked = np.frombuffer(b"".join(v for _, v in found), np.float16)
+        return Changes(cursor, [e for e, _ in found], stacked.reshape(-1, self._dim), removed)
+
+    def size(self) -> int:
+        """See Catalogue."""
+        return int(self._redis.call(lambda c: c.hlen(f"{self._p}:entry")))
+
+
+class RedisPointers:
+    """See streamrec.registry.PointerStore: pointer, versions and lease share one slot, so that
+    one script can check the token and move the pointer."""
+
+    def __init__(self, connection: Connection, prefix: str) -> None:
+        self._redis, self._p = connection, f"{prefix}:{{registry}}"
+
+    def read(self) -> Pointer:
+        """See PointerStore."""
+        found = self._redis.call(lambda c: c.get(f"{self._p}:pointer"))
+        return _pointer.decode(found) if found else Pointer()
+
+    def move(
+        self, new: Pointer, expected_attempt: int, token: int | None, record: VersionRecord | None
+    ) -> None:
+        """See PointerStore."""
+        self._redis.script(
+            "move", self._p, _json(new), expected_attempt, "" if token is None else token,
+            record.version if record else "", _json(record) if record else "",
+        )
+
+    def records(self) -> list[VersionRecord]:
+        """See PointerStore."""
+        found = self._redis.call(lambda c: c.lrange(f"{self._p}:versions", 0, -1))
+        return [_record.decode(r) for r in found]
+
+    def next_number(self) -> int:
+        """See PointerStore."""
+        return int(self._redis.call(lambda c: c.incr(f"{self._p}:number")))
+
+    def acquire(self, owner: str, ttl_s: float) -> int | None:
+        """See PointerStore."""
+        token = self._redis.script("acquire", self._p, int(ttl_s * 1000))
+        if token is not None:
+            self._redis.call(lambda c: c.set(f"{self._p}:owner", owner))
+        return token if token is None else int(token)
+
+    def renew(self, token: int, ttl_s: float) -> bool:
+        """See PointerStore."""
+        return bool(self._redis.script("renew", self._p, token, int(ttl_s * 1000)))
+
+    def release(self, token: int) -> None:
+        """See PointerStore."""
+        self._redis.script("renew", self._p, token, 0)
+
+
+class RedisBoard:
+    """See streamrec.metrics.Board."""
+
+    def __init__(self, connection: Connection, prefix: str) -> None:
+        self._redis, self._p = connection, f"{prefix}:{{board}}"
+
+    def put(self, name: str, value: Any) -> None:
+        """See Board."""
+        self._redis.call(lambda c: c.set(f"{self._p}:{name}", _json(value)))
+
+    def get(self, name: str) -> Any:
+        """See Board."""
+        found = self._redis.call(lambda c: c.get(f"{self._p}:{name}"))
+        return None if found is None else msgspec.json.decode(found)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """See Board."""
+        self._redis.call(lambda c: c.incrby(f"{self._p}:{name}:n", n))
+
+    def total(self, name: str) -> int:
+        """See Board."""
+        return int(self._redis.call(lambda c: c.get(f"{self._p}:{name}:n")) or 0)

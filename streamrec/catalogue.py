@@ -1,0 +1,120 @@
+"""Articles that are live, their text's base vectors, and a process's own copy of both.
+
+Writers put, readers follow: every change has a sequence number, so a reader asks for what came
+after the number it knows. A base vector is the frozen encoder's output, made once per text.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float16]
+
+
+class Entry(Struct, array_like=True, frozen=True):
+    """What is kept of an article. `text_hash` covers the text and the encoder that read it."""
+
+    item_id: str
+    title: str
+    published_at: float
+    tags: list[str]
+    lang: str
+    text_hash: str
+
+
+class Changes(NamedTuple):
+    """What came after a cursor: entries with their vectors [n, d] float16, and removed ids."""
+
+    cursor: int
+    entries: list[Entry]
+    vectors: Vectors
+    removed: list[str]
+
+
+class Catalogue(Protocol):
+    """The shared catalogue."""
+
+    def put(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """Add or replace; vectors [n, d] float16."""
+
+    def remove(self, item_ids: Sequence[str]) -> None:
+        """No longer a candidate. Unknown ids are ignored."""
+
+    def vectors_of(self, items: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+        """Stored vectors of those (item id, text hash) pairs that still match."""
+
+    def changes(self, since: int, limit: int = 2000) -> Changes:
+        """What came after `since`, oldest first; call again until the cursor stands still."""
+
+    def size(self) -> int:
+        """Live articles."""
+
+
+def text_hash(text: str, encoder: str) -> str:
+    """Equal only for the same text under the same encoder."""
+    return sha256(f"{encoder}\0{text}".encode()).hexdigest()[:16]
+
+
+class LiveArticles:
+    """One process's copy: an article keeps its row for good, `live` says if it is a candidate."""
+
+    def __init__(self, dim: int) -> None:
+        self.cursor, self.dim = 0, dim
+        self.index: dict[str, int] = {}
+        self.entries: list[Entry] = []
+        self._vectors = np.zeros((1024, dim), np.float16)
+        self._published = np.zeros(1024)
+        self._live = np.zeros(1024, bool)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def vectors(self) -> Vectors:
+        """[N, d] float16, a view."""
+        return self._vectors[: len(self)]
+
+    @property
+    def published(self) -> NDArray[np.float64]:
+        """[N] epoch seconds, a view."""
+        return self._published[: len(self)]
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """[N], a view."""
+        return self._live[: len(self)]
+
+    def sync(self, catalogue: Catalogue) -> list[int]:
+        """Take over all changes; returns the rows that changed."""
+        changed: list[int] = []
+        while True:
+            found = catalogue.changes(self.cursor)
+            if found.cursor == self.cursor:
+                return changed
+            self.cursor = found.cursor
+            changed += [self._set(e, v) for e, v in zip(found.entries, found.vectors, strict=True)]
+            for item in found.removed:
+                if item in self.index:
+                    self._live[self.index[item]] = False
+                    changed.append(self.index[item])
+
+    def _set(self, entry: Entry, vector: NDArray[np.float16]) -> int:
+        i = self.index.get(entry.item_id)
+        if i is None:
+            i = self.index[entry.item_id] = len(self.entries)
+            self.entries.append(entry)
+            if i >= len(self._live):
+                self._grow()
+        self.entries[i], self._published[i], self._live[i] = entry, entry.published_at, True
+        self._vectors[i] = vector
+        return i
+
+    def _grow(self) -> None:
+        more = len(self._live)
+        self._vectors = np.vstack([self._vectors, np.zeros((more, self.dim), np.float16)])
+        self._published = np.concatenate([self._published, np.zeros(more)])
+        self._live = np.concatenate([self._live, np.zeros(more, bool)])

@@ -1,0 +1,140 @@
+"""Joins what was served, shown and clicked into one outcome per slate. Memory is bounded.
+
+Topics are read in no common order, so nothing is decided before a slate's timeout: a click may
+come before its impression, and both before the recommendation. Waiting also keeps the stream
+of outcomes fair: clicks told at once and ignored slates later would begin with clicks only.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from statistics import median_low
+from typing import Generic, NamedTuple, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+CLOCK_EVENTS = 31
+
+
+class Recent(OrderedDict[K, V], Generic[K, V]):
+    """A mapping that forgets its least recently set keys beyond `most`."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def put(self, key: K, value: V) -> bool:
+        """Set; whether the key is new."""
+        new = key not in self
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self.most:
+            self.popitem(last=False)
+        return new
+
+
+class EventTime:
+    """How far event time has come: the highest median of the newest timestamps.
+
+    The median, not the maximum: one reader with a clock a day ahead must not expire every slate
+    on sight, and so turn the click rate to zero for a day.
+    """
+
+    def __init__(self) -> None:
+        self._newest: list[float] = []
+        self.now = float("-inf")
+
+    def tick(self, ts: float) -> float:
+        """Take an event's timestamp (epoch s); the event time."""
+        self._newest = [*self._newest[1 - CLOCK_EVENTS :], ts]
+        if len(self._newest) < CLOCK_EVENTS:
+            return median_low(self._newest) if self.now == float("-inf") else self.now
+        self.now = max(self.now, median_low(self._newest))
+        return self.now
+
+
+class Served(NamedTuple):
+    """A live recommendation: the model that made it and its articles, best first."""
+
+    model_version: str
+    items: tuple[str, ...]
+
+
+class Outcome(NamedTuple):
+    """What became of one slate. `clicked` is None if it was never reported as shown."""
+
+    clicked: bool | None
+    ranks: list[int]
+    model_version: str
+
+
+@dataclass
+class _Open:
+    deadline: float
+    recommendation: str | None
+    shown: bool = False
+    slate: Sequence[str] = ()
+    items: list[str] = field(default_factory=list)
+
+
+class SlateOutcomes:
+    """Open slates until `timeout_s` of event time later. `now` is always event time."""
+
+    def __init__(self, timeout_s: float, most: int = 50_000) -> None:
+        self._timeout_s = timeout_s
+        self._served: Recent[str, Served] = Recent(most)
+        self._open: Recent[tuple[str, str], _Open] = Recent(most)
+        self._ready: list[_Open] = []
+
+    def __len__(self) -> int:
+        return len(self._served) + len(self._open)
+
+    def served(self, recommendation: str, model_version: str, items: Sequence[str]) -> None:
+        """A live recommendation was made. Outcomes of others are not told."""
+        self._served.put(recommendation, Served(model_version, tuple(items)))
+
+    def shown(
+        self, user: str, recommendation: str | None, slate: Sequence[str], now: float
+    ) -> None:
+        """A slate was shown. Without a recommendation, a reader's next slate ends the last."""
+        key = _key(user, recommendation)
+        if recommendation is None and key in self._open and self._open[key].shown:
+            self._ready.append(self._open.pop(key))
+        found = self._at(key, recommendation, now)
+        found.shown, found.slate = True, slate
+
+    def clicked(
+        self, user: str, recommendation: str | None, item: str, slate: Sequence[str], now: float
+    ) -> None:
+        """An article was clicked; `slate` is the event's own impression, which may be empty."""
+        found = self._at(_key(user, recommendation), recommendation, now)
+        found.slate = found.slate or slate
+        if item not in found.items:
+            found.items.append(item)
+
+    def expire(self, now: float) -> list[Outcome]:
+        """Outcomes of the slates whose time is up, in the order of their first event."""
+        while self._open and next(iter(self._open.values())).deadline <= now:
+            self._ready.append(self._open.popitem(last=False)[1])
+        told = [outcome for o in self._ready if (outcome := self._outcome(o))]
+        self._ready = []
+        return told
+
+    def _at(self, key: tuple[str, str], recommendation: str | None, now: float) -> _Open:
+        if key not in self._open:
+            self._open.put(key, _Open(now + self._timeout_s, recommendation))
+        return self._open[key]
+
+    def _outcome(self, o: _Open) -> Outcome | None:
+        served = Served("", tuple(o.slate))
+        if o.recommendation is not None:
+            if o.recommendation not in self._served:
+                return None  # another policy's, or made before this monitor listened
+            served = self._served[o.recommendation]
+        ranks = [served.items.index(item) + 1 for item in o.items if item in served.items]
+        clicked = bool(ranks or o.items and not served.items) if o.shown else None
+        return Outcome(clicked, ranks, served.model_version)
+
+
+def _key(user: str, recommendation: str | None) -> tuple[str, str]:
+    return ("user", user) if recommendation is None else ("recommendation", recommendation)

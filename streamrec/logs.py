@@ -1,0 +1,65 @@
+"""JSON log lines on stderr, and at most one line a period for what repeats."""
+
+import logging
+import sys
+import time
+
+import structlog
+
+
+class OncePer(logging.Filter):
+    """Let a message (by its template) through once a period; say how many were held back.
+
+    kafka-python logs each reconnection attempt: thousands of lines while a broker is away.
+    """
+
+    def __init__(self, period_s: float = 10.0) -> None:
+        super().__init__()
+        self.period_s = period_s
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See logging.Filter."""
+        key, now = f"{record.name}{record.msg}"[:80], time.monotonic()
+        last, held = self._last.get(key, (-self.period_s, 0))
+        if now - last < self.period_s:
+            self._last[key] = (last, held + 1)
+            return False
+        if held:
+            record.msg = f"{record.msg} ({held} like it held back)"
+        self._last[key] = (now, 0)
+        return True
+
+
+def setup(level: str, process: str) -> None:
+    """Send our logs and those of libraries to stderr as JSON lines."""
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    ))
+    handler.addFilter(OncePer())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for noisy in ("kafka", "apscheduler", "urllib3", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger of events with fields: `log.info("swapped", version="7")`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger

@@ -1,0 +1,42 @@
+"""Every metric's name and meaning, in one place; and the board where processes note facts."""
+
+from typing import Any, Protocol
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVENTS = Counter("streamrec_events_applied_total", "Feedback events applied to the buffer")
+DUPLICATES = Counter("streamrec_duplicates_refused_total", "Events refused: their id was known")
+DEAD_LETTERS = Counter("streamrec_dead_letters_total", "Messages sent to a dead-letter topic", ["topic"])
+PAUSED = Gauge("streamrec_paused", "1 while a consumer waits for a server that is away or full")
+LAG = Gauge("streamrec_consumer_lag", "Messages of the assignment not yet polled")
+ENCODED = Counter("streamrec_articles_encoded_total", "Articles run through the text encoder")
+ANSWERS = Counter("streamrec_answers_total", "Recommendations published", ["trigger"])
+SHED = Counter("streamrec_refreshes_shed_total", "Refreshes dropped: too old, or one newer asked for")
+ANSWER_SECONDS = Histogram("streamrec_answer_seconds", "From taking a batch of requests to its answers")
+MODEL_VERSION = Gauge("streamrec_model_version", "Version that serves")
+SWAPS = Counter("streamrec_swaps_total", "Models swapped in")
+SWAP_FAILURES = Counter("streamrec_swap_failures_total", "Models refused: files corrupt or unreadable")
+MISFIRES = Counter("streamrec_misfires_total", "Scheduled checks that ran late or were coalesced")
+
+# Facts on the board, by name: what `streamrec status` shows beside the buffer and the pointer.
+BOARD_DRIFT = "last_drift"
+BOARD_DEAD = "dead_letters"
+BOARD_SHED = "refreshes_shed"
+BOARD_SCORER = "scorer"
+BOARD_MISFIRES = "misfires"
+
+
+class Board(Protocol):
+    """Small facts that outlive a process and that every process may read."""
+
+    def put(self, name: str, value: Any) -> None:
+        """Note a JSON-like value."""
+
+    def get(self, name: str) -> Any:
+        """The value, or None."""
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a counter."""
+
+    def total(self, name: str) -> int:
+        """The counter's value."""

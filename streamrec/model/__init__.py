@@ -1,0 +1,1 @@
+"""The recommender: article encoder, counters, features, network, and its files."""

@@ -1,0 +1,130 @@
+"""What serving and training both keep about articles, by integer index.
+
+Popularity fades exponentially at several half-lives (`replay.bump` is the same recursion for one
+article). Co-reads use forward decay (Cormode et al. 2009): weights only ever grow, and are scaled
+down when asked for. Everything is kept per feedback partition, as the buffer keeps it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.config import Buffer
+
+LANDMARK = 1_577_836_800.0  # as replay.LANDMARK, which this module may not import; a test compares
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+CoReads = dict[int, dict[int, float]]  # article -> what was read after it -> weight
+
+
+class Counters:
+    """Popularity, publication times and co-reads; article ids get indices in order of arrival."""
+
+    def __init__(self, settings: Buffer) -> None:
+        self.half_lives = tuple(settings.half_lives_s)
+        self.co_half_life, self.co_keep = settings.co_half_life_s, settings.co_keep
+        self.ids: list[str] = []
+        self.index: dict[str, int] = {}
+        self.partitions: dict[int, int] = {}  # feedback partition -> first axis of the arrays
+        self.t0: Floats = np.zeros((0, 0))
+        self.values: Floats = np.zeros((0, 0, len(self.half_lives)))
+        self.total: Ints = np.zeros((0, 0), dtype=np.int64)
+        self.published_at: Floats = np.zeros(0)  # epoch s; NaN: unknown
+        self.co: dict[int, CoReads] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, item_id: str) -> int:
+        """Index of an article, a new one if it was never seen."""
+        found = self.index.get(item_id)
+        if found is not None:
+            return found
+        self.index[item_id] = len(self.ids)
+        self.ids.append(item_id)
+        self._room(len(self.partitions), len(self.ids))
+        return len(self.ids) - 1
+
+    def publish(self, item_id: str, published_at: float | None) -> int:
+        """Note when an article was published (epoch s, None: unknown); returns its index."""
+        i = self.add(item_id)
+        self.published_at[i] = np.nan if published_at is None else published_at
+        return i
+
+    def update(
+        self, partition: int, item_id: str, t0: float, values: Sequence[float], total: int
+    ) -> None:
+        """Take over one of the buffer's counters as it stands."""
+        p, i = self._partition(partition), self.add(item_id)
+        self.t0[p, i], self.values[p, i], self.total[p, i] = t0, values, total
+
+    def bump(self, partition: int, item_id: str, ts: float) -> None:
+        """Count one read at `ts` (epoch s): the recursion of `replay.bump`, bit for bit."""
+        p, i = self._partition(partition), self.add(item_id)
+        t0 = float(self.t0[p, i]) if self.total[p, i] else ts
+        dt, old = ts - t0, self.values[p, i].tolist()
+        if dt >= 0:
+            new = [v * 2.0 ** (-dt / h) + 1.0 for v, h in zip(old, self.half_lives, strict=True)]
+        else:  # a late event is decayed instead of the counter
+            new = [v + 2.0 ** (dt / h) for v, h in zip(old, self.half_lives, strict=True)]
+        self.t0[p, i], self.values[p, i] = max(t0, ts), new
+        self.total[p, i] += 1
+
+    def decayed(self, now: float, idx: Ints | None = None) -> Floats:
+        """Decayed reads [n, half-lives] at `now` (epoch s), summed over partitions."""
+        at: Ints | slice = slice(len(self)) if idx is None else idx
+        dt = np.maximum(now - self.t0[:, at], 0.0)
+        faded = np.exp2(-dt[:, :, None] / np.asarray(self.half_lives)) * self.values[:, at]
+        summed: Floats = faded.sum(axis=0)
+        return summed
+
+    def totals(self, idx: Ints | None = None) -> Ints:
+        """First reads ever [n], summed over partitions."""
+        at: Ints | slice = slice(len(self)) if idx is None else idx
+        summed: Ints = self.total[:, at].sum(axis=0)
+        return summed
+
+    def co_add(self, partition: int, before: Sequence[str], item_id: str, ts: float) -> None:
+        """Count a read of `item_id` at `ts` after each article of `before`."""
+        table, item = self.co.setdefault(partition, {}), self.add(item_id)
+        weight = 2.0 ** ((ts - LANDMARK) / self.co_half_life)
+        for b in before:
+            partners = table.setdefault(self.add(b), {})
+            partners[item] = partners.get(item, 0.0) + weight
+            if len(partners) > self.co_keep:
+                del partners[min(partners, key=lambda k: (partners[k], self.ids[k]))]
+
+    def co_query(self, last_reads: Sequence[int], now: float) -> list[dict[int, float]]:
+        """Decayed co-reads at `now`: one dict of partner -> count per last read and partition."""
+        scale = 2.0 ** (-(now - LANDMARK) / self.co_half_life)
+        found = [table[i] for i in last_reads for table in self.co.values() if i in table]
+        return [{k: w * scale for k, w in partners.items()} for partners in found]
+
+    def copy(self) -> "Counters":
+        """An independent copy."""
+        twin = Counters.__new__(Counters)
+        twin.half_lives, twin.co_half_life = self.half_lives, self.co_half_life
+        twin.co_keep, twin.ids, twin.index = self.co_keep, list(self.ids), dict(self.index)
+        twin.partitions = dict(self.partitions)
+        twin.t0, twin.values, twin.total = self.t0.copy(), self.values.copy(), self.total.copy()
+        twin.published_at = self.published_at.copy()
+        twin.co = {p: {i: dict(d) for i, d in t.items()} for p, t in self.co.items()}
+        return twin
+
+    def _partition(self, partition: int) -> int:
+        if partition not in self.partitions:
+            self.partitions[partition] = len(self.partitions)
+            self._room(len(self.partitions), len(self.ids))
+        return self.partitions[partition]
+
+    def _room(self, partitions: int, items: int) -> None:
+        have_p, have_i = self.t0.shape
+        if have_p >= partitions and have_i >= items and len(self.published_at) >= items:
+            return
+        grow_p = max(partitions - have_p, 0)
+        grow_i = max(items, 2 * have_i, 64) - have_i if items > have_i else 0
+        self.t0 = np.pad(self.t0, ((0, grow_p), (0, grow_i)))
+        self.total = np.pad(self.total, ((0, grow_p), (0, grow_i)))
+        self.values = np.pad(self.values, ((0, grow_p), (0, grow_i), (0, 0)))
+        self.published_at = np.pad(self.published_at, (0, grow_i), constant_values=np.nan)

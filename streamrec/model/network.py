@@ -1,0 +1,103 @@
+"""The recommender network: text where there are no counts, counts where there are.
+
+score = reader . article / temperature + weights . standardised features.
+An article is its cached text vector through a head that starts as the identity; a reader is
+attention over the articles they read last (as in NRMS, Wu et al. 2019, with one learned query),
+so there is no user table to grow. The untrained network already ranks sensibly.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from streamrec.config import Model
+from streamrec.model.features import FEATURES, PARTS
+
+CLAMP = 6.0  # standard deviations: an outlier may not outvote the text
+# Weights before any training, in the order of FEATURES: read more is better, older is worse.
+PRIOR = (0.5, 0.3, 0.2, 0.1, -0.2, 0.3)
+TEMPERATURE = 0.1
+
+
+class Recommender(nn.Module):
+    """Scores articles for readers. Shapes: B readers, H reads, C candidates, F features, d dims."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dim: int, history: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dim, self.history, self.dropout = dim, history, dropout
+        self.head = nn.Linear(dim, dim, bias=False)  # no bias: no text stays the zero vector
+        self.reader = nn.Linear(dim, dim, bias=False)
+        nn.init.eye_(self.head.weight)
+        nn.init.eye_(self.reader.weight)
+        self.query = nn.Parameter(torch.zeros(dim))
+        self.recency = nn.Parameter(-0.15 * torch.arange(history, dtype=torch.float32))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(TEMPERATURE)))
+        self.weights = nn.Parameter(torch.tensor(PRIOR))
+        self.register_buffer("mean", torch.zeros(len(FEATURES)))
+        self.register_buffer("std", torch.ones(len(FEATURES)))
+
+    @classmethod
+    def initial(cls, dim: int, settings: Model) -> "Recommender":
+        """The untrained prior for text vectors of `dim`."""
+        return cls(dim, settings.history, settings.dropout).eval()
+
+    @torch.no_grad()
+    def standardise(self, feats: Tensor) -> None:
+        """Fix mean and deviation from feats [n, F] of the first window; NaN is left out."""
+        known = ~torch.isnan(feats)
+        n = known.sum(0).clamp(min=1)
+        mean = torch.where(known, feats, 0.0).sum(0) / n
+        var = torch.where(known, (feats - mean) ** 2, 0.0).sum(0) / n
+        # A feature that never varied must not explode when it first does.
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(var > 1e-6, var.sqrt(), 1.0))
+
+    def standardised(self, feats: Tensor) -> Tensor:
+        """Raw features [..., F] as deviations within +-6; NaN (unknown) becomes 0, the average."""
+        scaled = (feats - self.mean) / self.std
+        return torch.nan_to_num(scaled, nan=0.0).clamp(-CLAMP, CLAMP)
+
+    def articles(self, base: Tensor) -> Tensor:
+        """Text vectors [N, d] -> unit article vectors [N, d]; a zero vector stays zero."""
+        dropped = F.dropout(base.to(self.head.weight.dtype), self.dropout, self.training)
+        return F.normalize(self.head(dropped), dim=-1)
+
+    def readers(self, hist: Tensor, mask: Tensor) -> Tensor:
+        """Article vectors [B, H, d] of the last reads, newest first, and mask [B, H] (True: real)
+        -> reader vectors [B, d]; a reader without history gets the zero vector."""
+        scores = hist @ self.query + self.recency[: hist.shape[1]]
+        attention = torch.softmax(scores.masked_fill(~mask, -1e9), dim=1) * mask
+        return self.reader((attention[:, None] @ hist)[:, 0])
+
+    def parts(self, readers: Tensor, articles: Tensor, feats: Tensor) -> dict[str, Tensor]:
+        """The additive parts [B, C] of each score, which explain it: content, popularity,
+        freshness, co_read. Takes readers [B, d], articles [C, d] or [B, C, d], feats [B, C, F]."""
+        shared = articles.dim() == 2
+        dots = readers @ articles.T if shared else (articles @ readers[:, :, None])[..., 0]
+        weighted = self.standardised(feats) * self.weights
+        found = {"content": dots / self.temperature()}
+        return found | {name: weighted[..., at].sum(-1) for name, at in PARTS.items()}
+
+    def temperature(self) -> Tensor:
+        """Within [0.02, 1]."""
+        return self.log_temperature.clamp(math.log(0.02), 0.0).exp()
+
+    def score(self, readers: Tensor, articles: Tensor, feats: Tensor) -> Tensor:
+        """Scores [B, C]: the sum of `parts`, without splitting them."""
+        shared = articles.dim() == 2
+        dots = readers @ articles.T if shared else (articles @ readers[:, :, None])[..., 0]
+        return dots / self.temperature() + self.standardised(feats) @ self.weights
+
+    def forward(
+        self, base: Tensor, hist: Tensor, mask: Tensor, cand: Tensor, feats: Tensor
+    ) -> Tensor:
+        """Logits [B, C]. `hist` [B, H] and `cand` [B, C] are rows of `base` [U, d], which holds
+        each distinct article once: it is encoded once, not B*C times (GRAM, Yang et al. 2022)."""
+        articles = self.articles(base)
+        readers = self.readers(F.embedding(hist, articles), mask)
+        return self.score(readers, F.embedding(cand, articles), feats)

@@ -1,0 +1,162 @@
+"""Model versions: immutable folders, one pointer, and a lease that fences old trainers.
+
+A version folder holds the model, its optimizer state and a manifest with the sha256 of every
+file; a state folder holds what the trainer carries between increments. Folders are written
+first (temp, fsync, rename); then the pointer moves by compare-and-set under the lease's fencing
+token, together with the window's cursor: a trainer killed at any point neither skips nor
+repeats a window. A folder that no pointer ever named is garbage, not an error.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from streamrec import __version__
+from streamrec.errors import CorruptArtefact, NotFound
+
+Files = dict[str, bytes]
+MANIFEST = "manifest.json"
+
+
+class Pointer(Struct, frozen=True, kw_only=True):
+    """Where the loop stands. `cursor` maps partition to the last row taken; `attempt` counts
+    commits and is what compare-and-set compares; `state` names the trainer's state folder."""
+
+    version: str | None = None
+    first_trained: str | None = None
+    attempt: int = 0
+    cursor: dict[int, int] = {}
+    state: str | None = None
+    published_at: float = 0.0
+    learned_until: float = 0.0
+    published: int = 0
+    refused: int = 0
+    last_gate: dict[str, Any] | None = None
+    last_attempt_at: float = 0.0
+
+
+class VersionRecord(Struct, frozen=True, kw_only=True):
+    """One line of `models list`."""
+
+    version: str
+    parent: str | None
+    created_at: float
+    rows: int
+    learned_until: float
+    metrics: dict[str, float]
+    trained: bool = True
+
+
+class Artefact(NamedTuple):
+    """A folder read back and verified."""
+
+    files: Files
+    manifest: dict[str, Any]
+
+
+class FileStore(Protocol):
+    """Folders that appear whole or not at all."""
+
+    def write(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """Write an immutable folder."""
+
+    def read(self, folder: str) -> Files:
+        """All files of a folder. Raises NotFound."""
+
+    def folders(self, under: str) -> list[str]:
+        """Names of the folders under a path."""
+
+    def delete(self, folder: str) -> None:
+        """Remove a folder, if there."""
+
+
+class PointerStore(Protocol):
+    """The pointer, the list of versions and the lease, in one atomic place."""
+
+    def read(self) -> Pointer:
+        """The pointer; the empty one when nothing was ever published."""
+
+    def move(
+        self, new: Pointer, expected_attempt: int, token: int | None, record: VersionRecord | None
+    ) -> None:
+        """Compare-and-set. Raises Conflict if the attempt moved, Fenced if `token` is not the
+        lease's (None: not under the lease, as a rollback is)."""
+
+    def records(self) -> list[VersionRecord]:
+        """Published versions, oldest first."""
+
+    def next_number(self) -> int:
+        """A number never given before."""
+
+    def acquire(self, owner: str, ttl_s: float) -> int | None:
+        """Take the lease: a fencing token larger than all before, or None if it is held."""
+
+    def renew(self, token: int, ttl_s: float) -> bool:
+        """Hold the lease longer; False when it was lost."""
+
+    def release(self, token: int) -> None:
+        """Give the lease back, if it is still ours."""
+
+
+class Registry:
+    """Publish, read and roll back versions."""
+
+    def __init__(self, files: FileStore, pointers: PointerStore) -> None:
+        self.files, self.pointers = files, pointers
+
+    def stage(self, kind: str, name: str, files: Mapping[str, bytes], **manifest: Any) -> None:
+        """Write folder `kind/name` with a manifest; it counts only once a pointer names it."""
+        sums = {n: sha256(b).hexdigest() for n, b in files.items()}
+        meta = {"name": name, "files": sums, "code_version": __version__, **manifest}
+        text = json.dumps(meta, indent=1, sort_keys=True, default=msgspec.to_builtins).encode()
+        self.files.write(f"{kind}/{name}", {**files, MANIFEST: text})
+
+    def load(self, kind: str, name: str) -> Artefact:
+        """Read a folder back. Raises NotFound, or CorruptArtefact naming the bad file."""
+        files = self.files.read(f"{kind}/{name}")
+        try:
+            manifest = json.loads(files.pop(MANIFEST))
+            sums = manifest["files"]
+        except (KeyError, ValueError) as error:
+            raise CorruptArtefact(f"{kind}/{name} has no readable manifest") from error
+        for file, want in sums.items():
+            if file not in files or sha256(files[file]).hexdigest() != want:
+                raise CorruptArtefact(f"{kind}/{name}/{file} differs from its manifest's sha256")
+        return Artefact({n: files[n] for n in sums}, manifest)
+
+    def current(self) -> Pointer:
+        """Where the loop stands."""
+        return self.pointers.read()
+
+    def new_name(self) -> str:
+        """A version name never used, growing: numbers of failed attempts are skipped."""
+        return str(self.pointers.next_number())
+
+    def rollback(self, version: str, now: float) -> Pointer:
+        """Point at an older version; what was learned since stays learned from, not lost.
+
+        Raises NotFound for a version never published, CorruptArtefact if its files are bad.
+        """
+        if version not in {r.version for r in self.pointers.records()}:
+            raise NotFound(f"no published version {version}; see `streamrec models list`")
+        self.load("versions", version)
+        old = self.current()
+        new = msgspec.structs.replace(
+            old, version=version, attempt=old.attempt + 1, published_at=now
+        )
+        self.pointers.move(new, old.attempt, None, None)
+        return new
+
+    def prune(self, keep_versions: int, keep_states: int = 3) -> None:
+        """Delete the oldest folders beyond what is kept; never one that is in use."""
+        pointer = self.current()
+        in_use = {pointer.version, pointer.first_trained, pointer.state}
+        for kind, keep in (("versions", keep_versions), ("states", keep_states)):
+            names = sorted(self.files.folders(kind), key=int)
+            for name in names[:-keep]:
+                if name not in in_use:
+                    self.files.delete(f"{kind}/{name}")
