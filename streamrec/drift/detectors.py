@@ -1,118 +1,19 @@
-"""Drift detectors, in the manner of river: `update(x)` for each value, `report()` when asked.
+"""The detectors of the monitor.
 
-An alarm is latched until reported, and re-arms by itself: its windows start anew with the
-values that follow, so that one shift is one alarm. Every concrete class here is picked up by
-the monitor's tests, which build it from `config.Monitor` alone.
+Every concrete class here is picked up by `tests/drift/test_detectors.py`, which builds it from
+`config.Monitor` alone and feeds it what its `update` is annotated to take.
 """
 
-from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict, deque
-from typing import Any
-
-from river.drift import ADWIN
 
 from streamrec.config import Monitor
-from streamrec.drift.formulas import epsilon_cut, movers, pooled, psi, psi_noise
+from streamrec.drift.contract import Detector
+from streamrec.drift.formulas import movers, pooled, psi, psi_noise
+from streamrec.drift.mean_shift import MeanShift
 from streamrec.events import Finding
 
-MIN_SAMPLES = 100  # ADWIN's bound holds for fewer, but a rate of fewer tells a reader nothing
 VERSIONS = 4  # model versions told apart in the detail
 CHECKS_PER_WINDOW = 20  # of the topic mix; a check of each event costs much and tells no more
-
-
-class Detector(ABC):
-    """One kind of drift. Feed it with `update`; `report` takes the latched alarm, if any."""
-
-    def __init__(self, settings: Monitor) -> None:
-        self.settings = settings
-        self._latched: Finding | None = None
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Its name in reports and metrics."""
-
-    @abstractmethod
-    def update(self, x: Any) -> None:
-        """Take one value."""
-
-    @abstractmethod
-    def _quiet(self) -> Finding:
-        """How things stand, when there is no alarm."""
-
-    @property
-    def alarm(self) -> bool:
-        """Whether an alarm waits to be reported."""
-        return self._latched is not None
-
-    def report(self) -> Finding:
-        """The first alarm since the last report, or how things stand; releases the latch."""
-        found, self._latched = self._latched or self._quiet(), None
-        return found
-
-    def _latch(self, finding: Finding) -> None:
-        self._latched = self._latched or finding
-
-    def _too_few(self, n: int, needed: int) -> Finding:
-        return Finding(
-            detector=self.name, alarm=False, value=None, threshold=None, samples=n,
-            reference="", current="", detail=f"not enough data ({n} of {needed})",
-        )
-
-
-class MeanShift(Detector):
-    """A change of the mean of values in [0, 1], by ADWIN (Bifet & Gavaldà 2007).
-
-    Value and threshold are the difference of the two windows' means and ADWIN's cut for
-    windows of these sizes. An alarm tells what ADWIN dropped against what it kept; otherwise
-    the newest values, at most `window` or half of all, are compared with those before them.
-    """
-
-    unit = "values"
-
-    def __init__(self, settings: Monitor) -> None:
-        super().__init__(settings)
-        self._adwin = ADWIN(delta=settings.delta, grace_period=MIN_SAMPLES)
-        self._newest: deque[float] = deque(maxlen=settings.window)
-
-    def update(self, x: float) -> None:
-        """Take one value; river starts a new window at the first value after an alarm."""
-        adwin = self._adwin
-        rearmed = adwin.drift_detected
-        n, total, variance = int(adwin.width), adwin.total, adwin.variance
-        adwin.update(x)
-        if rearmed:
-            self._newest.clear()
-        self._newest.append(x)
-        if adwin.drift_detected:
-            kept = int(adwin.width)
-            dropped = (n + 1 - kept, total + x - adwin.total)
-            self._latch(self._compare(dropped, (kept, adwin.total), variance, True))
-
-    def _quiet(self) -> Finding:
-        adwin = self._adwin
-        n = 0 if adwin.drift_detected else int(adwin.width)
-        if n < MIN_SAMPLES:
-            return self._too_few(n, MIN_SAMPLES)
-        newest = list(self._newest)[-(n // 2):]
-        total = sum(newest)
-        before = (n - len(newest), adwin.total - total)
-        return self._compare(before, (len(newest), total), adwin.variance, False)
-
-    def _compare(
-        self, before: tuple[int, float], after: tuple[int, float], variance: float, alarm: bool
-    ) -> Finding:
-        (n0, sum0), (n1, sum1) = before, after
-        old, new = sum0 / n0, sum1 / n1
-        return Finding(
-            detector=self.name, alarm=alarm, value=abs(new - old),
-            threshold=epsilon_cut(n0, n1, variance, self.settings.delta), samples=n0 + n1,
-            reference=f"{n0} {self.unit}, mean {old:.3f}",
-            current=f"newest {n1} {self.unit}, mean {new:.3f}", detail=self._detail(old, new),
-        )
-
-    def _detail(self, old: float, new: float) -> str:
-        return f"{'rose' if new > old else 'fell'} from {old:.3f} to {new:.3f}"
 
 
 class ClickRate(MeanShift):
@@ -194,12 +95,11 @@ class TopicMix(Detector):
             self._refer(topic)
 
     def _check(self) -> None:
-        finding = self._quiet()
+        finding = self._state()
         if finding.alarm:
             self._latch(finding)
-            self._rearm()
 
-    def _quiet(self) -> Finding:
+    def _state(self) -> Finding:
         window = self.settings.window
         n, m = self._referred, len(self._order)
         if m < window:
@@ -207,11 +107,11 @@ class TopicMix(Detector):
         pairs = pooled(self._reference, self._current)
         value = psi(pairs)
         threshold = max(self.settings.psi, psi_noise(n, m, len(pairs)))
-        return Finding(
+        finding = Finding(
             detector=self.name, alarm=value >= threshold, value=value, threshold=threshold,
             samples=n + m, reference=f"{n} reads", current=f"newest {m} reads",
             detail=movers(self._reference, self._current),
         )
-
-
-ALL: tuple[type[Detector], ...] = (ClickRate, OnlineRank, TopicMix)
+        if finding.alarm:
+            self._rearm()
+        return finding

@@ -67,10 +67,11 @@ class DriftMonitor:
         if not alarm and now - self._reported_at < self.settings.period_s:
             return None
         events, self._count, self._reported_at = self._count, 0, now
+        findings = [d.report() for d in self.detectors]
         return DriftReport(
             report_id=f"drift-{now:.3f}", generated_at=now,
-            trigger="alarm" if alarm else "period", model_version=self._version, events=events,
-            findings=[d.report() for d in self.detectors],
+            trigger="alarm" if any(f.alarm for f in findings) else "period",
+            model_version=self._version, events=events, findings=findings,
         )
 
     def _engagement(self, event: Feedback, item: str, now: float) -> None:

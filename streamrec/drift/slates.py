@@ -48,7 +48,7 @@ class EventTime:
         """Take an event's timestamp (epoch s); the event time."""
         self._newest = [*self._newest[1 - CLOCK_EVENTS :], ts]
         if len(self._newest) < CLOCK_EVENTS:
-            return median_low(self._newest) if self.now == float("-inf") else self.now
+            return median_low(self._newest)  # not kept: the first clock may be the wrong one
         self.now = max(self.now, median_low(self._newest))
         return self.now
 
@@ -96,19 +96,14 @@ class SlateOutcomes:
     def shown(
         self, user: str, recommendation: str | None, slate: Sequence[str], now: float
     ) -> None:
-        """A slate was shown. Without a recommendation, a reader's next slate ends the last."""
-        key = _key(user, recommendation)
-        if recommendation is None and key in self._open and self._open[key].shown:
-            self._ready.append(self._open.pop(key))
-        found = self._at(key, recommendation, now)
-        found.shown, found.slate = True, slate
+        """A slate was shown to a reader."""
+        self._join(user, recommendation, slate, now).shown = True
 
     def clicked(
         self, user: str, recommendation: str | None, item: str, slate: Sequence[str], now: float
     ) -> None:
         """An article was clicked; `slate` is the event's own impression, which may be empty."""
-        found = self._at(_key(user, recommendation), recommendation, now)
-        found.slate = found.slate or slate
+        found = self._join(user, recommendation, slate, now)
         if item not in found.items:
             found.items.append(item)
 
@@ -120,10 +115,20 @@ class SlateOutcomes:
         self._ready = []
         return told
 
-    def _at(self, key: tuple[str, str], recommendation: str | None, now: float) -> _Open:
-        if key not in self._open:
-            self._open.put(key, _Open(now + self._timeout_s, recommendation))
-        return self._open[key]
+    def _join(
+        self, user: str, recommendation: str | None, slate: Sequence[str], now: float
+    ) -> _Open:
+        # Without a recommendation the reader is the key, and a different slate ends the last.
+        key = ("user", user) if recommendation is None else ("recommendation", recommendation)
+        found = self._open.get(key)
+        if found and recommendation is None and slate and found.slate and slate != found.slate:
+            self._ready.append(self._open.pop(key))
+            found = None
+        if found is None:
+            found = _Open(now + self._timeout_s, recommendation)
+            self._open.put(key, found)
+        found.slate = found.slate or slate
+        return found
 
     def _outcome(self, o: _Open) -> Outcome | None:
         served = Served("", tuple(o.slate))
@@ -132,9 +137,4 @@ class SlateOutcomes:
                 return None  # another policy's, or made before this monitor listened
             served = self._served[o.recommendation]
         ranks = [served.items.index(item) + 1 for item in o.items if item in served.items]
-        clicked = bool(ranks or o.items and not served.items) if o.shown else None
-        return Outcome(clicked, ranks, served.model_version)
-
-
-def _key(user: str, recommendation: str | None) -> tuple[str, str]:
-    return ("user", user) if recommendation is None else ("recommendation", recommendation)
+        return Outcome(bool(ranks) if o.shown else None, ranks, served.model_version)

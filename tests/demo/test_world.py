@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from streamrec.demo import clicks, words
-from streamrec.demo.world import Memory, World, WorldConfig
+from streamrec.demo.clicks import Floats, Memory
+from streamrec.demo.world import World, WorldConfig
 
 Ranker = Callable[[World, str, list[str], float], list[str]]
 
@@ -33,7 +34,8 @@ def guess_topic(text: str) -> int:
 
 def mean_clicks(rank: Ranker, visits: int = 1500, until: float = 0.15) -> float:
     """Clicks per slate under a ranking policy that never repeats what a reader has read."""
-    world, read, total = World(), defaultdict(set), 0
+    world, total = World(), 0
+    read: defaultdict[str, set[str]] = defaultdict(set)
     pool = world.released(0.0)
     for i, reader in enumerate(world.next_visitors(0.0, visits)):
         progress = until * i / visits
@@ -45,8 +47,11 @@ def mean_clicks(rank: Ranker, visits: int = 1500, until: float = 0.15) -> float:
     return total / visits
 
 
-def appeal_to_all(world: World, pool: list[str]) -> np.ndarray:
-    return np.mean([world.relevance(reader, pool, 0.0) for reader in world.readers], axis=0)
+def appeal_to_all(world: World, pool: list[str]) -> Floats:
+    found: Floats = np.mean(
+        [world.relevance(reader, pool, 0.0) for reader in world.readers], axis=0
+    )
+    return found
 
 
 # Seed.
@@ -106,6 +111,13 @@ def test_text_and_section_only_hint_at_the_topic(world: World) -> None:
     assert 0.65 < np.mean(np.equal(truth, sections)) < 0.80
 
 
+def test_a_site_of_another_size_works_and_one_of_too_few_topics_is_refused() -> None:
+    small = World(WorldConfig(topics=6, articles=60, readers=10))
+    assert small.click(small.next_visitors(0.0, 1)[0], small.released(0.0)[:10], 0.0) is not None
+    with pytest.raises(ValueError, match="topics must be 6 to 12"):
+        WorldConfig(topics=5)
+
+
 # What changes.
 
 
@@ -116,8 +128,8 @@ def test_a_third_of_the_readers_turn_to_other_topics_half_way(world: World) -> N
         early, late = world.interest(reader, 0.0), world.interest(reader, 0.9)
         assert (early.argmax() != late.argmax()) == (reader in shifted)
     early_best = [world.interest(reader, 0.0).argmax() for reader in shifted]
-    late = [world.interest(reader, 0.5) for reader in shifted]
-    assert np.mean([row[t] for row, t in zip(late, early_best, strict=True)]) < 0.1
+    rows = [world.interest(reader, 0.5) for reader in shifted]
+    assert np.mean([row[t] for row, t in zip(rows, early_best, strict=True)]) < 0.1
 
 
 def test_the_quiet_topic_publishes_nothing_and_then_returns(world: World) -> None:
@@ -193,7 +205,8 @@ def test_a_slate_gets_at_most_three_clicks_with_longer_stays_on_better_articles(
 
 
 def test_click_rates_leave_room_to_learn() -> None:
-    draw, by_all = np.random.default_rng(0), {}
+    draw = np.random.default_rng(0)
+    by_all: dict[str, list[str]] = {}
 
     def at_random(_: World, __: str, pool: list[str], ___: float) -> list[str]:
         return [pool[i] for i in draw.choice(len(pool), 20, replace=False)]
