@@ -102,13 +102,18 @@ class LiveArticles:
                     self._live[self.index[item]] = False
                     changed.append(self.index[item])
 
-    def _set(self, entry: Entry, vector: NDArray[np.float16]) -> int:
-        i = self.index.get(entry.item_id)
+    def place(self, item_id: str) -> int:
+        """The row of an article; one not announced yet gets a row that is not live."""
+        i = self.index.get(item_id)
         if i is None:
-            i = self.index[entry.item_id] = len(self.entries)
-            self.entries.append(entry)
+            i = self.index[item_id] = len(self.entries)
+            self.entries.append(Entry(item_id, "", 0.0, [], "", ""))
             if i >= len(self._live):
                 self._grow()
+        return i
+
+    def _set(self, entry: Entry, vector: NDArray[np.float16]) -> int:
+        i = self.place(entry.item_id)
         self.entries[i], self._published[i], self._live[i] = entry, entry.published_at, True
         self._vectors[i] = vector
         return i

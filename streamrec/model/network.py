@@ -72,7 +72,8 @@ class Recommender(nn.Module):
         -> reader vectors [B, d]; a reader without history gets the zero vector."""
         scores = hist @ self.query + self.recency[: hist.shape[1]]
         attention = torch.softmax(scores.masked_fill(~mask, -1e9), dim=1) * mask
-        return self.reader((attention[:, None] @ hist)[:, 0])
+        found: Tensor = self.reader((attention[:, None] @ hist)[:, 0])
+        return found
 
     def parts(self, readers: Tensor, articles: Tensor, feats: Tensor) -> dict[str, Tensor]:
         """The additive parts [B, C] of each score, which explain it: content, popularity,

@@ -1,0 +1,81 @@
+"""Collector: feedback into the replay buffer, each event once; then asks for fresh lists.
+
+One atomic call per partition batch applies events and moves this partition's offset, fenced by
+the topic's incarnation and the group's generation. Kafka's committed offset only marks which
+readers' refresh requests went out: after a crash those are sent again, and nothing is applied
+twice.
+"""
+
+from collections.abc import Callable, Sequence
+
+from consumers.dead_letters import DeadLetters
+from streamrec.broker import Partition, Publisher, Record
+from streamrec.clock import Clock
+from streamrec.errors import Fenced, InvalidMessage
+from streamrec.events import Feedback, Request, decode, encode, epoch
+from streamrec.metrics import DUPLICATES, EVENTS
+from streamrec.replay import Applied, Claim, ReplayBuffer, a_res_key, digest
+
+
+class Collector:
+    """See consumers.loop.Handler."""
+
+    def __init__(
+        self, buffer: ReplayBuffer, publisher: Publisher, dead_letters: DeadLetters, clock: Clock,
+        requests_topic: str, incarnation: Callable[[str], str], generation: Callable[[], int],
+    ) -> None:
+        self._buffer, self._publisher, self._dead = buffer, publisher, dead_letters
+        self._clock, self._requests = clock, requests_topic
+        self._incarnation, self._generation = incarnation, generation
+        self._claims: dict[Partition, tuple[Claim, str]] = {}
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        """Claim the partition; read from what was applied, or earlier if requests are owed."""
+        incarnation = self._incarnation(partition.topic)
+        claim = self._buffer.claim(partition.partition, incarnation, self._generation())
+        self._claims[partition] = (claim, incarnation)
+        applied = claim.next_offset
+        if committed is None or applied is None or committed > applied:
+            return -2 if applied is None else applied
+        return committed
+
+    def handle(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
+        """See consumers.loop.Handler."""
+        for partition, records in batches:
+            self._apply(partition, records)
+
+    def _apply(self, partition: Partition, records: Sequence[Record]) -> None:
+        now = self._clock.now()
+        events = [self._decode(record, now) for record in records]
+        if partition not in self._claims:
+            raise Fenced(f"{partition} is not claimed")
+        claim, incarnation = self._claims[partition]
+        counts = self._buffer.apply(
+            partition.partition, claim, incarnation, events, records[-1].offset + 1, now
+        )
+        EVENTS.inc(counts.stored)
+        DUPLICATES.inc(counts.duplicates)
+        self._ask(partition, records[0].offset, events)
+
+    def _decode(self, record: Record, now: float) -> Applied:
+        try:
+            e = decode(Feedback, record.value, now)
+        except InvalidMessage as error:
+            self._dead.send(record, error)
+            return Applied(record.offset, b"", "", "", "", "dead", 0.0, [], 1.0, 0.0)
+        d = digest(e.event_id)
+        return Applied(
+            record.offset, d, e.event_id, e.user_id, e.item_id or "", e.event_type,
+            epoch(e.timestamp), e.impression, e.propensity or 1.0, a_res_key(d),
+        )
+
+    def _ask(self, partition: Partition, offset: int, events: Sequence[Applied]) -> None:
+        """One message asks for all readers whose state changed: an impression changes none."""
+        touched = {e.user for e in events if e.kind not in ("impression", "dead")}
+        if touched:
+            ask = Request(request_id=f"{partition.partition}-{offset}", user_ids=sorted(touched),
+                          trigger="feedback")
+            self._publisher.send(self._requests, None, encode(ask))
+
+    def idle(self) -> None:
+        """See consumers.loop.Handler."""

@@ -1,0 +1,160 @@
+"""The loop of every Kafka-driven process: poll, handle, flush, commit - and wait, losing nothing,
+while a server is away or full.
+
+Commit comes last and is throttled: whoever handles a batch must bear to see it again.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streamrec import logs
+from streamrec.broker import Partition, Publisher, Record, Subscription
+from streamrec.clock import Clock
+from streamrec.errors import Fenced, RetryLater
+from streamrec.metrics import LAG, PAUSED
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a loop paces itself: seconds, and records per poll."""
+
+    poll_s: float = 0.05
+    max_records: int = 500
+    commit_every_s: float = 0.2
+    backoff_s: float = 0.1
+    backoff_max_s: float = 5.0
+
+
+class Handler(Protocol):
+    """What a process does with what it polled."""
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        """A partition is newly ours: where to read from (None: from the committed offset).
+        Called again in each group generation."""
+
+    def handle(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
+        """Work through what one poll brought. May see records twice. Raises RetryLater."""
+
+    def idle(self) -> None:
+        """Called once a turn, with or without records."""
+
+
+@dataclass
+class Loop:
+    """One process's loop; `stop` ends it after the turn in hand."""
+
+    subscription: Subscription
+    publisher: Publisher
+    handler: Handler
+    clock: Clock
+    policy: Policy = Policy()
+    stop: threading.Event = field(default_factory=threading.Event)
+    _generation: int = -2
+    _ready: set[Partition] = field(default_factory=set)
+    _done: dict[Partition, int] = field(default_factory=dict)
+    _starts: dict[Partition, int] = field(default_factory=dict)
+    _committed_at: float = 0.0
+
+    def run(self) -> None:
+        """Until `stop` is set."""
+        while not self.stop.is_set():
+            self.turn()
+        self._commit()
+        self.subscription.close()
+
+    def turn(self) -> None:
+        """Poll once and work through what came."""
+        batches = self._patiently(lambda: self.subscription.poll(self.policy.poll_s, self.policy.max_records))
+        if self.subscription.generation() != self._generation:
+            self._generation, self._ready, self._done = self.subscription.generation(), set(), {}
+        for partition in self.subscription.assignment() - self._ready:
+            self._patiently(lambda p=partition: self._take(p))  # type: ignore[misc]
+        work = [(p, records) for p, records in (batches or {}).items() if self._continues(p, records)]
+        if work:
+            self._patiently(lambda: self.handler.handle(work))
+            self._done.update({p: records[-1].offset + 1 for p, records in work})
+        self._patiently(self.handler.idle)
+        LAG.set(self.subscription.lag())
+        if self.clock.now() - self._committed_at >= self.policy.commit_every_s:
+            self._commit()
+
+    def _take(self, partition: Partition) -> None:
+        start = self.handler.assigned(partition, self.subscription.committed(partition))
+        if start is not None:
+            self.subscription.seek(partition, start)
+            self._starts[partition] = start
+        self._ready.add(partition)
+
+    def _continues(self, partition: Partition, records: Sequence[Record]) -> bool:
+        """What was polled before we knew where to start is dropped unless it starts there."""
+        start = self._starts.pop(partition, None)
+        if partition not in self._ready:
+            return False
+        if start is not None and start >= 0 and records[0].offset == start:
+            self.subscription.seek(partition, records[-1].offset + 1)
+            return True
+        return start is None
+
+    def _patiently(self, action: Callable[[], object]) -> object:
+        """Run `action` until no server is away. Meanwhile poll paused: heartbeats go on."""
+        delay, waiting = self.policy.backoff_s, False
+        while not self.stop.is_set():
+            try:
+                result = action()
+                break
+            except Fenced as error:  # a later owner has this work: drop it, rejoin
+                log.warning("fenced", why=str(error))
+                self._generation, result = -2, None
+                self.clock.sleep(self.policy.backoff_s)
+                break
+            except RetryLater as error:
+                if not waiting:
+                    log.warning("waiting", why=str(error))
+                    PAUSED.set(1)
+                waiting = True
+                self._wait(delay)
+                delay = min(delay * 2, self.policy.backoff_max_s)
+        else:
+            result = None
+        if waiting:
+            self._resume()
+        return result
+
+    def _wait(self, delay: float) -> None:
+        try:
+            self.subscription.pause(True)
+            for partition, records in self.subscription.poll(delay, 1).items():
+                self.subscription.seek(partition, records[0].offset)  # came in before the pause
+        except RetryLater:
+            pass
+        self.clock.sleep(delay)
+
+    def _resume(self) -> None:
+        log.info("resuming")
+        PAUSED.set(0)
+        self.subscription.pause(False)
+
+    def _commit(self) -> None:
+        self._committed_at = self.clock.now()
+        if not self._done:
+            return
+        done, self._done = self._done, {}
+        try:
+            self.publisher.flush()
+            self.subscription.commit(done)
+        except Fenced:
+            log.info("rebalanced_before_commit")
+        except RetryLater as error:
+            log.warning("commit_failed", why=str(error))
+            self._done = {**done, **self._done}
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """SIGTERM and Ctrl-C end the loop after the turn in hand."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())

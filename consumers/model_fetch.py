@@ -1,0 +1,83 @@
+"""Fetching models in the background: follow the pointer, verify, build, warm, hand over."""
+
+import threading
+
+from streamrec import logs
+from streamrec.catalogue import LiveArticles
+from streamrec.errors import CorruptArtefact, NotFound, RetryLater, StreamrecError
+from streamrec.metrics import SWAP_FAILURES
+from streamrec.model.bundle import from_files
+from streamrec.registry import Registry
+from streamrec.scoring import Served
+
+log = logs.get(__name__)
+RETRY_S = 10.0  # a version that could not be read is tried again after this
+
+
+class ModelFetch:
+    """A thread that keeps the newest version ready; `take` hands each over once.
+
+    The frozen version is the first one ever trained: the control arm of the same name.
+    """
+
+    def __init__(
+        self, registry: Registry, articles: LiveArticles, fingerprint: str, period_s: float = 0.5
+    ) -> None:
+        self._registry, self._articles, self._fingerprint = registry, articles, fingerprint
+        self._period_s, self._stop = period_s, threading.Event()
+        self._lock = threading.Lock()
+        self._ready: tuple[Served | None, Served | None] = (None, None)
+        self._have: dict[str, str | None] = {"live": None, "frozen": None}
+        self._thread = threading.Thread(target=self._run, name="model-fetch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the pointer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+
+    def take(self) -> tuple[Served | None, Served | None]:
+        """A live and a frozen version that are new since the last call."""
+        with self._lock:
+            ready, self._ready = self._ready, (None, None)
+        return ready
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._period_s):
+            try:
+                self.fetch()
+            except (CorruptArtefact, NotFound) as error:
+                SWAP_FAILURES.inc()
+                log.error("model_refused", why=str(error), serving=self._have["live"])
+                self._stop.wait(RETRY_S)
+            except (RetryLater, StreamrecError, OSError) as error:
+                log.warning("pointer_unreadable", why=str(error))
+
+    def fetch(self) -> None:
+        """Build what the pointer names, if we do not have it yet."""
+        pointer = self._registry.current()
+        if pointer.version is not None and pointer.version != self._have["live"]:
+            self._put(0, "live", pointer.version)
+        if pointer.first_trained is not None and pointer.first_trained != self._have["frozen"]:
+            self._put(1, "frozen", pointer.first_trained)
+
+    def _put(self, place: int, name: str, version: str) -> None:
+        served = self._build(version)
+        with self._lock:
+            ready = list(self._ready)
+            ready[place] = served
+            self._ready = (ready[0], ready[1])
+        self._have[name] = version
+
+    def _build(self, version: str) -> Served:
+        net, meta = from_files(self._registry.load("versions", version).files)
+        if meta.get("encoder") not in (None, self._fingerprint):
+            raise CorruptArtefact(
+                f"version {version} was trained on vectors of {meta['encoder']}, "
+                f"this catalogue holds {self._fingerprint}"
+            )
+        served = Served(version, net)
+        served.cover(self._articles.vectors)
+        return served

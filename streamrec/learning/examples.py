@@ -1,0 +1,194 @@
+"""Rows -> training examples, with the counters of the instant before each event.
+
+Candidates are the slate shown, if one was logged, and sampled negatives from the articles alive
+at that moment. Without a slate, negatives come half uniformly and half by popularity^0.75, and
+each candidate's log expected count corrects the softmax for it (logQ: Yi et al., RecSys 2019).
+With a slate the softmax is over what the reader saw; its extra negatives are uniform, which
+needs no correction.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.config import Trainer
+from streamrec.model.counters import Counters
+from streamrec.model.features import FEATURES, co_feature, item_features, join
+from streamrec.replay import CO_LAST, Row, WindowRow
+
+Array = NDArray[Any]
+BLOCK = 64  # rows that share one look at who is alive and popular, for speed
+PAD = -1
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Packed rows; article numbers are indices of the trainer's Counters, PAD where empty."""
+
+    hist: Array  # [R, H] int32, newest first
+    cand: Array  # [R, C] int32
+    feats: Array  # [R, C, F] float16
+    logq: Array  # [R, C] float32: log of the expected count of each candidate in its sample
+    target: Array  # [R] int64: slot of the article chosen
+    ts: Array  # [R] float64, epoch s
+    event_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.event_ids)
+
+    def take(self, rows: Sequence[int]) -> "Examples":
+        """A subset, in the order given."""
+        at = np.asarray(rows, dtype=np.int64)
+        arrays = {f.name: getattr(self, f.name)[at] for f in fields(self)[:-1]}
+        return Examples(**arrays, event_ids=tuple(self.event_ids[i] for i in rows))
+
+    def only(self, event_ids: Collection[str]) -> "Examples":
+        """The rows whose event is among `event_ids`."""
+        return self.take([i for i, e in enumerate(self.event_ids) if e in event_ids])
+
+
+def empty(history: int, candidates: int) -> Examples:
+    """No rows."""
+    return blank(0, history, candidates)
+
+
+def blank(rows: int, history: int, candidates: int) -> Examples:
+    """Rows of padding, to be filled in."""
+    return Examples(
+        hist=np.full((rows, history), PAD, dtype=np.int32),
+        cand=np.full((rows, candidates), PAD, dtype=np.int32),
+        feats=np.zeros((rows, candidates, len(FEATURES)), dtype=np.float16),
+        logq=np.zeros((rows, candidates), dtype=np.float32),
+        target=np.zeros(rows, dtype=np.int64), ts=np.zeros(rows), event_ids=("",) * rows,
+    )
+
+
+def concat(parts: Sequence[Examples]) -> Examples:
+    """All rows; narrower parts (older settings) are padded."""
+    width = max(p.hist.shape[1] for p in parts), max(p.cand.shape[1] for p in parts)
+    out = blank(sum(map(len, parts)), *width)
+    start = 0
+    for part in parts:
+        rows = slice(start, start + len(part))
+        for name in ("hist", "cand", "feats", "logq"):
+            filled = getattr(part, name)
+            getattr(out, name)[rows, : filled.shape[1]] = filled
+        out.target[rows], out.ts[rows] = part.target, part.ts
+        start += len(part)
+    ids = tuple(e for p in parts for e in p.event_ids)
+    return Examples(**{f.name: getattr(out, f.name) for f in fields(out)[:-1]}, event_ids=ids)
+
+
+def in_time_order(rows: Sequence[WindowRow]) -> list[WindowRow]:
+    """Oldest first; one partition's rows of the same second stay in order."""
+    return sorted(rows, key=lambda w: (w.row.ts, w.partition, w.ordinal))
+
+
+def count(counters: Counters, partition: int, row: Row) -> None:
+    """What the buffer counted when it took this row."""
+    counters.bump(partition, row.item, row.ts)
+    counters.co_add(partition, row.history[:CO_LAST], row.item, row.ts)
+
+
+def materialise(
+    rows: Sequence[WindowRow], counters: Counters, known: Array, history: int, settings: Trainer,
+    seed: int,
+) -> tuple[Examples, int]:
+    """Examples of `rows` in time order, and how many rows had to be skipped.
+
+    `counters` stand before the first row and are walked past the last. `known` [N] bool: articles
+    announced (as of now). A row whose article is not among them, or that has nobody to compare
+    it with, is counted but not learned.
+    """
+    rows, rng = in_time_order(rows), np.random.default_rng(seed)
+    out = blank(len(rows), history, 1 + settings.slate + settings.negatives)
+    liked, made, ids = _liked(rows), [], list(out.event_ids)
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        sampler = _Sampler(counters, known, block[0].row.ts, settings.negatives, rng)
+        for r, (partition, _, row) in enumerate(block, start):
+            if _fill(out, r, row, counters, known, sampler, liked[row.user]):
+                made.append(r)
+                ids[r] = row.event_id
+            count(counters, partition, row)
+    full = Examples(**{f.name: getattr(out, f.name) for f in fields(out)[:-1]},
+                    event_ids=tuple(ids))
+    return full.take(made), len(rows) - len(made)
+
+
+def _liked(rows: Sequence[WindowRow]) -> dict[str, set[str]]:
+    """What each reader chose in these rows: never a negative of theirs."""
+    liked = defaultdict(set)
+    for w in rows:
+        liked[w.row.user].add(w.row.item)
+    return liked
+
+
+def _fill(
+    out: Examples, r: int, row: Row, counters: Counters, known: Array, sampler: "_Sampler",
+    liked: set[str],
+) -> bool:
+    index = counters.index
+    positive = index.get(row.item, PAD)
+    if positive == PAD or positive >= len(known) or not known[positive]:
+        return False
+    taken = {index[i] for i in (*row.history, *liked) if i in index}
+    slate = [index[i] for i in row.slate if i in index]
+    room = out.cand.shape[1] - 1 - sampler.negatives
+    shown = [i for i in slate if i not in taken and i < len(known) and known[i]][:room]
+    drawn = [i for i in sampler.draw(uniform=bool(shown)) if i not in taken]
+    others = list(dict.fromkeys((*shown, *drawn)))
+    if not others:
+        return False
+    slot = int(sampler.rng.integers(len(others) + 1))
+    cand = [*others[:slot], positive, *others[slot:]]
+    hist = [index[i] for i in row.history if i in index][: out.hist.shape[1]]
+    idx, last = np.array(cand), [index[i] for i in row.history[:CO_LAST] if i in index]
+    co = co_feature(counters.co_query(last, row.ts), cand)
+    out.hist[r, : len(hist)], out.cand[r, : len(cand)] = hist, cand
+    out.feats[r, : len(cand)] = join(item_features(counters, row.ts, idx), co)
+    out.logq[r, : len(cand)] = 0.0 if shown else sampler.logq(idx)
+    out.target[r], out.ts[r] = slot, row.ts
+    return True
+
+
+class _Sampler:
+    """Negatives for a block of rows: articles alive and popular at its first moment."""
+
+    def __init__(
+        self, counters: Counters, known: Array, ts: float, negatives: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.negatives, self.rng = negatives, rng
+        published = counters.published_at[: len(known)]
+        self.alive = np.flatnonzero(known & ~(published > ts))  # unknown time: alive
+        weight = counters.totals(self.alive) ** 0.75
+        share = weight / weight.sum() if weight.sum() else weight
+        uniform = 1.0 / max(len(self.alive), 1)
+        mixed = 0.5 * uniform + 0.5 * share if weight.sum() else share + uniform
+        self.floor = 0.5 * uniform
+        self.q = np.zeros(len(known))
+        self.q[self.alive] = mixed
+        self.cdf = np.cumsum(mixed)
+
+    def draw(self, uniform: bool) -> list[int]:
+        """Indices of up to `negatives` articles, with repeats."""
+        if not len(self.alive):
+            return []
+        if uniform:
+            at = self.rng.integers(len(self.alive), size=self.negatives)
+        else:
+            u = self.rng.random(self.negatives) * self.cdf[-1]
+            at = np.minimum(np.searchsorted(self.cdf, u), len(self.alive) - 1)
+        drawn: list[int] = self.alive[at].tolist()
+        return drawn
+
+    def logq(self, idx: Array) -> Array:
+        """log of the chance that each article is in the sample: it is drawn without repeats."""
+        q = np.maximum(self.q[idx], self.floor)  # a positive published within this block
+        found: Array = np.log(-np.expm1(self.negatives * np.log1p(-np.minimum(q, 0.999))))
+        return found

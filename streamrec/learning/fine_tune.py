@@ -1,0 +1,125 @@
+"""Fine-tuning: where the model learns. `plain_fit` is the loop to read; `fine_tune` is the same
+training as an Avalanche strategy, so that its plugins can be added. A test holds the two to
+the same weights.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamrec.config import Trainer
+from streamrec.learning import optimizer as adam
+from streamrec.learning.examples import Examples, concat
+from streamrec.learning.packed import OverExamples
+from streamrec.model.network import Recommender
+
+Progress = Callable[[int, int, float], None]  # step, steps, loss
+Base = NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit did; `loss` is the mean over its last tenth of steps."""
+
+    steps: int
+    seconds: float
+    loss: float
+    optimizer_state: adam.State
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a fit. The step cap never drops rows: batches grow instead."""
+
+    new: int
+    old: int
+    passes: int
+    steps: int
+
+
+def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
+    """How many new and rehearsed rows a batch has, and how many steps follow."""
+    passes = settings.first_passes if first else settings.passes
+    share = settings.rehearsal_share if rehearsal else 0.0
+    old = min(round(settings.batch * share), settings.batch - 1)
+    size = max(settings.batch - old, math.ceil(new / max(settings.max_steps // passes, 1)))
+    old = round(size * old / (settings.batch - old))
+    return Plan(size, old, passes, passes * math.ceil(new / size))
+
+
+def fine_tune(
+    net: Recommender, new: Examples, rehearsal: Examples, base_vectors: Base, settings: Trainer, *,
+    optimizer_state: adam.State | None = None, first: bool, seed: int,
+    progress: Progress | None = None, plugins: Sequence[Any] = (),
+) -> FitResult:
+    """Fit `net` in place on each new row `passes` times, rehearsal rows mixed into every batch.
+
+    `base_vectors` [N, d] are the text vectors by article index. `first`: full learning rates and
+    `first_passes`; otherwise `increment_scale` of them. `plugins`: further Avalanche plugins.
+    """
+    from streamrec.learning.rehearsal import replay_plugin
+    from streamrec.learning.strategy import FineTuning, dataset, experience
+
+    sizes, started, losses = plan(len(new), len(rehearsal), settings, first), time.monotonic(), []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        both = concat([new, rehearsal])
+        rows, targets = torch.arange(len(both)), torch.from_numpy(both.target)
+        model = OverExamples(net.train(), both, base_vectors, _device(settings.device))
+        optimizer = adam.build(net, settings, first, optimizer_state)
+
+        def report(step: int, loss: Tensor) -> None:
+            losses.append(float(loss))
+            if progress:
+                progress(step, sizes.steps, losses[-1])
+
+        window = dataset(rows[: len(new)], targets[: len(new)])
+        memory = dataset(rows[len(new) :], targets[len(new) :])
+        replay = [replay_plugin(memory, sizes.new, sizes.old)] if sizes.old else []
+        strategy = FineTuning(
+            model, optimizer, batch=sizes.new, passes=sizes.passes, warmup=settings.warmup_steps,
+            clip=settings.clip, report=report, plugins=[*replay, *plugins],
+        )
+        strategy.train(experience(window), eval_streams=[])
+    return _result(net, optimizer, losses, started)
+
+
+def plain_fit(
+    net: Recommender, examples: Examples, base_vectors: Base, settings: Trainer,
+    batches: Iterable[Tensor], *, optimizer_state: adam.State | None = None, first: bool,
+) -> FitResult:
+    """The training loop by hand, over given batches of example numbers [B]."""
+    started, losses, targets = time.monotonic(), [], torch.from_numpy(examples.target)
+    model = OverExamples(net.train(), examples, base_vectors, _device(settings.device))
+    optimizer = adam.build(net, settings, first, optimizer_state)
+    for step, rows in enumerate(batches):
+        loss = model.loss(model(rows), targets[rows].to(model.device))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.warm_up(optimizer, step, settings.warmup_steps)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
+        optimizer.step()
+        losses.append(float(loss))
+    return _result(net, optimizer, losses, started)
+
+
+def _result(
+    net: Recommender, optimizer: torch.optim.Optimizer, losses: list[float], started: float
+) -> FitResult:
+    tail = losses[-max(len(losses) // 10, 1) :]
+    net.cpu().eval()
+    return FitResult(len(losses), time.monotonic() - started, float(np.mean(tail)),
+                     adam.state_of(net, optimizer))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

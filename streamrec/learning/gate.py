@@ -1,0 +1,83 @@
+"""The gate: a new model is published only if it is not worse, on new rows and on old ones.
+
+Both models score the same rows; the paired differences of NDCG@10 are resampled (bootstrap,
+Efron 1979), and the low quantile of their mean must lie above -margin: a non-inferiority test.
+The holdout says whether the model follows the stream, the anchors whether it forgets.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from streamrec.config import Trainer
+
+K = 10
+FEW = 30  # fewer rows cannot carry a quantile: then the mean decides
+RESAMPLES = 1000
+Array = NDArray[Any]
+
+
+class Compared(NamedTuple):
+    """NDCG@10 [n] of the same rows under the old and the new model."""
+
+    old: Array
+    new: Array
+
+
+class Verdict(Struct, frozen=True):
+    """Whether to publish, one sentence why, and the numbers."""
+
+    publish: bool
+    reason: str
+    metrics: dict[str, float]
+
+
+def ndcg(scores: Array, target: Array) -> Array:
+    """NDCG@10 [R] of one relevant candidate, from scores [R, C] (-inf: empty) and its slot [R].
+
+    Ties count half, so a constant score gains nothing by the order of its candidates.
+    """
+    chosen = scores[np.arange(len(target)), target][:, None]
+    rank = 0.5 + (scores > chosen).sum(axis=1) + 0.5 * (scores == chosen).sum(axis=1)
+    gains: Array = np.where(rank <= K, 1.0 / np.log2(1.0 + rank), 0.0)
+    return gains
+
+
+def verdict(holdout: Compared, anchors: Compared, settings: Trainer, seed: int) -> Verdict:
+    """Publish if the new model is not inferior on the holdout and on the anchors.
+
+    Fewer than 30 rows are judged by their mean; without any holdout the answer is no; without
+    anchors (a first model) the holdout decides alone.
+    """
+    if not len(holdout.old):
+        return Verdict(False, "no held-out rows to judge by: wait for more", {})
+    judged = [_judge(name, rows, settings, seed)
+              for name, rows in (("holdout", holdout), ("anchors", anchors)) if len(rows.old)]
+    metrics = {k: v for _, _, m in judged for k, v in m.items()}
+    failed = [why for ok, why, _ in judged if not ok]
+    reason = "; ".join(failed or [why for _, why, _ in judged])
+    return Verdict(not failed, reason, metrics)
+
+
+def _judge(
+    name: str, rows: Compared, settings: Trainer, seed: int
+) -> tuple[bool, str, dict[str, float]]:
+    diff, n = rows.new - rows.old, len(rows.old)
+    mean, low = float(diff.mean()), lower_bound(diff, settings.gate_quantile, seed)
+    few = n < FEW
+    ok = (mean if few else low) > -settings.margin
+    what = f"{mean:+.4f} on {n} rows, too few for a bound" if few else f"{mean:+.4f}, at least {low:+.4f}"
+    why = f"{name} NDCG@10 {what}: {'not worse' if ok else f'may lose over {settings.margin:g}'}"
+    return ok, why, {
+        f"{name}_ndcg_old": float(rows.old.mean()), f"{name}_ndcg_new": float(rows.new.mean()),
+        f"{name}_lower": low, f"{name}_rows": float(n),
+    }
+
+
+def lower_bound(diff: Array, quantile: float, seed: int) -> float:
+    """Quantile of the bootstrap distribution of the mean of `diff` [n]."""
+    rng = np.random.default_rng(seed)
+    means = [diff[rng.integers(len(diff), size=len(diff))].mean() for _ in range(RESAMPLES)]
+    return float(np.quantile(means, quantile))

@@ -1,0 +1,163 @@
+"""One increment: a window of new rows in, a judged model out. No I/O, the same inputs give the
+same bytes.
+
+The newest rows of each partition are held out for the gate and not learned; the cursor stops
+before them, so they are read again and learned next time: each row is learned exactly once.
+"""
+
+import copy
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from streamrec.config import Buffer, Model, Trainer
+from streamrec.learning import optimizer as adam
+from streamrec.learning.examples import Examples, count, in_time_order, materialise
+from streamrec.learning.fine_tune import FitResult, Progress, fine_tune
+from streamrec.learning.gate import Compared, Verdict, ndcg, verdict
+from streamrec.learning.packed import scores
+from streamrec.learning.state import TrainerState
+from streamrec.model import bundle
+from streamrec.model.counters import Counters
+from streamrec.model.network import Recommender
+from streamrec.replay import Cursor, Row, WindowRow
+
+Base = NDArray[np.float16]
+Articles = Mapping[str, tuple[Base, float | None]]  # id -> text vector [d], published (epoch s)
+LARGEST_HOLDOUT = 0.2  # of a window, however many rows the gate would like
+
+
+class Outcome(Struct, frozen=True):
+    """What an increment decided. On a refusal the model's and optimizer's files are empty: keep
+    the parent's; the state and the cursor move on either way."""
+
+    verdict: Verdict
+    model: dict[str, bytes]
+    optimizer: dict[str, bytes]
+    state: dict[str, bytes]
+    cursor: Cursor
+    metrics: dict[str, float]
+    rows: int  # learned this time
+    learned_until: float  # newest event time taken, epoch s
+
+
+def increment(
+    state: TrainerState, parent: Recommender | None, optimizer_state: adam.State | None,
+    window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles, *,
+    trainer: Trainer, model: Model, seed: int, meta: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Learn `window` on top of `parent` (None: the untrained prior), and judge the result.
+
+    `meta` goes into the model's config.json. Nothing passed in is changed.
+    """
+    taken, held = split(window, trainer)
+    after, known, running = _ready(state, window, articles)
+    examples, skipped = materialise(window, running, known, model.history, trainer, seed)
+    new = examples.only({w.row.event_id for w in taken})
+    held_out = examples.only({w.row.event_id for w in held})
+    _advance(after, taken)
+    base = vectors(running, articles)
+    old_rows = state.examples.only({r.event_id for r in reservoir})
+    first = parent is None or not state.fitted
+    judged, net, fit = _fit_and_judge(
+        parent, new, old_rows, held_out, state.anchors, base, trainer, model, first, seed,
+        optimizer_state, progress,
+    )
+    after.keep(new, {r.event_id for r in reservoir}, trainer)
+    after.fitted = state.fitted or judged.publish
+    metrics = judged.metrics | _numbers(new, old_rows, skipped, fit)
+    about = {"rows": after.rows, "learned_until": after.learned_until, **(meta or {})}
+    published = net is not None and fit is not None and judged.publish
+    return Outcome(
+        judged, bundle.to_files(net, about) if published and net else {},
+        adam.to_files(fit.optimizer_state) if published and fit else {},
+        after.to_files(), dict(after.cursor), metrics, len(new), after.learned_until,
+    )
+
+
+def split(
+    window: Sequence[WindowRow], settings: Trainer
+) -> tuple[list[WindowRow], list[WindowRow]]:
+    """Rows to learn and rows for the gate: the newest share of each partition, by ordinal."""
+    n = len(window)
+    wanted = max(settings.holdout * n, min(settings.min_holdout, LARGEST_HOLDOUT * n))
+    by_partition = defaultdict(list)
+    for w in sorted(window, key=lambda w: w.ordinal):
+        by_partition[w.partition].append(w)
+    taken, held = [], []
+    for rows in by_partition.values():
+        # A partition always gives at least one row, or a slow one would never be learned.
+        k = min(math.ceil(wanted / n * len(rows)), len(rows) - 1)
+        taken += rows[: len(rows) - k]
+        held += rows[len(rows) - k :]
+    return taken, held
+
+
+def vectors(counters: Counters, articles: Articles) -> Base:
+    """Text vectors [N, d] by article index; zero for articles deleted or never announced."""
+    dim = next((len(v) for v, _ in articles.values()), 1)
+    base: Base = np.zeros((len(counters), dim), dtype=np.float16)
+    for item_id, (vector, _) in articles.items():
+        base[counters.index[item_id]] = vector
+    return base
+
+
+def _ready(
+    state: TrainerState, window: Sequence[WindowRow], articles: Articles
+) -> tuple[TrainerState, NDArray[np.bool_], Counters]:
+    """A copy of the state that knows every id, which articles are known [N], and counters to
+    walk through the window with. Both copies of the counters must number articles alike."""
+    after = copy.copy(state)
+    after.counters, after.cursor = state.counters.copy(), dict(state.cursor)
+    for item_id, (_, published_at) in articles.items():
+        after.counters.publish(item_id, published_at)
+    for w in in_time_order(window):
+        for item_id in (w.row.item, *w.row.history):
+            after.counters.add(item_id)
+    known = np.array([item_id in articles for item_id in after.counters.ids], dtype=np.bool_)
+    return after, known, after.counters.copy()
+
+
+def _advance(after: TrainerState, taken: Sequence[WindowRow]) -> None:
+    for w in in_time_order(taken):
+        count(after.counters, w.partition, w.row)
+        after.cursor[w.partition] = max(after.cursor.get(w.partition, w.ordinal), w.ordinal)
+        after.learned_until = max(after.learned_until, w.row.ts)
+    after.rows += len(taken)
+
+
+def _fit_and_judge(
+    parent: Recommender | None, new: Examples, old_rows: Examples, held_out: Examples,
+    anchors: Examples, base: Base, trainer: Trainer, model: Model, first: bool, seed: int,
+    optimizer_state: adam.State | None, progress: Progress | None,
+) -> tuple[Verdict, Recommender | None, FitResult | None]:
+    if not len(new):
+        return Verdict(False, "no row of the window is about a known article", {}), None, None
+    net = copy.deepcopy(parent) if parent else Recommender.initial(base.shape[1], model)
+    if first:
+        real = new.feats[new.cand >= 0].astype(np.float32)
+        net.standardise(torch.from_numpy(real))
+    before = parent or copy.deepcopy(net)
+    fit = fine_tune(net, new, old_rows, base, trainer, optimizer_state=optimizer_state,
+                    first=first, seed=seed, progress=progress)
+    compared = [
+        Compared(*(ndcg(scores(n, rows, base), rows.target) for n in (before, net)))
+        for rows in (held_out, anchors)
+    ]
+    return verdict(compared[0], compared[1], trainer, seed), net, fit
+
+
+def _numbers(
+    new: Examples, old_rows: Examples, skipped: int, fit: FitResult | None
+) -> dict[str, float]:
+    counts = {"rows_new": float(len(new)), "rows_rehearsal": float(len(old_rows)),
+              "rows_skipped": float(skipped)}
+    done = {"steps": float(fit.steps), "loss": fit.loss, "seconds": fit.seconds} if fit else {}
+    return counts | done

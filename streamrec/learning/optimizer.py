@@ -1,0 +1,76 @@
+"""AdamW with a rate per kind of parameter, and its state as safetensors (never pickle).
+
+One rate for all ruins the model: what suits a feature weight tears the text head apart.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from streamrec.config import Trainer
+from streamrec.errors import CorruptArtefact
+from streamrec.model.network import Recommender
+
+State = dict[str, Tensor]  # "<parameter>/<exp_avg|exp_avg_sq|step>"
+FILE = "optimizer.safetensors"
+SLOTS = ("step", "exp_avg", "exp_avg_sq")
+_SCALARS = ("log_temperature", "recency")
+
+
+def build(net: Recommender, settings: Trainer, first: bool, state: State | None
+          ) -> torch.optim.AdamW:
+    """The optimizer, with its state from the last increment. Each group's `base` is its full
+    rate: later increments take `increment_scale` of it."""
+    scale = 1.0 if first else settings.increment_scale
+    rates = (settings.lr_tower, settings.lr_temperature, settings.lr_features)
+    groups = [
+        {"params": params, "lr": rate * scale, "base": rate * scale,
+         "weight_decay": settings.weight_decay if i == 0 else 0.0}
+        for i, (params, rate) in enumerate(zip(_kinds(net), rates, strict=True))
+    ]
+    optimizer = torch.optim.AdamW(groups)
+    for name, p in net.named_parameters():
+        if state and all(f"{name}/{slot}" in state for slot in SLOTS):
+            optimizer.state[p] = {s: _like(s, state[f"{name}/{s}"], p) for s in SLOTS}
+    return optimizer
+
+
+def warm_up(optimizer: torch.optim.Optimizer, step: int, warmup: int) -> None:
+    """Set the rates of `step` (from 0): linear up to `base` over `warmup` steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base"] * min(1.0, (step + 1) / max(warmup, 1))
+
+
+def state_of(net: Recommender, optimizer: torch.optim.Optimizer) -> State:
+    """A copy of Adam's moments by parameter name, on the CPU."""
+    return {f"{name}/{slot}": optimizer.state[p][slot].detach().clone().cpu()
+            for name, p in net.named_parameters() if p in optimizer.state for slot in SLOTS}
+
+
+def to_files(state: State | None) -> dict[str, bytes]:
+    """The state as one safetensors file."""
+    return {FILE: save({k: v.contiguous() for k, v in (state or {}).items()})}
+
+
+def from_files(files: dict[str, bytes]) -> State:
+    """The state back. Raises CorruptArtefact."""
+    try:
+        return dict(load(files[FILE]))
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise CorruptArtefact(f"the optimizer's state cannot be read: {error}") from None
+
+
+def _kinds(net: Recommender) -> Iterator[list[nn.Parameter]]:
+    named = dict(net.named_parameters())
+    small = (*_SCALARS, "weights")
+    yield [p for n, p in named.items() if n not in small]
+    yield [named[n] for n in _SCALARS]
+    yield [net.weights]
+
+
+def _like(slot: str, value: Tensor, p: Tensor) -> Tensor:
+    # AdamW wants its step count on the CPU, its moments where the parameter is.
+    return value.clone() if slot == "step" else value.clone().to(p.device)

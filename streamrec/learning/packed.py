@@ -1,0 +1,64 @@
+"""Examples as tensors, and the network over them: example numbers in, logits out."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from streamrec.learning.examples import PAD, Examples
+from streamrec.model.network import Recommender
+
+Report = Callable[[int, Tensor], None]  # step (from 1), loss
+
+
+class OverExamples(nn.Module):
+    """The recommender over numbered examples; their data stays outside the parameters."""
+
+    def __init__(
+        self, net: Recommender, examples: Examples, base: NDArray[np.float16], device: torch.device
+    ) -> None:
+        super().__init__()
+        self.net, self.device = net.to(device), device
+        # A read without a text vector says nothing about taste: attention may not see it.
+        has_text = np.append(base.any(axis=1), False)
+        self._hist = torch.from_numpy(np.where(has_text[examples.hist], examples.hist, PAD))
+        self._cand = torch.from_numpy(examples.cand)
+        self._feats, self._logq = torch.from_numpy(examples.feats), torch.from_numpy(examples.logq)
+        self._base = torch.from_numpy(base).to(device)
+
+    def forward(self, rows: Tensor, correct: bool = True) -> Tensor:
+        """Logits [B, C] of examples `rows` [B]; empty slots -inf; logQ-corrected if `correct`."""
+        at = rows.cpu()
+        hist, cand = self._hist[at].to(self.device).long(), self._cand[at].to(self.device).long()
+        feats = self._feats[at].to(self.device).float()
+        # Each distinct article of the batch goes through the head once.
+        distinct, where = torch.unique(torch.cat([hist, cand], 1).clamp(min=0), return_inverse=True)
+        base, h = self._base[distinct].float(), hist.shape[1]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.net(base, where[:, :h], hist != PAD, where[:, h:], feats).float()
+        if correct:
+            logits = logits - self._logq[at].to(self.device)
+        masked: Tensor = logits.masked_fill(cand == PAD, -torch.inf)
+        return masked
+
+    @staticmethod
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        """Softmax cross-entropy over each row's candidates."""
+        return F.cross_entropy(logits, targets)
+
+
+@torch.inference_mode()
+def scores(
+    net: Recommender, examples: Examples, base: NDArray[np.float16], batch: int = 256
+) -> NDArray[np.float32]:
+    """Serving scores [R, C] (no logQ, no dropout), -inf in empty slots, computed on the CPU."""
+    over = OverExamples(net, examples, base, torch.device("cpu")).eval()
+    rows = torch.arange(len(examples))
+    parts = [over(rows[i : i + batch], correct=False) for i in range(0, len(rows), batch)]
+    if not len(examples):
+        return np.zeros(examples.cand.shape, dtype=np.float32)
+    found: NDArray[np.float32] = torch.cat(parts).numpy()
+    return found

@@ -1,0 +1,109 @@
+"""What the trainer carries between increments besides the model.
+
+Old rows keep the feature values of their own time: recomputing them with today's counters would
+teach that everything was popular before anybody read it.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from streamrec.config import Buffer, Trainer
+from streamrec.errors import CorruptArtefact
+from streamrec.learning.examples import Examples, concat, empty
+from streamrec.model.counters import Counters
+from streamrec.replay import Cursor, a_res_key, digest
+
+ARRAYS, JSON = "state.safetensors", "state.json"
+ANCHOR_SHARE = 0.1  # anchors are never rehearsed, so they may not eat a short stream
+
+
+@dataclass
+class TrainerState:
+    """Bounded by the reservoir (examples), the settings (anchors) and the catalogue (counters)."""
+
+    counters: Counters  # as they stood at the cursor
+    examples: Examples  # rows learned and still in the reservoir: rehearsal
+    anchors: Examples  # rows of every era so far, learned once, never rehearsed: for the gate
+    cursor: Cursor
+    rows: int = 0  # rows taken so far, learned or skipped
+    fitted: bool = False  # a model of this state was published
+    learned_until: float = 0.0  # newest event time taken, epoch s
+
+    @classmethod
+    def new(cls, buffer: Buffer, history: int) -> "TrainerState":
+        """Before the first row."""
+        return cls(Counters(buffer), empty(history, 1), empty(history, 1), {})
+
+    def keep(self, new: Examples, reservoir: set[str], settings: Trainer) -> None:
+        """Take in rows just learned: some become anchors, those in the reservoir rehearsal."""
+        pool = concat([self.anchors, new])
+        # Smallest hashes: a uniform sample of the stream, whatever the size of its increments.
+        order = sorted(range(len(pool)), key=lambda i: _anchor_key(pool.event_ids[i]))
+        size = min(settings.anchors, int(self.rows * ANCHOR_SHARE))
+        self.anchors = pool.take(sorted(order[:size]))
+        kept = reservoir.difference(self.anchors.event_ids)
+        self.examples = concat([self.examples, new]).only(kept)
+
+    def to_files(self) -> dict[str, bytes]:
+        """Two files, arrays and JSON."""
+        arrays = _counter_arrays(self.counters)
+        for name in ("examples", "anchors"):
+            packed: Examples = getattr(self, name)
+            arrays |= {f"{name}/{f.name}": getattr(packed, f.name) for f in fields(packed)[:-1]}
+        rest = {
+            "ids": self.counters.ids, "partitions": list(self.counters.partitions.items()),
+            "examples": self.examples.event_ids, "anchors": self.anchors.event_ids,
+            "cursor": list(self.cursor.items()), "rows": self.rows, "fitted": self.fitted,
+            "learned_until": self.learned_until,
+        }
+        whole = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        return {ARRAYS: save(whole), JSON: json.dumps(rest).encode()}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes], buffer: Buffer) -> "TrainerState":
+        """The state back, bit for bit. Raises CorruptArtefact."""
+        try:
+            arrays, rest = load(files[ARRAYS]), json.loads(files[JSON])
+            packed = {name: Examples(
+                **{f.name: arrays[f"{name}/{f.name}"] for f in fields(Examples)[:-1]},
+                event_ids=tuple(rest[name]),
+            ) for name in ("examples", "anchors")}
+            return cls(
+                counters=_counters(arrays, rest, buffer), cursor=dict(rest["cursor"]),
+                rows=rest["rows"], fitted=rest["fitted"], learned_until=rest["learned_until"],
+                **packed,
+            )
+        except (KeyError, ValueError, IndexError, SafetensorError) as error:
+            raise CorruptArtefact(f"the trainer's state cannot be read: {error}") from None
+
+
+def _anchor_key(event_id: str) -> float:
+    return a_res_key(digest("anchor/" + event_id))
+
+
+def _counter_arrays(c: Counters) -> dict[str, Any]:
+    co = [(p, i, k, w) for p, t in c.co.items() for i, d in t.items() for k, w in d.items()]
+    n, columns = len(c), list(zip(*co, strict=True)) or [(), (), (), ()]
+    return {
+        "t0": c.t0[:, :n], "values": c.values[:, :n], "total": c.total[:, :n],
+        "published_at": c.published_at[:n],
+        "co/places": np.array(columns[:3], dtype=np.int64).reshape(3, -1),
+        "co/weights": np.array(columns[3], dtype=np.float64),
+    }
+
+
+def _counters(arrays: dict[str, Any], rest: dict[str, Any], buffer: Buffer) -> Counters:
+    c = Counters(buffer)
+    c.ids, c.partitions = list(rest["ids"]), dict(rest["partitions"])
+    c.index = {item_id: i for i, item_id in enumerate(c.ids)}
+    c.t0, c.values, c.total = arrays["t0"], arrays["values"], arrays["total"]
+    c.published_at = arrays["published_at"]
+    places, weights = arrays["co/places"].tolist(), arrays["co/weights"].tolist()
+    for p, i, k, w in zip(*places, weights, strict=True):
+        c.co.setdefault(p, {}).setdefault(i, {})[k] = w
+    return c
