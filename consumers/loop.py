@@ -4,7 +4,6 @@ while a server is away or full.
 Commit comes last and is throttled: whoever handles a batch must bear to see it again.
 """
 
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -153,8 +152,3 @@ class Loop:
             log.warning("commit_failed", why=str(error))
             self._done = {**done, **self._done}
 
-
-def stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM and Ctrl-C end the loop after the turn in hand."""
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())

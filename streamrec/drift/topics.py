@@ -6,18 +6,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.events import Article
-
 BITS = 4
 SEED = 7  # fixed: clusters of two monitors, or of one before and after a restart, must agree
 UNTITLED = "untitled"
 
 
-def topic_of(article: Article, vector: Sequence[float] | NDArray[np.float32] | None) -> str:
-    """The first tag; else the cluster of the base `vector` of the text; without text, untitled."""
-    if article.tags:
-        return article.tags[0]
-    if vector is None or not (article.title.strip() or article.body.strip()):
+def topic_of(tags: Sequence[str], vector: NDArray[np.float32] | None) -> str:
+    """The first tag; else the cluster of the base `vector`; without text (a zero vector), untitled."""
+    if tags:
+        return tags[0]
+    if vector is None or not vector.any():
         return UNTITLED
     return cluster(np.asarray(vector, dtype=np.float32))
 

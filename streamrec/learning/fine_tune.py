@@ -5,6 +5,7 @@ the same weights.
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ def fine_tune(
         optimizer = adam.build(net, settings, first, optimizer_state)
 
         def report(step: int, loss: Tensor) -> None:
-            losses.append(float(loss))
+            losses.append(loss.item())
             if progress:
                 progress(step, sizes.steps, losses[-1])
 
@@ -84,10 +85,13 @@ def fine_tune(
         memory = dataset(rows[len(new) :], targets[len(new) :])
         replay = [replay_plugin(memory, sizes.new, sizes.old)] if sizes.old else []
         strategy = FineTuning(
-            model, optimizer, batch=sizes.new, passes=sizes.passes, warmup=settings.warmup_steps,
-            clip=settings.clip, report=report, plugins=[*replay, *plugins],
+            model=model, optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
+            warmup=settings.warmup_steps, clip=settings.clip, report=report,
+            plugins=[*replay, *plugins],
         )
-        strategy.train(experience(window), eval_streams=[])
+        with warnings.catch_warnings():  # Avalanche 0.6 warns about its own deprecated calls
+            warnings.simplefilter("ignore")
+            strategy.train(experience(window), eval_streams=[])
     return _result(net, optimizer, losses, started)
 
 
@@ -106,7 +110,7 @@ def plain_fit(
         adam.warm_up(optimizer, step, settings.warmup_steps)
         torch.nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return _result(net, optimizer, losses, started)
 
 

@@ -68,8 +68,9 @@ def _judge(
     mean, low = float(diff.mean()), lower_bound(diff, settings.gate_quantile, seed)
     few = n < FEW
     ok = (mean if few else low) > -settings.margin
-    what = f"{mean:+.4f} on {n} rows, too few for a bound" if few else f"{mean:+.4f}, at least {low:+.4f}"
-    why = f"{name} NDCG@10 {what}: {'not worse' if ok else f'may lose over {settings.margin:g}'}"
+    sure = f"{n} rows, too few for a bound" if few else f"{n} rows, at least {low:+.4f}"
+    so = "not worse" if ok else f"may lose over {settings.margin:g}"
+    why = f"{name} NDCG@10 {mean:+.4f} on {sure}: {so}"
     return ok, why, {
         f"{name}_ndcg_old": float(rows.old.mean()), f"{name}_ndcg_new": float(rows.new.mean()),
         f"{name}_lower": low, f"{name}_rows": float(n),

@@ -16,7 +16,7 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from streamrec.config import Buffer, Model, Trainer
+from streamrec.config import Model, Trainer
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import Examples, count, in_time_order, materialise
 from streamrec.learning.fine_tune import FitResult, Progress, fine_tune

@@ -36,7 +36,7 @@ class FineTuning(SupervisedTemplate):  # type: ignore[misc]
     """SupervisedTemplate whose four overrides keep our collate, optimizer state and clipping."""
 
     def __init__(
-        self, model: OverExamples, optimizer: torch.optim.Optimizer, *, batch: int, passes: int,
+        self, *, model: OverExamples, optimizer: torch.optim.Optimizer, batch: int, passes: int,
         warmup: int, clip: float, report: Report, plugins: Sequence[Any],
     ) -> None:
         super().__init__(

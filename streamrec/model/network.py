@@ -64,24 +64,27 @@ class Recommender(nn.Module):
 
     def articles(self, base: Tensor) -> Tensor:
         """Text vectors [N, d] -> unit article vectors [N, d]; a zero vector stays zero."""
-        dropped = F.dropout(base.to(self.head.weight.dtype), self.dropout, self.training)
-        return F.normalize(self.head(dropped), dim=-1)
+        weight = self.head.weight
+        # One mask of dimensions for the whole batch: as good here, and free.
+        kept = F.dropout(weight.new_ones(self.dim), self.dropout, self.training)
+        return F.normalize(base.to(weight.dtype) @ (weight * kept).T, dim=-1)
 
     def readers(self, hist: Tensor, mask: Tensor) -> Tensor:
         """Article vectors [B, H, d] of the last reads, newest first, and mask [B, H] (True: real)
         -> reader vectors [B, d]; a reader without history gets the zero vector."""
-        scores = hist @ self.query + self.recency[: hist.shape[1]]
-        attention = torch.softmax(scores.masked_fill(~mask, -1e9), dim=1) * mask
+        attention = self._attention(hist @ self.query, mask)
         found: Tensor = self.reader((attention[:, None] @ hist)[:, 0])
         return found
+
+    def _attention(self, salience: Tensor, mask: Tensor) -> Tensor:
+        scores = salience + self.recency[: mask.shape[1]]
+        return torch.softmax(scores.masked_fill(~mask, -1e9), dim=1) * mask
 
     def parts(self, readers: Tensor, articles: Tensor, feats: Tensor) -> dict[str, Tensor]:
         """The additive parts [B, C] of each score, which explain it: content, popularity,
         freshness, co_read. Takes readers [B, d], articles [C, d] or [B, C, d], feats [B, C, F]."""
-        shared = articles.dim() == 2
-        dots = readers @ articles.T if shared else (articles @ readers[:, :, None])[..., 0]
         weighted = self.standardised(feats) * self.weights
-        found = {"content": dots / self.temperature()}
+        found = {"content": _dots(readers, articles) / self.temperature()}
         return found | {name: weighted[..., at].sum(-1) for name, at in PARTS.items()}
 
     def temperature(self) -> Tensor:
@@ -90,15 +93,29 @@ class Recommender(nn.Module):
 
     def score(self, readers: Tensor, articles: Tensor, feats: Tensor) -> Tensor:
         """Scores [B, C]: the sum of `parts`, without splitting them."""
-        shared = articles.dim() == 2
-        dots = readers @ articles.T if shared else (articles @ readers[:, :, None])[..., 0]
+        return self._sum(_dots(readers, articles), feats)
+
+    def _sum(self, dots: Tensor, feats: Tensor) -> Tensor:
         return dots / self.temperature() + self.standardised(feats) @ self.weights
 
     def forward(
         self, base: Tensor, hist: Tensor, mask: Tensor, cand: Tensor, feats: Tensor
     ) -> Tensor:
         """Logits [B, C]. `hist` [B, H] and `cand` [B, C] are rows of `base` [U, d], which holds
-        each distinct article once: it is encoded once, not B*C times (GRAM, Yang et al. 2022)."""
+        each distinct article once: it is encoded once, not B*C times (GRAM, Yang et al. 2022).
+
+        The same sums as `readers` and `score`, by matrix products over [B, U]: gathering vectors
+        to [B, C, d] first would take twice the time of everything else.
+        """
         articles = self.articles(base)
-        readers = self.readers(F.embedding(hist, articles), mask)
-        return self.score(readers, F.embedding(cand, articles), feats)
+        attention = self._attention((articles @ self.query)[hist], mask)
+        spread = attention.new_zeros(len(hist), len(base)).scatter_add(1, hist, attention)
+        readers = self.reader(spread.to(articles.dtype) @ articles)
+        return self._sum((readers @ articles.T).gather(1, cand), feats)
+
+
+def _dots(readers: Tensor, articles: Tensor) -> Tensor:
+    """[B, C] from readers [B, d] and articles [C, d] or [B, C, d]."""
+    if articles.dim() == 2:
+        return readers @ articles.T
+    return (articles @ readers[:, :, None])[..., 0]

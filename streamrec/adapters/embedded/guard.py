@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from streamrec.adapters.embedded import trouble
@@ -82,10 +83,13 @@ class Guarded:
         return status
 
 
-def spawn(cmd: list[str], log: Path, grace_s: float, lock: int | None = None) -> Guarded:
+def spawn(
+    cmd: list[str], log: Path, grace_s: float, lock: int | None = None,
+    env: Mapping[str, str] | None = None, cwd: Path | None = None,
+) -> Guarded:
     """Start `cmd` with its output in `log`; an older log is renamed to `.1`.
 
-    It runs in the log's folder: give absolute paths.
+    Without `cwd` it runs in the log's folder: give absolute paths.
 
     grace_s: seconds between SIGTERM and SIGKILL once we are dead. lock: a file descriptor that the
     server holds open for its life, see `claim.claimed`.
@@ -99,7 +103,8 @@ def spawn(cmd: list[str], log: Path, grace_s: float, lock: int | None = None) ->
         guard = subprocess.Popen(
             [*python, " ".join(map(str, fds)), *cmd], stdin=subprocess.PIPE, stderr=out,
             stdout=subprocess.PIPE, pass_fds=fds,
-            cwd=log.parent,  # crash reports land beside the log, and no other folder is kept busy
+            env=env,
+            cwd=cwd or log.parent,  # crash reports land beside the log, and no other folder is kept busy
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops in order
         )
     assert guard.stdout is not None

@@ -1,0 +1,131 @@
+"""One increment from end to end: read, fit, decide, publish - in an order that survives kill -9.
+
+Folders are staged first; then one compare-and-set moves pointer, cursor and trainer state
+together; then the models topic is told. Killed before the move, nothing has happened. Killed
+after it, the next learner tells the topic what the pointer says (it is compacted by key).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from streamrec import logs
+from streamrec.broker import Publisher
+from streamrec.catalogue import Catalogue, LiveArticles
+from streamrec.clock import Clock
+from streamrec.config import Settings
+from streamrec.events import ModelPointer, encode
+from streamrec.learning.increment import Outcome, increment
+from streamrec.learning.state import TrainerState
+from streamrec.model.bundle import from_files
+from streamrec.registry import Files, Pointer, Registry, VersionRecord
+from streamrec.replay import ReplayBuffer
+
+log = logs.get(__name__)
+OPTIMIZER = "optimizer."  # files of the optimizer's state live in the version's folder
+Progress = Callable[[dict[str, Any]], None]
+
+
+class IncrementRunner:
+    """Everything one increment needs; `run` does one."""
+
+    def __init__(
+        self, buffer: ReplayBuffer, catalogue: Catalogue, registry: Registry,
+        publisher: Publisher, clock: Clock, settings: Settings, models_topic: str,
+        dim: int, fingerprint: str,
+    ) -> None:
+        self._buffer, self._catalogue, self._registry = buffer, catalogue, registry
+        self._publisher, self._clock, self._s = publisher, clock, settings
+        self._topic, self._fingerprint = models_topic, fingerprint
+        self._articles = LiveArticles(dim)
+
+    def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
+        """Train on the waiting rows; what happened, as a JSON-like dict. Raises StreamrecError."""
+        pointer = self._registry.current()
+        self.announce(pointer)
+        outcome = self._fit(pointer, progress)
+        if outcome is None:
+            return {"published": False, "reason": "no new rows"}
+        return self._commit(pointer, outcome, token, why)
+
+    def _fit(self, pointer: Pointer, progress: Progress) -> Outcome | None:
+        window = self._buffer.window(pointer.cursor, self._s.trainer.max_rows)
+        if not window:
+            return None
+        self._articles.sync(self._catalogue)
+        parent, optimizer = self._parent(pointer)
+        progress({"rows": len(window), "articles": len(self._articles)})
+        return increment(
+            state=self._state(pointer), parent=parent, optimizer=optimizer, window=window,
+            reservoir=self._buffer.reservoir(), articles=self._known(), settings=self._s,
+            dim=self._articles.dim, encoder=self._fingerprint, now=self._clock.now(),
+            seed=self._s.trainer.seed + pointer.attempt,
+        )
+
+    def _known(self) -> dict[str, tuple[Any, float]]:
+        live = self._articles
+        return {e.item_id: (live.vectors[i], e.published_at) for i, e in enumerate(live.entries)}
+
+    def _state(self, pointer: Pointer) -> TrainerState:
+        if pointer.state is None:
+            return TrainerState.empty(self._s.buffer)
+        return TrainerState.from_files(self._registry.load("states", pointer.state).files, self._s.buffer)
+
+    def _parent(self, pointer: Pointer) -> tuple[Any, Files | None]:
+        if pointer.version is None:
+            return None, None
+        files = self._registry.load("versions", pointer.version).files
+        optimizer = {n.removeprefix(OPTIMIZER): b for n, b in files.items() if n.startswith(OPTIMIZER)}
+        net, _ = from_files({n: b for n, b in files.items() if not n.startswith(OPTIMIZER)})
+        return net, optimizer
+
+    def _commit(self, pointer: Pointer, o: Outcome, token: int, why: str) -> dict[str, Any]:
+        now, publish = self._clock.now(), o.verdict.publish
+        number = self._registry.new_name()
+        state = number
+        self._registry.stage("states", state, o.state_files, cursor=o.cursor)
+        record = self._stage_version(pointer, o, number, now, why) if publish else None
+        gate = {"publish": publish, "reason": o.verdict.reason, "at": now, **o.verdict.metrics}
+        new = replace(
+            pointer, attempt=pointer.attempt + 1, cursor=o.cursor, state=state, last_gate=gate,
+            last_attempt_at=now, refused=pointer.refused + (not publish),
+        )
+        if record:
+            new = replace(
+                new, version=number, first_trained=pointer.first_trained or number, published_at=now,
+                learned_until=o.learned_until, published=pointer.published + 1,
+            )
+        self._registry.pointers.move(new, pointer.attempt, token, record)
+        if record:
+            self.announce(new)
+        self._registry.prune(keep_versions=50)
+        return {"published": publish, "version": number if publish else pointer.version,
+                "reason": o.verdict.reason, "rows": o.rows, **o.metrics}
+
+    def _stage_version(
+        self, pointer: Pointer, o: Outcome, number: str, now: float, why: str
+    ) -> VersionRecord:
+        files = {**o.model_files, **{OPTIMIZER + n: b for n, b in o.optimizer_files.items()}}
+        self._registry.stage(
+            "versions", number, files, parent=pointer.version, cursor=o.cursor, created_at=now,
+            seed=self._s.trainer.seed + pointer.attempt, metrics=o.metrics, trigger=why,
+            learned_until=o.learned_until, rows=o.rows, encoder=self._fingerprint,
+        )
+        return VersionRecord(
+            version=number, parent=pointer.version, created_at=now, rows=o.rows,
+            learned_until=o.learned_until, metrics=o.metrics,
+        )
+
+    def announce(self, pointer: Pointer) -> None:
+        """Tell the models topic where the pointer stands; saying it again does no harm."""
+        if pointer.version is None:
+            return
+        record = next(r for r in self._registry.pointers.records() if r.version == pointer.version)
+        message = ModelPointer(
+            version=record.version, parent=record.parent, action="publish",
+            published_at=pointer.published_at, learned_until=record.learned_until,
+            rows=record.rows, metrics=record.metrics,
+        )
+        self._publisher.send(self._topic, b"current", encode(message))
+        self._publisher.flush()

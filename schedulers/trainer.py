@@ -1,0 +1,109 @@
+"""Trainer: decides when, holds the lease, and lets a child process do the fitting.
+
+Of several trainers the one that holds the lease works; its fencing token goes with every move
+of the pointer, so one that lost the lease without noticing cannot publish. Checks that come
+late are counted and made up for, and two never run at once.
+"""
+
+import os
+import threading
+from typing import Protocol
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from schedulers.trigger import waiting, why_train
+from streamrec import logs
+from streamrec.clock import Clock
+from streamrec.config import Trainer as Settings
+from streamrec.errors import RetryLater, StreamrecError
+from streamrec.metrics import BOARD_MISFIRES, MISFIRES, Board
+from streamrec.registry import PointerStore
+from streamrec.replay import ReplayBuffer
+
+log = logs.get(__name__)
+
+
+class Learner(Protocol):
+    """Runs one increment to its end."""
+
+    def train(self, token: int, why: str) -> None:
+        """Fit, decide, commit under the token. Raises StreamrecError when it could not."""
+
+    def close(self) -> None:
+        """End the child process."""
+
+
+class Trainer:
+    """One trainer; `check` is one look at whether to train."""
+
+    def __init__(
+        self, buffer: ReplayBuffer, pointers: PointerStore, learner: Learner, board: Board,
+        clock: Clock, settings: Settings,
+    ) -> None:
+        self._buffer, self._pointers, self._learner = buffer, pointers, learner
+        self._board, self._clock, self._s = board, clock, settings
+        self._token: int | None = None
+        self._started_at = clock.now()
+        self._back_off_until = 0.0
+
+    def hold(self) -> bool:
+        """Take or keep the lease; True while it is ours."""
+        if self._token is not None and self._pointers.renew(self._token, self._s.lease_s):
+            return True
+        self._token = self._pointers.acquire(f"pid {os.getpid()}", self._s.lease_s)
+        if self._token is not None:
+            log.info("lease_taken", token=self._token)
+        return self._token is not None
+
+    def check(self) -> str | None:
+        """Train if a trigger has fired and the lease is ours; the trigger, or None."""
+        now = self._clock.now()
+        if now < self._back_off_until or not self.hold():
+            return None
+        pointer = self._pointers.read()
+        rows = waiting(self._buffer.rows_total(), pointer.cursor)
+        why = why_train(now, rows, pointer, self._started_at, self._s)
+        if why and self._token is not None:
+            log.info("training", why=why, rows=rows)
+            self._learner.train(self._token, why)
+        return why
+
+    def safely(self) -> None:
+        """`check`, for the scheduler: a failure is logged and tried again after a while."""
+        try:
+            self.check()
+        except (StreamrecError, OSError) as error:
+            log.error("training_failed", why=str(error))
+            self._back_off_until = self._clock.now() + min(5.0, self._s.trigger_s)
+
+    def renew(self) -> None:
+        """Keep the lease while a long increment runs."""
+        try:
+            if self._token is not None:
+                self._pointers.renew(self._token, self._s.lease_s)
+        except RetryLater as error:
+            log.warning("lease_not_renewed", why=str(error))
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set, checking every second."""
+        scheduler = BackgroundScheduler(jobstores={"default": MemoryJobStore()}, timezone="UTC")
+        # No grace time would turn a stall of a second into a run that never happens.
+        options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        scheduler.add_job(self.safely, "interval", seconds=1, id="check", **options)
+        scheduler.add_job(self.renew, "interval", seconds=self._s.lease_s / 3, id="renew", **options)
+        scheduler.add_listener(self._misfired, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        scheduler.start()
+        stop.wait()
+        self._learner.close()
+        scheduler.shutdown(wait=False)
+        if self._token is not None:
+            self._pointers.release(self._token)
+
+    def _misfired(self, event: object) -> None:
+        MISFIRES.inc()
+        try:
+            self._board.count(BOARD_MISFIRES)
+        except RetryLater:
+            log.warning("misfire_not_noted")

@@ -1,0 +1,5 @@
+"""`python -m streamrec`."""
+
+from streamrec.cli import main
+
+main()

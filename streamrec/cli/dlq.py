@@ -1,0 +1,41 @@
+"""`streamrec dlq`: look at dead letters, send them back."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Dead letters: list, replay.")
+
+
+@app.command("list", help="Dead letters with their origin and reason.\n\nExample: [bold]streamrec dlq list --json[/]")
+def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON lines.")) -> None:
+    """See help."""
+    import json
+
+    from streamrec.cli.show import rows_table
+    from streamrec.operate import dlq
+    parts = _parts()
+    found = [dlq.described(r) for r in dlq.dead_letters(parts.broker, parts.names.with_dead_letters())]
+    if as_json:
+        for letter in found:
+            typer.echo(json.dumps(letter))
+        return
+    rows_table([
+        {"place": f["place"], "from": f"{f['topic']} {f['partition']}/{f['offset']}",
+         "why": f["message"], "value": f["value"][:60]} for f in found
+    ], "no dead letters")
+
+
+@app.command(help="Send dead letters back to their topics, byte for byte.\n\n"
+             "Example: [bold]streamrec dlq replay[/]  or only one:  [bold]streamrec dlq replay 0/17[/]")
+def replay(places: list[str] = typer.Argument(None, help="partition/offset in the dead-letter topic")) -> None:
+    """See help."""
+    from streamrec.operate import dlq
+    parts = _parts()
+    n = dlq.replay(parts.broker, parts.names.with_dead_letters(), set(places or []))
+    typer.echo(f"sent {n} back")
+
+
+def _parts():  # type: ignore[no-untyped-def]
+    from streamrec import config, logs
+    from streamrec.wiring import Parts
+    logs.setup("error", "dlq")
+    return Parts(config.load())

@@ -1,0 +1,56 @@
+"""`streamrec models`: versions, one version, and back to an older one."""
+
+import time
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, rollback.")
+
+
+@app.command("list", help="Published versions, oldest first.\n\nExample: [bold]streamrec models list[/]")
+def list_versions(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """See help."""
+    import json
+
+    import msgspec
+
+    from streamrec.cli.show import rows_table
+    registry = _registry()
+    current = registry.current().version
+    records = [msgspec.to_builtins(r) for r in registry.pointers.records()]
+    if as_json:
+        typer.echo(json.dumps([{**r, "serving": r["version"] == current} for r in records]))
+        return
+    rows_table([
+        {"version": r["version"] + (" *" if r["version"] == current else ""),
+         "parent": r["parent"] or "-", "rows": r["rows"],
+         "age": f"{time.time() - r['created_at']:.0f} s",
+         **{k: f"{v:.4f}" for k, v in sorted(r["metrics"].items()) if "ndcg" in k}}
+        for r in records
+    ], "no version is published yet: `streamrec status` shows how many rows wait")
+
+
+@app.command(help="The manifest of one version.\n\nExample: [bold]streamrec models show 3[/]")
+def show(version: str) -> None:
+    """See help."""
+    import json
+    typer.echo(json.dumps(_registry().load("versions", version).manifest, indent=2))
+
+
+@app.command(help="Serve an older version again: the whole bundle, at once.\n\n"
+             "Example: [bold]streamrec models rollback 3[/]")
+def rollback(version: str) -> None:
+    """See help."""
+    from streamrec import config, logs, wiring
+    settings = config.load()
+    logs.setup("error", "models")
+    wiring.rollback(settings, version)
+    typer.echo(f"version {version} serves; the next increment starts from it")
+
+
+def _registry():  # type: ignore[no-untyped-def]
+    from streamrec import config, logs
+    from streamrec.wiring import Parts
+    settings = config.load()
+    logs.setup("error", "models")
+    return Parts(settings).registry

@@ -1,0 +1,60 @@
+"""Tables for people."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from streamrec.events import Recommendation
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def status_table(s: dict[str, Any]) -> None:
+    """`streamrec status`."""
+    table = _table("", "")
+    gate, drift, model = s["last_gate"], s["last_drift"], s["model"]
+    alarms = [f["detector"] for f in drift["findings"] if f["alarm"]] if drift else []
+    rows = {
+        "events stored": s["stored"], "duplicates refused": s["duplicates_refused"],
+        "dead letters": s["dead_letters"],
+        "buffer": f"{s['buffer']['rows']} rows, {s['buffer']['bytes'] / 1e6:.1f} MB",
+        "articles": s["articles"],
+        "model": f"version {model['version']}, {model['age_s']} s old" if model["version"] else
+                 "none yet: the untrained prior answers",
+        "models": f"{s['models_published']} published, {s['models_refused']} refused",
+        "last gate": gate["reason"] if gate else "none yet",
+        "last drift report": (", ".join(alarms) or "no alarm") if drift else "none yet",
+        "refreshes shed": s["refreshes_shed"], "misfires": s["misfires"],
+    }
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    for place, n in s["lag"].items():
+        table.add_row(f"lag {place}", str(n))
+    Console().print(table)
+
+
+def recommendation_table(answer: Recommendation) -> None:
+    """`streamrec recommend`."""
+    title = f"for {answer.user_id}, model version {answer.model_version}"
+    table = _table("rank", "title", "score", "reason", "article", title=title)
+    for item in answer.items:
+        table.add_row(str(item.rank), item.title or "(untitled)", f"{item.score:.3f}", item.reason,
+                      item.item_id)
+    Console().print(table)
+
+
+def rows_table(rows: list[dict[str, Any]], empty: str) -> None:
+    """Any list of like dicts; `empty` is said when there are none."""
+    if not rows:
+        Console().print(empty)
+        return
+    table = _table(*rows[0])
+    for row in rows:
+        table.add_row(*(str(v) for v in row.values()))
+    Console().print(table)

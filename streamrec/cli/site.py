@@ -1,0 +1,111 @@
+"""Commands of a site's side: replay a log, ask for recommendations, print schemas, the demo."""
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(help="Publish a log folder to the topics, in time order.\n\n"
+             "DIR holds articles.jsonl[.gz] and events.jsonl[.gz] (or .csv).\n\n"
+             "Example: [bold]streamrec replay my-log --speed 3600[/]  plays an hour in a second")
+def replay(
+    folder: Path = typer.Argument(..., metavar="DIR"),
+    speed: str = typer.Option("max", help="How many times faster than it happened, or max."),
+    limit: int | None = typer.Option(None, min=1, help="Stop after this many events."),
+    announce_unknown: bool = typer.Option(
+        True, help="Announce articles that only events name, with an empty text."),
+) -> None:
+    """See help."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from streamrec import config, datasets, logs
+    from streamrec.operate.replay import publish_log
+    from streamrec.wiring import Parts
+    logs.setup("error", "replay")
+    factor = _speed(speed)
+    stream = list(datasets.in_time_order(folder, announce_unknown))
+    total = min(len(stream), limit or len(stream))
+    parts = Parts(config.load())
+    publisher = parts.broker.publisher()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("publishing", total=total)
+        articles, events = publish_log(
+            iter(stream), publisher, parts.names.topic("articles"), parts.names.topic("feedback"),
+            factor, limit, lambda a, e: bar.update(task, completed=min(a + e, total)),
+        )
+    publisher.close()
+    typer.echo(f"published {articles} articles and {events} events")
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if factor <= 0:
+        raise typer.BadParameter(f"{text!r}: give a number above 0, or max", param_hint="--speed")
+    return factor
+
+
+@app.command(help="Ask for recommendations, through the topics, as a site does.\n\n"
+             "Example: [bold]streamrec recommend u42 -n 5[/]")
+def recommend(
+    user: str,
+    n: int = typer.Option(10, "-n", min=1, max=500, help="How many."),
+    as_json: bool = typer.Option(False, "--json", help="Print the answer as JSON."),
+    policy: str = typer.Option("live", help="live, frozen or popularity: the control arms."),
+    timeout: float = typer.Option(10.0, help="Seconds to wait for the answer."),
+) -> None:
+    """See help."""
+    from streamrec import config, events, logs
+    from streamrec.cli.show import recommendation_table
+    from streamrec.errors import RetryLater
+    from streamrec.operate.ask import ask
+    from streamrec.wiring import Parts
+    logs.setup("error", "recommend")
+    if policy not in ("live", "frozen", "popularity"):
+        raise typer.BadParameter("live, frozen or popularity", param_hint="--policy")
+    parts = Parts(config.load())
+    answers = parts.broker.subscribe([parts.names.topic("recommendations")], None, "latest")
+    answers.poll(0.5, 1)
+    try:
+        answer = ask(user, n, parts.broker.publisher(), answers, parts.names.topic("requests"),
+                     timeout, policy)  # type: ignore[arg-type]
+    except RetryLater as error:
+        typer.echo(f"streamrec: {error}", err=True)
+        raise typer.Exit(3) from None
+    if as_json:
+        typer.echo(events.encode(answer).decode())
+    else:
+        recommendation_table(answer)
+
+
+@app.command(help="Write the AsyncAPI 3 document, or one message's JSON Schema.\n\n"
+             "Example: [bold]streamrec schema feedback > feedback.schema.json[/]")
+def schema(
+    message: str | None = typer.Argument(None, help="articles, feedback, … ; none: AsyncAPI of all"),
+) -> None:
+    """See help."""
+    import json
+
+    from streamrec import config
+    from streamrec.schema import asyncapi, json_schema
+    found = json_schema(message) if message else asyncapi(config.load().kafka.topic_prefix)
+    typer.echo(json.dumps(found, indent=2))
+
+
+@app.command(help="See it work: a synthetic site whose readers click on what they are shown.\n\n"
+             "Example: [bold]streamrec demo --once --json demo.json[/]")
+def demo(
+    once: bool = typer.Option(False, "--once", help="End by itself, and fail if a promise failed."),
+    as_json: Path | None = typer.Option(None, "--json", metavar="FILE", help="Write the figures."),
+    seconds: float = typer.Option(100.0, min=20, help="How long the site's readers click."),
+) -> None:
+    """See help."""
+    from streamrec.demo.run import run_demo
+    raise typer.Exit(run_demo(once, as_json, seconds))

@@ -1,0 +1,39 @@
+"""Ask for recommendations the way a site does: a request on its topic, the answer on another."""
+
+import time
+import uuid
+
+from streamrec.broker import Publisher, Subscription
+from streamrec.errors import InvalidMessage, RetryLater
+from streamrec.events import Policy, Recommendation, Request, decode, encode
+
+
+def ask(
+    user: str, n: int, publisher: Publisher, answers: Subscription, requests_topic: str,
+    timeout_s: float, policy: Policy = "live",
+) -> Recommendation:
+    """The answer to one request. `answers` must already be reading at the end of the topic.
+
+    Raises RetryLater when none came in time.
+    """
+    request = Request(request_id=uuid.uuid4().hex, user_id=user, n=n, policy=policy)
+    publisher.send(requests_topic, user.encode(), encode(request))
+    publisher.flush()
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        for records in answers.poll(0.1, 500).values():
+            for record in records:
+                found = _answer(record.value, request.request_id)
+                if found:
+                    return found
+    raise RetryLater(
+        f"no answer within {timeout_s:.0f} s: is a scorer running? see `streamrec status`"
+    )
+
+
+def _answer(value: bytes | None, request_id: str) -> Recommendation | None:
+    try:
+        answer = decode(Recommendation, value, time.time())
+    except InvalidMessage:
+        return None
+    return answer if answer.request_id == request_id else None

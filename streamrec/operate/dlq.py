@@ -1,0 +1,43 @@
+"""Dead letters: look at them, and send them back where they came from."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from consumers.dead_letters import dead_letter_topic, origin, original_headers
+from streamrec.broker import Broker, Record
+
+
+def dead_letters(broker: Broker, topics: list[str]) -> Iterator[Record]:
+    """All dead letters of these topics that the broker still keeps, oldest first per partition."""
+    subscription = broker.subscribe([dead_letter_topic(t) for t in topics], None, "earliest")
+    empty = 0
+    while empty < 3:  # the first polls only connect
+        batches = subscription.poll(0.5, 500)
+        empty = 0 if batches else empty + 1
+        for records in batches.values():
+            yield from records
+    subscription.close()
+
+
+def described(record: Record) -> dict[str, Any]:
+    """One dead letter for people: where from, why, and the beginning of its value."""
+    value = (record.value or b"")[:200].decode(errors="replace")
+    key = (record.key or b"").decode(errors="replace")
+    return {"place": f"{record.partition}/{record.offset}", **origin(record), "key": key, "value": value}
+
+
+def replay(broker: Broker, topics: list[str], only: set[str]) -> int:
+    """Send dead letters back to their topics, byte for byte; `only` names places, empty: all.
+
+    They stay in the dead-letter topic (a topic is a log); one that fails again comes back as a
+    new dead letter, and an event that was stored meanwhile is refused as a duplicate.
+    """
+    publisher, n = broker.publisher(), 0
+    for record in dead_letters(broker, topics):
+        if only and f"{record.partition}/{record.offset}" not in only:
+            continue
+        topic = record.topic.removesuffix(".dlq")
+        publisher.send(topic, record.key, record.value, original_headers(record))
+        n += 1
+    publisher.close()
+    return n

@@ -1,0 +1,36 @@
+"""One look at the whole: lag, buffer, model, gate, drift."""
+
+from typing import Any
+
+from streamrec.broker import Broker
+from streamrec.metrics import BOARD_DEAD, BOARD_DRIFT, BOARD_MISFIRES, BOARD_SHED, Board
+from streamrec.registry import PointerStore
+from streamrec.replay import ReplayBuffer
+
+
+def status(
+    broker: Broker, buffer: ReplayBuffer, pointers: PointerStore, board: Board,
+    groups: dict[str, list[str]], articles: int, now: float,
+) -> dict[str, Any]:
+    """The JSON of `streamrec status`. `groups` maps a consumer group to the topics it reads."""
+    counts, pointer = buffer.counts(), pointers.read()
+    lag = {
+        f"{tp.topic}/{tp.partition}": n
+        for group, topics in groups.items() for tp, n in broker.group_lag(group, topics).items()
+    }
+    age = round(now - pointer.published_at, 1) if pointer.version else None
+    return {
+        "stored": counts.stored,
+        "duplicates_refused": counts.duplicates,
+        "dead_letters": board.total(BOARD_DEAD),
+        "lag": lag,
+        "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
+        "model": {"version": pointer.version, "age_s": age},
+        "models_published": pointer.published,
+        "models_refused": pointer.refused,
+        "last_gate": pointer.last_gate,
+        "last_drift": board.get(BOARD_DRIFT),
+        "articles": articles,
+        "refreshes_shed": board.total(BOARD_SHED),
+        "misfires": board.total(BOARD_MISFIRES),
+    }

@@ -1,0 +1,199 @@
+"""Everything on this machine under one supervisor: servers, topics, processes.
+
+A child that ends is started again, after a pause that doubles while it keeps failing. Children
+and servers run under guards, so that they end with us however we end.
+"""
+
+import fcntl
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from streamrec import logs, wiring
+from streamrec.adapters.embedded.guard import Guarded, spawn
+from streamrec.config import Settings, running, up_file
+from streamrec.errors import AlreadyRunning, SetupError
+
+log = logs.get(__name__)
+Say = Callable[[str], None]
+
+
+class Child:
+    """One process and its restarts."""
+
+    def __init__(self, name: str, env: Mapping[str, str], folder: Path) -> None:
+        self.name, self._env, self._log = name, dict(env), folder / f"{name}.log"
+        self._command = [sys.executable, "-m", "streamrec", name]
+        self._process: Guarded | None = None
+        self._pause_s, self._started_at, self._next_at = 1.0, 0.0, 0.0
+        self.restarts = -1
+
+    def tend(self, now: float) -> str | None:
+        """Start it, or start it again; a sentence when something happened."""
+        if self._process is not None and self._process.alive():
+            if now - self._started_at > 60:
+                self._pause_s = 1.0
+            return None
+        ended = self._process
+        if ended is not None and self._next_at <= self._started_at:
+            self._next_at = now + self._pause_s
+            self._pause_s = min(self._pause_s * 2, 30.0)
+            return f"{self.name} ended with {ended.returncode}; again soon, see {self._log}"
+        if now >= self._next_at:
+            self._start(now)
+        return None
+
+    def _start(self, now: float) -> None:
+        self._process = spawn(self._command, self._log, 5.0, env=self._env, cwd=Path.cwd())
+        self._started_at, self.restarts = now, self.restarts + 1
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._process.pid if self._process else None
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL after a while."""
+        if self._process is not None and self._process.alive():
+            self._process.stop(8.0)
+
+
+class Supervisor:
+    """`streamrec up` as an object, so that the demo and tests can run one."""
+
+    def __init__(
+        self, settings: Settings, say: Say, processes: Sequence[str] = wiring.PROCESSES,
+        env: Mapping[str, str] | None = None, jars: Path | None = None,
+    ) -> None:
+        self.settings, self._say, self._names = settings, say, processes
+        self._extra = dict(env or {})
+        self.home = settings.home_dir
+        self._jars = jars or self.home / "jars"
+        self.servers: dict[str, Any] = {}
+        self.children: list[Child] = []
+        self._lock: Any = None
+
+    def start(self) -> Settings:
+        """Servers, topics, processes; returns the settings with the servers' addresses.
+
+        Raises SetupError, AlreadyRunning with the other one's pid.
+        """
+        self._own_home()
+        try:
+            self._servers()
+            self._write_up_file()
+            made = wiring.create_topics(self.settings)
+            self._say(f"topics ready ({len(made)} new)")
+            self._children()
+        except BaseException:
+            self.stop()
+            raise
+        return self.settings
+
+    def _own_home(self) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.home / "up.lock", "a+")  # noqa: SIM115 - held while we run
+        except OSError as error:
+            raise SetupError(f"cannot use {self.home}: {error.strerror}; set STREAMREC_HOME") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pid = (running(self.home) or {}).get("pid", "unknown")
+            self._lock = None
+            raise AlreadyRunning(
+                f"`streamrec up` already runs in {self.home} as pid {pid}: stop it, "
+                "or set STREAMREC_HOME to another folder"
+            ) from None
+
+    def _servers(self) -> None:
+        s = self.settings
+        if not s.redis.url.get_secret_value():
+            from streamrec.adapters.embedded.redis import EmbeddedRedis
+            self.servers["redis"] = EmbeddedRedis(self.home / "redis")
+        if not s.kafka.bootstrap_servers:
+            from streamrec.adapters.embedded.kafka import EmbeddedKafka
+            self.servers["kafka"] = EmbeddedKafka(self.home / "kafka", self._jars)
+        for name, server in self.servers.items():
+            self._say(f"starting {name} …")
+            server.start()
+        self._addresses()
+
+    def _addresses(self) -> None:
+        s = self.settings
+        redis, kafka = self.servers.get("redis"), self.servers.get("kafka")
+        update: dict[str, Any] = {}
+        if redis:
+            update["redis"] = s.redis.model_copy(update={"url": SecretStr(redis.url)})
+        if kafka:
+            update["kafka"] = s.kafka.model_copy(update={"bootstrap_servers": kafka.bootstrap})
+        self.settings = s.model_copy(update=update)
+        self._say(f"kafka {self.settings.kafka.bootstrap_servers}")
+
+    def _write_up_file(self) -> None:
+        facts = {
+            "pid": os.getpid(), "kafka": self.settings.kafka.bootstrap_servers,
+            "redis": self.settings.redis.url.get_secret_value(),
+        }
+        path = up_file(self.home)
+        temporary = path.with_suffix(".tmp")
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(facts))
+        temporary.replace(path)
+
+    def _children(self) -> None:
+        logs_folder = self.home / "logs"
+        logs_folder.mkdir(exist_ok=True)
+        env = {
+            "OMP_NUM_THREADS": "1", **os.environ, **self._extra,
+            "STREAMREC_HOME": str(self.home),
+            "STREAMREC_KAFKA__BOOTSTRAP_SERVERS": self.settings.kafka.bootstrap_servers,
+            "STREAMREC_REDIS__URL": self.settings.redis.url.get_secret_value(),
+            "STREAMREC_KAFKA__TOPIC_PREFIX": self.settings.kafka.topic_prefix,
+        }
+        self.children = [Child(name, env, logs_folder) for name in self._names]
+        self.tend()
+        self._say(f"processes started: {', '.join(self._names)}; logs in {logs_folder}")
+
+    def tend(self) -> None:
+        """Start again what has ended: servers first."""
+        for name, server in self.servers.items():
+            if not server.alive():
+                self._say(f"{name} ended; starting it again")
+                server.start()
+        for child in self.children:
+            said = child.tend(time.monotonic())
+            if said:
+                self._say(said)
+
+    def run(self, stop: threading.Event) -> None:
+        """Tend until `stop` is set."""
+        while not stop.wait(0.5):
+            try:
+                self.tend()
+            except SetupError as error:
+                self._say(str(error))
+                stop.wait(5.0)
+
+    def stop(self) -> None:
+        """Processes, then servers, in order."""
+        threads = [threading.Thread(target=c.stop) for c in self.children]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for name in ("kafka", "redis"):
+            if name in self.servers:
+                self.servers[name].stop()
+        if self._lock is not None:
+            up_file(self.home).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+

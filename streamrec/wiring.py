@@ -1,0 +1,299 @@
+"""Composition root: builds concrete objects from settings and hands them to processes.
+
+Each process imports what it needs inside its own function, so that the scorer never loads
+avalanche, the collector never loads torch, and `--help` loads nothing.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streamrec import events, logs
+from streamrec.broker import Broker, TopicSpec
+from streamrec.clock import SystemClock
+from streamrec.config import Settings
+from streamrec.metrics import Board
+from streamrec.registry import Registry
+
+if TYPE_CHECKING:
+    from streamrec.adapters.redis import Connection
+    from streamrec.adapters.redis_buffer import RedisBuffer
+    from streamrec.adapters.redis_store import RedisCatalogue
+
+log = logs.get(__name__)
+BOARD_ENCODER = "encoder"
+PROCESSES = ("collect", "catalogue", "score", "train", "monitor")
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Names:
+    """Topics and groups under one prefix."""
+
+    prefix: str
+
+    def topic(self, name: str) -> str:
+        """`streamrec.feedback.v1` for `feedback`."""
+        return events.topic(self.prefix, name)
+
+    def group(self, process: str) -> str:
+        """`streamrec-collect` for `collect`."""
+        return f"{self.prefix}-{process}"
+
+    def groups(self) -> dict[str, list[str]]:
+        """What each group reads: lag is measured on these."""
+        reads = {"collect": "feedback", "catalogue": "articles", "score": "requests"}
+        return {self.group(p): [self.topic(t)] for p, t in reads.items()}
+
+    def with_dead_letters(self) -> list[str]:
+        """Topics whose messages can be dead letters."""
+        return [self.topic(t) for t in ("articles", "feedback", "requests")]
+
+
+def topic_specs(settings: Settings) -> list[TopicSpec]:
+    """Every topic with its partitions, retention and compaction."""
+    k, names = settings.kafka, Names(settings.kafka.topic_prefix)
+    big = {"max.message.bytes": "8000000"}  # too large for us must reach us to become a dead letter
+    compact = {"cleanup.policy": "compact"} | big
+    kept = {"retention.ms": str(k.retention_hours * 3_600_000)} | big
+    dead = {"retention.ms": str(30 * DAY_MS)} | big
+    plan = {
+        "articles": (k.partitions, compact), "feedback": (k.partitions, kept),
+        "requests": (k.partitions, kept), "recommendations": (k.partitions, kept),
+        "models": (1, compact), "drift-reports": (1, kept),
+    }
+    specs = [
+        TopicSpec(names.topic(n), parts, k.replication_factor, configs)
+        for n, (parts, configs) in plan.items()
+    ]
+    return specs + [
+        TopicSpec(f"{t}.dlq", 1, k.replication_factor, dead) for t in names.with_dead_letters()
+    ]
+
+
+class Parts:
+    """The shared parts of every process, connected on first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.clock = settings, SystemClock()
+        self.names = Names(settings.kafka.topic_prefix)
+        self._made: dict[str, Any] = {}
+
+    def _once(self, name: str, make: Any) -> Any:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    @property
+    def broker(self) -> Broker:
+        """Kafka."""
+        from streamrec.adapters.kafka import KafkaBroker
+        broker: Broker = self._once("broker", lambda: KafkaBroker(self.settings.kafka))
+        return broker
+
+    @property
+    def redis(self) -> "Connection":
+        """Redis, checked to keep what it acknowledges."""
+        from streamrec.adapters.redis import Connection, connect
+        connection: Connection = self._once("redis", lambda: connect(self.settings.redis))
+        return connection
+
+    @property
+    def buffer(self) -> "RedisBuffer":
+        """The replay buffer."""
+        from streamrec.adapters.redis_buffer import RedisBuffer
+        return RedisBuffer(self.redis, self.names.prefix, self.settings.buffer)
+
+    @property
+    def board(self) -> Board:
+        """Facts for `status`."""
+        from streamrec.adapters.redis_store import RedisBoard
+        return RedisBoard(self.redis, self.names.prefix)
+
+    @property
+    def registry(self) -> Registry:
+        """Model versions."""
+        from streamrec.adapters.files import FsspecStore
+        from streamrec.adapters.redis_store import RedisPointers
+        pointers = RedisPointers(self.redis, self.names.prefix)
+        return Registry(FsspecStore(self.settings.models_root), pointers)
+
+    def catalogue(self, dim: int) -> "RedisCatalogue":
+        """The catalogue of vectors with `dim` dimensions."""
+        from streamrec.adapters.redis_store import RedisCatalogue
+        return RedisCatalogue(self.redis, self.names.prefix, dim)
+
+    def encoder(self, stop: threading.Event) -> tuple[int, str]:
+        """Dimension and fingerprint of the catalogue's encoder, once a catalogue process has said."""
+        while not stop.is_set():
+            known = self.board.get(BOARD_ENCODER)
+            if known:
+                return known["dim"], known["fingerprint"]
+            log.info("waiting_for_catalogue")
+            stop.wait(0.5)
+        raise SystemExit(0)
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Create the missing topics; returns their names."""
+    from streamrec.adapters.kafka import KafkaBroker
+    return KafkaBroker(settings.kafka).create_topics(topic_specs(settings))
+
+
+def run_collect(settings: Settings, stop: threading.Event) -> None:
+    """Feedback into the buffer."""
+    from consumers.collector import Collector
+    from consumers.dead_letters import DeadLetters
+    from consumers.loop import Loop
+    p = Parts(settings)
+    publisher, group = p.broker.publisher(), p.names.group("collect")
+    subscription = p.broker.subscribe([p.names.topic("feedback")], group, "earliest")
+    collector = Collector(
+        p.buffer, publisher, DeadLetters(publisher, group, p.board), p.clock,
+        p.names.topic("requests"), p.broker.incarnation, subscription.generation,
+    )
+    Loop(subscription, publisher, collector, p.clock, stop=stop).run()
+
+
+def run_catalogue(settings: Settings, stop: threading.Event) -> None:
+    """Articles into vectors."""
+    from consumers.catalogue import CatalogueKeeper
+    from consumers.dead_letters import DeadLetters
+    from consumers.loop import Loop, Policy
+    from streamrec.model.encoder import TextEncoder, article_text
+    p = Parts(settings)
+    encoder = TextEncoder(settings.encoder)
+    p.board.put(BOARD_ENCODER, {"dim": encoder.dim, "fingerprint": encoder.fingerprint})
+    publisher, group = p.broker.publisher(), p.names.group("catalogue")
+    keeper = CatalogueKeeper(
+        p.catalogue(encoder.dim), encoder.encode, encoder.fingerprint, article_text,
+        DeadLetters(publisher, group, p.board), p.clock,
+    )
+    subscription = p.broker.subscribe([p.names.topic("articles")], group, "earliest")
+    # Small batches: an article is a candidate as soon as its batch is encoded.
+    Loop(subscription, publisher, keeper, p.clock, Policy(max_records=64), stop).run()
+
+
+def run_score(settings: Settings, stop: threading.Event) -> None:
+    """Requests into answers."""
+    from consumers.dead_letters import DeadLetters
+    from consumers.loop import Loop, Policy
+    from consumers.model_fetch import ModelFetch
+    from consumers.scorer import ScoringWorker
+    from streamrec.model.network import Recommender
+    from streamrec.scoring import Scorer, Served, ServingState
+    p = Parts(settings)
+    dim, fingerprint = p.encoder(stop)
+    state = ServingState(p.buffer, p.catalogue(dim), settings.buffer, dim)
+    prior = Served("0", Recommender.initial(dim, settings.model))
+    scorer = Scorer(state, p.buffer, prior, settings.scorer.explore, settings.trainer.seed)
+    fetch = ModelFetch(p.registry, state.articles, fingerprint)
+    publisher, group = p.broker.publisher(), p.names.group("score")
+    worker = ScoringWorker(
+        scorer, fetch, publisher, DeadLetters(publisher, group, p.board), p.board, p.clock,
+        settings.scorer, p.names.topic("recommendations"),
+    )
+    subscription = p.broker.subscribe([p.names.topic("requests")], group, "earliest")
+    fetch.start()
+    Loop(subscription, publisher, worker, p.clock, Policy(poll_s=0.02, max_records=64), stop).run()
+
+
+def run_train(settings: Settings, stop: threading.Event) -> None:
+    """The scheduler; it fits in a child process, `run_learn`."""
+    from schedulers.child import ChildLearner
+    from schedulers.trainer import Trainer
+    p = Parts(settings)
+    learner = ChildLearner()
+    learner.warm()
+    trainer = Trainer(p.buffer, p.registry.pointers, learner, p.board, p.clock, settings.trainer)
+    trainer.run(stop)
+
+
+def run_learn(settings: Settings, stop: threading.Event) -> None:
+    """The fitting child: one JSON line in, progress and the outcome out, until stdin closes."""
+    import json
+    import sys
+
+    from schedulers.learner import IncrementRunner
+    from streamrec.errors import StreamrecError
+    p = Parts(settings)
+    dim, fingerprint = p.encoder(stop)
+    runner = IncrementRunner(
+        p.buffer, p.catalogue(dim), p.registry, p.broker.publisher(), p.clock, settings,
+        p.names.topic("models"), dim, fingerprint,
+    )
+
+    def say(event: str, facts: dict[str, Any]) -> None:
+        print(json.dumps({"event": event, **facts}), flush=True)
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            say("done", runner.run(order["token"], order["why"], lambda f: say("progress", f)))
+        except (StreamrecError, OSError) as error:
+            say("done", {"error": str(error)})
+
+
+def run_monitor(settings: Settings, stop: threading.Event) -> None:
+    """Drift reports."""
+    from schedulers.monitor import MonitorProcess
+    from streamrec.catalogue import LiveArticles
+    from streamrec.drift.monitor import DriftMonitor
+    from streamrec.drift.topics import topic_of
+    p = Parts(settings)
+    dim, _ = p.encoder(stop)
+    articles, catalogue, registry = LiveArticles(dim), p.catalogue(dim), p.registry
+
+    def new_topics() -> dict[str, str]:
+        rows = articles.sync(catalogue)
+        return {
+            articles.entries[i].item_id: topic_of(articles.entries[i].tags, articles.vectors[i])
+            for i in rows
+        }
+
+    topics = [p.names.topic(n) for n in ("feedback", "recommendations", "models")]
+    process = MonitorProcess(
+        DriftMonitor(settings.monitor),
+        p.broker.subscribe(topics, p.names.group("monitor"), "earliest"), p.broker.publisher(),
+        p.board, p.clock, p.names.topic("drift-reports"), new_topics,
+        lambda: registry.current().version or "0",
+    )
+    process.run(stop)
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """What `streamrec status` prints."""
+    from streamrec.operate.status import status as look
+    p = Parts(settings)
+    articles = p.catalogue(1).size()
+    return look(
+        p.broker, p.buffer, p.registry.pointers, p.board, p.names.groups(), articles, time.time()
+    )
+
+
+def rollback(settings: Settings, version: str) -> None:
+    """Point at an older version and tell the models topic."""
+    from streamrec.events import ModelPointer, encode
+    p = Parts(settings)
+    registry = p.registry
+    pointer = registry.rollback(version, time.time())
+    record = next(r for r in registry.pointers.records() if r.version == version)
+    message = ModelPointer(
+        version=version, parent=record.parent, action="rollback", published_at=pointer.published_at,
+        learned_until=record.learned_until, rows=record.rows, metrics=record.metrics,
+    )
+    publisher = p.broker.publisher()
+    publisher.send(p.names.topic("models"), b"current", encode(message))
+    publisher.close()
+
+
+RUN = {
+    "collect": run_collect, "catalogue": run_catalogue, "score": run_score, "train": run_train,
+    "monitor": run_monitor, "learn": run_learn,
+}
+
+
+def run(name: str, settings: Settings, stop: threading.Event) -> None:
+    """Run one process until `stop`."""
+    RUN[name](settings, stop)
