@@ -62,7 +62,7 @@ class Collector:
             e = decode(Feedback, record.value, now)
         except InvalidMessage as error:
             self._dead.send(record, error)
-            return Applied(record.offset, b"", "", "", "", "dead", 0.0, [], 1.0, 0.0)
+            return Applied(record.offset, "", "", "", "", "dead", 0.0, [], 1.0, 0.0)
         d = digest(e.event_id)
         return Applied(
             record.offset, d, e.event_id, e.user_id, e.item_id or "", e.event_type,

@@ -190,10 +190,22 @@ def decode(kind: type[T], value: bytes | None, now: float) -> T:
         message: T = _decoders[kind].decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidMessage(str(error)) from None
+    if b"\\u00" in value and kind in (Feedback, Article):  # JSON escapes them: else a scan per id
+        _no_control_characters(_ids_of(message))
     check = _CHECKS.get(kind)
     if check:
         check(message, now)
     return message
+
+
+def _ids_of(message: Any) -> list[str]:
+    return [i for i in (getattr(message, "user_id", None), message.item_id) if i]
+
+
+def _no_control_characters(ids: list[str]) -> None:
+    """Ids are joined with control characters in Redis, so they may hold none."""
+    if any(c < " " for i in ids for c in i):
+        raise InvalidMessage("an id holds a control character")
 
 
 def _check_feedback(event: Feedback, now: float) -> None:

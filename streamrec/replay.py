@@ -10,6 +10,7 @@ left never comes back (thresholds only rise), so redelivery changes nothing, and
 merge: rows above the highest partition threshold are a sample of the whole stream.
 """
 
+import ctypes
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ from streamrec.errors import Fenced
 
 Cursor = dict[int, int]  # partition -> ordinal of the last row taken
 LANDMARK = 1_577_836_800.0  # 2020-01-01: forward decay (Cormode et al. 2009) counts from here
+SLACK = 16  # a history may hold so many more before it is cut
 CO_LAST = 3  # reads before an event that count as co-read with it
 
 
@@ -45,7 +47,7 @@ class Applied(Struct, array_like=True, frozen=True):
     """One decoded event on its way into the buffer; kind `dead` only counts a dead letter."""
 
     offset: int
-    digest: bytes
+    digest: str
     event_id: str
     user: str
     item: str
@@ -119,9 +121,6 @@ class ReplayBuffer(Protocol):
     def popularity(self, since: Cursor) -> tuple[Cursor, dict[int, dict[str, Popularity]]]:
         """Counters changed after `since`, by partition and article, and the new cursor."""
 
-    def co_reads(self, items: Sequence[str], now: float) -> dict[str, dict[str, float]]:
-        """Decayed counts of what was read within CO_LAST reads after each article."""
-
     def window(self, since: Cursor, limit: int) -> list[WindowRow]:
         """Untrained rows after `since`, oldest first per partition, at most `limit`."""
 
@@ -135,21 +134,24 @@ class ReplayBuffer(Protocol):
         """Rows ever made, by partition: minus a cursor, what waits to be learned."""
 
 
-def digest(event_id: str) -> bytes:
-    """8 bytes that stand for an event id."""
-    return blake2b(event_id.encode(), digest_size=8).digest()
+def digest(event_id: str) -> str:
+    """16 hex digits that stand for an event id (the msgpack inside Redis knows no raw bytes)."""
+    return blake2b(event_id.encode(), digest_size=8).hexdigest()
 
 
-def a_res_key(event_digest: bytes, weight: float = 1.0) -> float:
+def a_res_key(event_digest: str, weight: float = 1.0) -> float:
     """log(u)/w with u uniform in (0, 1): orders rows as u^(1/w) does, without underflow."""
-    return math.log((int.from_bytes(event_digest) + 0.5) / 2.0**64) / weight
+    return math.log((int(event_digest, 16) + 0.5) / 2.0**64) / weight
 
 
-def row_size(row: Row) -> int:
-    """Bytes of a row as Redis stores it: whole floats are packed as integers there."""
-    ts, p = (int(x) if x.is_integer() else x for x in (row.ts, row.propensity))
-    return len(msgpack.encode([row.event_id, row.user, row.item, row.kind, ts, row.history,
-                               row.slate, p, row.key]))
+def row_size(row: Row, recent: Sequence[Read]) -> int:
+    """Bytes of a row as Redis stores it: its history as text with times and kinds, whole floats
+    as integers, and others in four bytes where that loses nothing."""
+    text = "".join(f"{r.item}\x1f{r.ts:.17g}\x1f{r.kind}\x1e" for r in recent)
+    numbers = [int(x) if x.is_integer() else x for x in (row.ts, row.propensity, row.key)]
+    short = sum(isinstance(x, float) and ctypes.c_float(x).value == x for x in numbers)
+    return len(msgpack.encode([row.event_id, row.user, row.item, row.kind, text, row.slate,
+                               *numbers])) - 4 * short
 
 
 def bump(pop: Popularity, ts: float, half_lives: Sequence[float]) -> Popularity:
@@ -166,7 +168,7 @@ def merge_histories(parts: Iterable[Sequence[Read]], limit: int) -> list[Read]:
     """One reader's history when the events came through several partitions."""
     full = [p for p in parts if p]
     if len(full) == 1:
-        return list(full[0])
+        return list(full[0][:limit])
     newest: dict[str, Read] = {}
     for read in sorted((r for p in full for r in p), key=lambda r: r.ts):
         newest[read.item] = read
@@ -189,6 +191,16 @@ def merge_reservoirs(
     return kept
 
 
+def oldest_first(rows: list[WindowRow], limit: int) -> list[WindowRow]:
+    """About the `limit` oldest rows by time, and all before them in their partition: a cursor
+    can only say how far a partition was read."""
+    rows = sorted(rows, key=lambda r: r.row.ts)
+    last: dict[int, int] = {}
+    for r in rows[:limit]:
+        last[r.partition] = max(last.get(r.partition, 0), r.ordinal)
+    return [r for r in rows if r.ordinal <= last.get(r.partition, 0)]
+
+
 class Reservoir:
     """A-Res under a byte budget and caps per user and per item.
 
@@ -206,7 +218,7 @@ class Reservoir:
         )
 
     def offer(self, row: Row, size: int) -> None:
-        """Keep the row or not; `size` in bytes as stored."""
+        """Keep the row or not; `size` in bytes as stored. `settle` then holds the budget."""
         owners = (row.user, row.item)
         floor = max(self.floors[i].get(owners[i], -math.inf) for i in (0, 1))
         if row.key <= max(self.threshold, floor) or row.event_id in self.rows:
@@ -221,6 +233,9 @@ class Reservoir:
                 self.floors[i][owners[i]] = low.key
                 self._evict(low)
         self._insert(row, size)
+
+    def settle(self) -> None:
+        """Turn away the lowest keys until the byte budget holds: once a batch."""
         while self.bytes > self.max_bytes:
             least = min((r for r, _ in self.rows.values()), key=lambda r: (r.key, r.event_id))
             self.threshold = least.key
@@ -254,12 +269,11 @@ class PartitionState:
         self.s = settings
         self.incarnation, self.generation = "", -1
         self.next_offset: int | None = None
-        self.seen: dict[bytes, float] = {}
+        self.seen: dict[str, float] = {}
         self.histories: dict[str, list[Read]] = {}
         self.popularity: dict[str, Popularity] = {}
         self.changed: dict[str, int] = {}
         self.seq = 0
-        self.co: dict[str, dict[str, float]] = defaultdict(dict)
         self.window: dict[int, Row] = {}
         self.reservoir = Reservoir(settings.reservoir_bytes, settings.user_cap, settings.item_cap)
         self.counts = Counts()
@@ -285,6 +299,7 @@ class PartitionState:
         for event in events:
             if event.offset >= (self.next_offset or 0):
                 self._one(event, now)
+        self.reservoir.settle()
         self.next_offset = max(next_offset, self.next_offset or 0)
         self._forget(now)
         return Counts(
@@ -305,18 +320,18 @@ class PartitionState:
             self.counts.impressions += 1
             return
         history = self.histories.get(e.user, [])
-        read = [r.item for r in history if r.kind != "dismiss"]
         if e.kind != "dismiss":
-            if e.item in read:
+            if e.item in {r.item for r in history if r.kind != "dismiss"}:
                 self.counts.repeats += 1
             else:
-                self._learnable(e, read)
-        others = [r for r in history if r.item != e.item]
-        self.histories[e.user] = [Read(e.item, e.ts, e.kind), *others][: self.s.history]
+                self._learnable(e, history[: self.s.row_history])
+        history = [Read(e.item, e.ts, e.kind), *(r for r in history if r.item != e.item)]
+        over = len(history) > self.s.history + SLACK  # cut seldom: a cut copies the history
+        self.histories[e.user] = history[: self.s.history] if over else history
 
-    def _learnable(self, e: Applied, read: list[str]) -> None:
-        row = Row(e.event_id, e.user, e.item, e.kind, e.ts, read[: self.s.row_history], e.slate,
-                  e.propensity, e.key)
+    def _learnable(self, e: Applied, recent: list[Read]) -> None:
+        read = [r.item for r in recent if r.kind != "dismiss"]
+        row = Row(e.event_id, e.user, e.item, e.kind, e.ts, read, e.slate, e.propensity, e.key)
         self.counts.rows += 1
         self.window[self.counts.rows] = row
         self.window.pop(self.counts.rows - self.s.window_rows, None)
@@ -325,16 +340,7 @@ class PartitionState:
             self.popularity.get(e.item, zero), e.ts, self.s.half_lives_s
         )
         self.changed[e.item] = self.seq
-        weight = 2.0 ** ((e.ts - LANDMARK) / self.s.co_half_life_s)
-        for before in read[:CO_LAST]:
-            self._co(before, e.item, weight)
-        self.reservoir.offer(row, row_size(row))
-
-    def _co(self, before: str, item: str, weight: float) -> None:
-        partners = self.co[before]
-        partners[item] = partners.get(item, 0.0) + weight
-        if len(partners) > self.s.co_keep:
-            del partners[min(partners, key=lambda k: (partners[k], k))]
+        self.reservoir.offer(row, row_size(row, recent))
 
     def _forget(self, now: float) -> None:
         old = [d for d, t in self.seen.items() if t < now - self.s.seen_age_s]

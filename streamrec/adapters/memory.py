@@ -14,7 +14,6 @@ from streamrec.config import Buffer
 from streamrec.errors import Conflict, Fenced, NotFound
 from streamrec.registry import Files, Pointer, VersionRecord
 from streamrec.replay import (
-    LANDMARK,
     Applied,
     Claim,
     Counts,
@@ -26,6 +25,7 @@ from streamrec.replay import (
     WindowRow,
     merge_histories,
     merge_reservoirs,
+    oldest_first,
 )
 
 
@@ -65,27 +65,13 @@ class MemoryBuffer:
                 out[p] = {i: state.popularity[i] for i in items}
         return new, out
 
-    def co_reads(self, items: Sequence[str], now: float) -> dict[str, dict[str, float]]:
-        """See ReplayBuffer."""
-        fade = 2.0 ** (-(now - LANDMARK) / self._s.co_half_life_s)
-        out: dict[str, dict[str, float]] = {i: {} for i in items}
-        for state in self._parts.values():
-            for item in items:
-                for other, weight in state.co.get(item, {}).items():
-                    out[item][other] = out[item].get(other, 0.0) + weight * fade
-        return out
-
     def window(self, since: Cursor, limit: int) -> list[WindowRow]:
         """See ReplayBuffer."""
         rows = [
             WindowRow(p, n, row) for p, state in self._parts.items()
             for n, row in state.window.items() if n > since.get(p, 0)
         ]
-        rows.sort(key=lambda r: r.row.ts)
-        last: dict[int, int] = {}
-        for r in rows[:limit]:
-            last[r.partition] = max(last.get(r.partition, 0), r.ordinal)
-        return [r for r in rows if r.ordinal <= last.get(r.partition, 0)]
+        return oldest_first(rows, limit)
 
     def reservoir(self) -> list[Row]:
         """See ReplayBuffer."""

@@ -9,8 +9,7 @@ import msgspec
 from streamrec.adapters.redis import Connection
 from streamrec.config import Buffer
 from streamrec.replay import (
-    CO_LAST,
-    LANDMARK,
+    SLACK,
     Applied,
     Claim,
     Counts,
@@ -21,14 +20,30 @@ from streamrec.replay import (
     WindowRow,
     merge_histories,
     merge_reservoirs,
+    oldest_first,
 )
 
 T = TypeVar("T")
 BATCH = 500  # Lua blocks every other client: p99 11 ms at 500 events, 44 ms at 2,000
 _pack = msgspec.msgpack.Encoder().encode
-_rows = msgspec.msgpack.Decoder(Row)
-_reads = msgspec.msgpack.Decoder(list[Read])
 _popularity = msgspec.msgpack.Decoder(Popularity)
+
+
+class _Stored(msgspec.Struct, array_like=True, frozen=True):
+    """A row as the script stores it: `recent` is the reader's history as text."""
+
+    event_id: str
+    user: str
+    item: str
+    kind: str
+    ts: float
+    recent: str
+    slate: list[str]
+    propensity: float
+    key: float
+
+
+_rows = msgspec.msgpack.Decoder(_Stored)
 _COUNTS = ("stored", "duplicates", "dead", "impressions", "repeats", "rows", "bytes", "watermark")
 
 
@@ -41,7 +56,7 @@ class RedisBuffer:
         s = settings
         self._settings = _pack([
             s.history, s.row_history, s.seen_max, s.seen_age_s, s.window_rows, s.reservoir_bytes,
-            s.user_cap, s.item_cap, s.half_lives_s, s.co_half_life_s, s.co_keep, CO_LAST, LANDMARK,
+            s.user_cap, s.item_cap, s.half_lives_s, SLACK,
         ])
 
     def _key(self, partition: int, *more: str) -> str:
@@ -79,7 +94,7 @@ class RedisBuffer:
         found = self._redis.pipeline(
             ("hmget", self._key(p, "history"), users) for p in self._partitions()
         )
-        parts = [[_reads.decode(h) if h else [] for h in column] for column in found]
+        parts = [[_history(h.decode()[3:]) if h else [] for h in column] for column in found]
         return {
             user: merge_histories((column[i] for column in parts), self._s.history)
             for i, user in enumerate(users)
@@ -109,32 +124,13 @@ class RedisBuffer:
             i.decode(): _popularity.decode(v) for i, v in zip(items, packed, strict=True) if v
         }
 
-    def co_reads(self, items: Sequence[str], now: float) -> dict[str, dict[str, float]]:
-        """See ReplayBuffer."""
-        wanted = [(p, item) for p in self._partitions() for item in items]
-        found = self._redis.pipeline(
-            ("zrange", self._key(p, "co", item), 0, -1, False, True) for p, item in wanted
-        )
-        fade = 2.0 ** (-(now - LANDMARK) / self._s.co_half_life_s)
-        out: dict[str, dict[str, float]] = {item: {} for item in items}
-        for (_, item), pairs in zip(wanted, found, strict=True):
-            for other, weight in pairs:
-                name = other.decode()
-                out[item][name] = out[item].get(name, 0.0) + weight * fade
-        return out
-
     def window(self, since: Cursor, limit: int) -> list[WindowRow]:
         """See ReplayBuffer."""
-        partitions = self._partitions()
-        found = self._redis.pipeline(
-            ("xrange", self._key(p, "window"), f"({since.get(p, 0)}-0", "+", limit)
-            for p in partitions
-        )
-        rows = [
-            WindowRow(p, int(name.partition(b"-")[0]), _rows.decode(fields[b"r"]))
-            for p, entries in zip(partitions, found, strict=True) for name, fields in entries
-        ]
-        return _oldest_first(rows, limit)
+        rows: list[WindowRow] = []
+        for p in self._partitions():
+            first, *packed = self._redis.script("window", self._key(p), since.get(p, 0), limit)
+            rows += [WindowRow(p, first + i, _row(r)) for i, r in enumerate(packed)]
+        return oldest_first(rows, limit)
 
     def reservoir(self) -> list[Row]:
         """See ReplayBuffer."""
@@ -144,7 +140,7 @@ class RedisBuffer:
             for command in (("hvals", self._key(p, "row")), ("hget", self._key(p, "fence"), "threshold"))
         )
         parts = [
-            ([_rows.decode(r) for r in found[2 * i]], float(found[2 * i + 1] or "-inf"))
+            ([_row(r) for r in found[2 * i]], float(found[2 * i + 1] or "-inf"))
             for i in range(len(partitions))
         ]
         return merge_reservoirs(parts, self._s.item_cap)
@@ -169,13 +165,16 @@ class RedisBuffer:
         return {p: int(n or 0) for p, n in zip(partitions, found, strict=True)}
 
 
-def _oldest_first(rows: list[WindowRow], limit: int) -> list[WindowRow]:
-    """At most `limit` rows by time, without skipping any within a partition."""
-    rows.sort(key=lambda r: r.row.ts)
-    last: dict[int, int] = {}
-    for r in rows[:limit]:
-        last[r.partition] = max(last.get(r.partition, 0), r.ordinal)
-    return [r for r in rows if r.ordinal <= last.get(r.partition, 0)]
+def _history(text: str) -> list[Read]:
+    """Newest first, from item FIELD time FIELD kind END, as `apply.lua` writes it."""
+    fields = [entry.split("\x1f") for entry in text.split("\x1e")[:-1]]
+    return [Read(item, float(ts), kind) for item, ts, kind in fields]
+
+
+def _row(packed: bytes) -> Row:
+    s = _rows.decode(packed)
+    read = [r.item for r in _history(s.recent) if r.kind != "dismiss"]
+    return Row(s.event_id, s.user, s.item, s.kind, s.ts, read, s.slate, s.propensity, s.key)
 
 
 def _add(total: Counts, values: list[float], rows: Any) -> None:

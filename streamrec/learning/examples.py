@@ -10,17 +10,15 @@ needs no correction.
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrec.config import Trainer
+from streamrec.learning.negatives import Array, Sampler
 from streamrec.model.counters import Counters
 from streamrec.model.features import FEATURES, co_feature, item_features, join
 from streamrec.replay import CO_LAST, Row, WindowRow
 
-Array = NDArray[Any]
 BLOCK = 64  # rows that share one look at who is alive and popular, for speed
 PAD = -1
 
@@ -100,7 +98,8 @@ def materialise(
 ) -> tuple[Examples, int]:
     """Examples of `rows` in time order, and how many rows had to be skipped.
 
-    `counters` stand before the first row and are walked past the last. `known` [N] bool: articles
+    `counters` stand before the first row, know every id in the rows' histories, and are walked
+    past the last. `known` [N] bool: articles
     announced (as of now). A row whose article is not among them, or that has nobody to compare
     it with, is counted but not learned.
     """
@@ -109,7 +108,7 @@ def materialise(
     liked, made, ids = _liked(rows), [], list(out.event_ids)
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        sampler = _Sampler(counters, known, block[0].row.ts, settings.negatives, rng)
+        sampler = Sampler(counters, known, block[0].row.ts, settings.negatives, rng)
         for r, (partition, _, row) in enumerate(block, start):
             if _fill(out, r, row, counters, known, sampler, liked[row.user]):
                 made.append(r)
@@ -129,66 +128,37 @@ def _liked(rows: Sequence[WindowRow]) -> dict[str, set[str]]:
 
 
 def _fill(
-    out: Examples, r: int, row: Row, counters: Counters, known: Array, sampler: "_Sampler",
+    out: Examples, r: int, row: Row, counters: Counters, known: Array, sampler: Sampler,
     liked: set[str],
 ) -> bool:
-    index = counters.index
-    positive = index.get(row.item, PAD)
-    if positive == PAD or positive >= len(known) or not known[positive]:
+    """Write row `r`; False if there is nothing to learn from it."""
+    found = _candidates(row, counters, known, sampler, liked, out.cand.shape[1] - 1)
+    if found is None:
         return False
-    taken = {index[i] for i in (*row.history, *liked) if i in index}
-    slate = [index[i] for i in row.slate if i in index]
-    room = out.cand.shape[1] - 1 - sampler.negatives
-    shown = [i for i in slate if i not in taken and i < len(known) and known[i]][:room]
-    drawn = [i for i in sampler.draw(uniform=bool(shown)) if i not in taken]
-    others = list(dict.fromkeys((*shown, *drawn)))
-    if not others:
-        return False
-    slot = int(sampler.rng.integers(len(others) + 1))
-    cand = [*others[:slot], positive, *others[slot:]]
-    hist = [index[i] for i in row.history if i in index][: out.hist.shape[1]]
-    idx, last = np.array(cand), [index[i] for i in row.history[:CO_LAST] if i in index]
-    co = co_feature(counters.co_query(last, row.ts), cand)
-    out.hist[r, : len(hist)], out.cand[r, : len(cand)] = hist, cand
-    out.feats[r, : len(cand)] = join(item_features(counters, row.ts, idx), co)
-    out.logq[r, : len(cand)] = 0.0 if shown else sampler.logq(idx)
+    cand, slot, shown = found
+    n, idx = len(cand), np.array(cand)
+    history = [counters.index[i] for i in row.history]
+    hist = history[: out.hist.shape[1]]
+    co = co_feature(counters.co_query(history[:CO_LAST], row.ts), cand)
+    out.hist[r, : len(hist)], out.cand[r, :n] = hist, cand
+    out.feats[r, :n] = join(item_features(counters, row.ts, idx), co)
+    out.logq[r, :n] = 0.0 if shown else sampler.logq(idx)
     out.target[r], out.ts[r] = slot, row.ts
     return True
 
 
-class _Sampler:
-    """Negatives for a block of rows: articles alive and popular at its first moment."""
-
-    def __init__(
-        self, counters: Counters, known: Array, ts: float, negatives: int,
-        rng: np.random.Generator,
-    ) -> None:
-        self.negatives, self.rng = negatives, rng
-        published = counters.published_at[: len(known)]
-        self.alive = np.flatnonzero(known & ~(published > ts))  # unknown time: alive
-        weight = counters.totals(self.alive) ** 0.75
-        share = weight / weight.sum() if weight.sum() else weight
-        uniform = 1.0 / max(len(self.alive), 1)
-        mixed = 0.5 * uniform + 0.5 * share if weight.sum() else share + uniform
-        self.floor = 0.5 * uniform
-        self.q = np.zeros(len(known))
-        self.q[self.alive] = mixed
-        self.cdf = np.cumsum(mixed)
-
-    def draw(self, uniform: bool) -> list[int]:
-        """Indices of up to `negatives` articles, with repeats."""
-        if not len(self.alive):
-            return []
-        if uniform:
-            at = self.rng.integers(len(self.alive), size=self.negatives)
-        else:
-            u = self.rng.random(self.negatives) * self.cdf[-1]
-            at = np.minimum(np.searchsorted(self.cdf, u), len(self.alive) - 1)
-        drawn: list[int] = self.alive[at].tolist()
-        return drawn
-
-    def logq(self, idx: Array) -> Array:
-        """log of the chance that each article is in the sample: it is drawn without repeats."""
-        q = np.maximum(self.q[idx], self.floor)  # a positive published within this block
-        found: Array = np.log(-np.expm1(self.negatives * np.log1p(-np.minimum(q, 0.999))))
-        return found
+def _candidates(
+    row: Row, counters: Counters, known: Array, sampler: Sampler, liked: set[str], room: int
+) -> tuple[list[int], int, bool] | None:
+    """Candidate indices, the slot of the one chosen, and whether a slate was shown."""
+    index, n = counters.index, len(known)
+    positive = index.get(row.item, n)
+    if positive >= n or not known[positive]:
+        return None
+    taken = {index[i] for i in (*row.history, *liked) if i in index}
+    slate = [index[i] for i in row.slate if i in index]
+    shown = [i for i in slate if i not in taken and i < n and known[i]]
+    drawn = [i for i in sampler.draw(uniform=bool(shown)) if i not in taken]
+    others = list(dict.fromkeys((*shown[: room - sampler.negatives], *drawn)))
+    slot = int(sampler.rng.integers(len(others) + 1))
+    return ([*others[:slot], positive, *others[slot:]], slot, bool(shown)) if others else None

@@ -2,6 +2,8 @@
 
 Both models score the same rows; the paired differences of NDCG@10 are resampled (bootstrap,
 Efron 1979), and the low quantile of their mean must lie above -margin: a non-inferiority test.
+Rows too few to tell a loss of the margin from chance are judged by their mean instead: else a
+small window would refuse nearly every good model, and what it taught would be lost.
 The holdout says whether the model follows the stream, the anchors whether it forgets.
 """
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from streamrec.config import Trainer
 
 K = 10
-FEW = 30  # fewer rows cannot carry a quantile: then the mean decides
+FEW = 30  # fewer rows cannot carry a quantile
 RESAMPLES = 1000
 Array = NDArray[Any]
 
@@ -48,8 +50,8 @@ def ndcg(scores: Array, target: Array) -> Array:
 def verdict(holdout: Compared, anchors: Compared, settings: Trainer, seed: int) -> Verdict:
     """Publish if the new model is not inferior on the holdout and on the anchors.
 
-    Fewer than 30 rows are judged by their mean; without any holdout the answer is no; without
-    anchors (a first model) the holdout decides alone.
+    Under 30 rows, or when chance alone moves their mean by more than the margin, the mean
+    decides. Without any holdout the answer is no; without anchors the holdout decides alone.
     """
     if not len(holdout.old):
         return Verdict(False, "no held-out rows to judge by: wait for more", {})
@@ -66,9 +68,9 @@ def _judge(
 ) -> tuple[bool, str, dict[str, float]]:
     diff, n = rows.new - rows.old, len(rows.old)
     mean, low = float(diff.mean()), lower_bound(diff, settings.gate_quantile, seed)
-    few = n < FEW
+    few = n < FEW or mean - low > settings.margin
     ok = (mean if few else low) > -settings.margin
-    sure = f"{n} rows, too few for a bound" if few else f"{n} rows, at least {low:+.4f}"
+    sure = f"{n} rows, too few to be sure" if few else f"{n} rows, at least {low:+.4f}"
     so = "not worse" if ok else f"may lose over {settings.margin:g}"
     why = f"{name} NDCG@10 {mean:+.4f} on {sure}: {so}"
     return ok, why, {

@@ -9,14 +9,14 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from streamrec.config import Model, Trainer
+from streamrec.config import Settings, Trainer
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import Examples, count, in_time_order, materialise
 from streamrec.learning.fine_tune import FitResult, Progress, fine_tune
@@ -38,9 +38,9 @@ class Outcome(Struct, frozen=True):
     the parent's; the state and the cursor move on either way."""
 
     verdict: Verdict
-    model: dict[str, bytes]
-    optimizer: dict[str, bytes]
-    state: dict[str, bytes]
+    model_files: dict[str, bytes]
+    optimizer_files: dict[str, bytes]
+    state_files: dict[str, bytes]
     cursor: Cursor
     metrics: dict[str, float]
     rows: int  # learned this time
@@ -48,37 +48,42 @@ class Outcome(Struct, frozen=True):
 
 
 def increment(
-    state: TrainerState, parent: Recommender | None, optimizer_state: adam.State | None,
-    window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles, *,
-    trainer: Trainer, model: Model, seed: int, meta: Mapping[str, Any] | None = None,
+    *, state: TrainerState, parent: Recommender | None, optimizer: Mapping[str, bytes] | None,
+    window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles,
+    settings: Settings, dim: int, encoder: str, now: float, seed: int,
     progress: Progress | None = None,
 ) -> Outcome:
     """Learn `window` on top of `parent` (None: the untrained prior), and judge the result.
 
-    `meta` goes into the model's config.json. Nothing passed in is changed.
+    `optimizer` are the parent's optimizer files. `dim` and `encoder` (its fingerprint) tell what
+    made the text vectors; they and `now` (epoch s) go into the model's config.json. Nothing
+    passed in is changed. Raises CorruptArtefact if the optimizer's files cannot be read.
     """
-    taken, held = split(window, trainer)
+    if parent is not None and parent.dim != dim:
+        parent = optimizer = None  # another encoder: its vectors mean nothing to the old head
+    taken, held = split(window, settings.trainer)
     after, known, running = _ready(state, window, articles)
-    examples, skipped = materialise(window, running, known, model.history, trainer, seed)
-    new = examples.only({w.row.event_id for w in taken})
-    held_out = examples.only({w.row.event_id for w in held})
-    _advance(after, taken)
-    base = vectors(running, articles)
-    old_rows = state.examples.only({r.event_id for r in reservoir})
-    first = parent is None or not state.fitted
-    judged, net, fit = _fit_and_judge(
-        parent, new, old_rows, held_out, state.anchors, base, trainer, model, first, seed,
-        optimizer_state, progress,
+    history = parent.history if parent else settings.model.history
+    examples, skipped = materialise(window, running, known, history, settings.trainer, seed)
+    ids = {r.event_id for r in reservoir}
+    data = _Data(
+        new=examples.only({w.row.event_id for w in taken}), rehearsal=state.examples.only(ids),
+        held_out=examples.only({w.row.event_id for w in held}), anchors=state.anchors,
+        base=vectors(running, articles, dim),
     )
-    after.keep(new, {r.event_id for r in reservoir}, trainer)
+    first = parent is None or not state.fitted
+    carried = adam.from_files(optimizer) if optimizer and not first else None
+    judged, net, fit = _fit_and_judge(parent, data, settings, first, seed, carried, progress)
+    _advance(after, taken)
+    after.keep(data.new, ids, settings.trainer)
     after.fitted = state.fitted or judged.publish
-    metrics = judged.metrics | _numbers(new, old_rows, skipped, fit)
-    about = {"rows": after.rows, "learned_until": after.learned_until, **(meta or {})}
-    published = net is not None and fit is not None and judged.publish
+    about = {"encoder": encoder, "made_at": now, "rows": after.rows,
+             "learned_until": after.learned_until}
+    files = (bundle.to_files(net, about), adam.to_files(fit.optimizer_state)) if (
+        judged.publish and net and fit) else ({}, {})
     return Outcome(
-        judged, bundle.to_files(net, about) if published and net else {},
-        adam.to_files(fit.optimizer_state) if published and fit else {},
-        after.to_files(), dict(after.cursor), metrics, len(new), after.learned_until,
+        judged, *files, after.to_files(), dict(after.cursor),
+        judged.metrics | _numbers(data, skipped, fit), len(data.new), after.learned_until,
     )
 
 
@@ -100,9 +105,8 @@ def split(
     return taken, held
 
 
-def vectors(counters: Counters, articles: Articles) -> Base:
+def vectors(counters: Counters, articles: Articles, dim: int) -> Base:
     """Text vectors [N, d] by article index; zero for articles deleted or never announced."""
-    dim = next((len(v) for v, _ in articles.values()), 1)
     base: Base = np.zeros((len(counters), dim), dtype=np.float16)
     for item_id, (vector, _) in articles.items():
         base[counters.index[item_id]] = vector
@@ -133,31 +137,39 @@ def _advance(after: TrainerState, taken: Sequence[WindowRow]) -> None:
     after.rows += len(taken)
 
 
+class _Data(NamedTuple):
+    """What one increment fits on and is judged by."""
+
+    new: Examples
+    rehearsal: Examples
+    held_out: Examples
+    anchors: Examples
+    base: Base
+
+
 def _fit_and_judge(
-    parent: Recommender | None, new: Examples, old_rows: Examples, held_out: Examples,
-    anchors: Examples, base: Base, trainer: Trainer, model: Model, first: bool, seed: int,
-    optimizer_state: adam.State | None, progress: Progress | None,
+    parent: Recommender | None, data: _Data, settings: Settings, first: bool, seed: int,
+    optimizer: adam.State | None, progress: Progress | None,
 ) -> tuple[Verdict, Recommender | None, FitResult | None]:
-    if not len(new):
+    if not len(data.new):
         return Verdict(False, "no row of the window is about a known article", {}), None, None
-    net = copy.deepcopy(parent) if parent else Recommender.initial(base.shape[1], model)
+    base = data.base
+    net = copy.deepcopy(parent) if parent else Recommender.initial(base.shape[1], settings.model)
     if first:
-        real = new.feats[new.cand >= 0].astype(np.float32)
+        real = data.new.feats[data.new.cand >= 0].astype(np.float32)
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)
-    fit = fine_tune(net, new, old_rows, base, trainer, optimizer_state=optimizer_state,
-                    first=first, seed=seed, progress=progress)
-    compared = [
+    fit = fine_tune(net, data.new, data.rehearsal, base, settings.trainer,
+                    optimizer_state=optimizer, first=first, seed=seed, progress=progress)
+    held_out, anchors = (
         Compared(*(ndcg(scores(n, rows, base), rows.target) for n in (before, net)))
-        for rows in (held_out, anchors)
-    ]
-    return verdict(compared[0], compared[1], trainer, seed), net, fit
+        for rows in (data.held_out, data.anchors)
+    )
+    return verdict(held_out, anchors, settings.trainer, seed), net, fit
 
 
-def _numbers(
-    new: Examples, old_rows: Examples, skipped: int, fit: FitResult | None
-) -> dict[str, float]:
-    counts = {"rows_new": float(len(new)), "rows_rehearsal": float(len(old_rows)),
+def _numbers(data: _Data, skipped: int, fit: FitResult | None) -> dict[str, float]:
+    counts = {"rows_new": float(len(data.new)), "rows_rehearsal": float(len(data.rehearsal)),
               "rows_skipped": float(skipped)}
     done = {"steps": float(fit.steps), "loss": fit.loss, "seconds": fit.seconds} if fit else {}
     return counts | done

@@ -3,7 +3,7 @@
 One rate for all ruins the model: what suits a feature weight tears the text head apart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from safetensors import SafetensorError
@@ -55,7 +55,7 @@ def to_files(state: State | None) -> dict[str, bytes]:
     return {FILE: save({k: v.contiguous() for k, v in (state or {}).items()})}
 
 
-def from_files(files: dict[str, bytes]) -> State:
+def from_files(files: Mapping[str, bytes]) -> State:
     """The state back. Raises CorruptArtefact."""
     try:
         return dict(load(files[FILE]))

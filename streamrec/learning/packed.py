@@ -24,7 +24,8 @@ class OverExamples(nn.Module):
         self.net, self.device = net.to(device), device
         # A read without a text vector says nothing about taste: attention may not see it.
         has_text = np.append(base.any(axis=1), False)
-        self._hist = torch.from_numpy(np.where(has_text[examples.hist], examples.hist, PAD))
+        hist = examples.hist[:, : net.history]  # rows kept from wider settings
+        self._hist = torch.from_numpy(np.where(has_text[hist], hist, PAD))
         self._cand = torch.from_numpy(examples.cand)
         self._feats, self._logq = torch.from_numpy(examples.feats), torch.from_numpy(examples.logq)
         self._base = torch.from_numpy(base).to(device)

@@ -21,6 +21,9 @@ class ReservoirExemplars(ExemplarsBuffer):  # type: ignore[misc]
     def post_adapt(self, agent_state: Any, exp: Any) -> None:
         """Nothing to keep: rows reach the reservoir through Kafka, not through training."""
 
+    def update(self, strategy: Any, **kwargs: Any) -> None:
+        """As `post_adapt`: ReplayPlugin still calls the older name."""
+
     def resize(self, strategy: Any, new_size: int) -> None:
         """The reservoir's size is the buffer's setting; only the label changes here."""
         self.max_size = new_size

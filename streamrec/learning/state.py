@@ -5,6 +5,7 @@ teach that everything was popular before anybody read it.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -35,9 +36,9 @@ class TrainerState:
     learned_until: float = 0.0  # newest event time taken, epoch s
 
     @classmethod
-    def new(cls, buffer: Buffer, history: int) -> "TrainerState":
+    def empty(cls, buffer: Buffer) -> "TrainerState":
         """Before the first row."""
-        return cls(Counters(buffer), empty(history, 1), empty(history, 1), {})
+        return cls(Counters(buffer), empty(1, 1), empty(1, 1), {})
 
     def keep(self, new: Examples, reservoir: set[str], settings: Trainer) -> None:
         """Take in rows just learned: some become anchors, those in the reservoir rehearsal."""
@@ -65,7 +66,7 @@ class TrainerState:
         return {ARRAYS: save(whole), JSON: json.dumps(rest).encode()}
 
     @classmethod
-    def from_files(cls, files: dict[str, bytes], buffer: Buffer) -> "TrainerState":
+    def from_files(cls, files: Mapping[str, bytes], buffer: Buffer) -> "TrainerState":
         """The state back, bit for bit. Raises CorruptArtefact."""
         try:
             arrays, rest = load(files[ARRAYS]), json.loads(files[JSON])

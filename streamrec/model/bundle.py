@@ -1,6 +1,7 @@
 """A model's files: safetensors weights and a JSON config, complete enough to serve. No pickle."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from safetensors import SafetensorError
@@ -21,7 +22,7 @@ def to_files(net: Recommender, meta: dict[str, Any]) -> dict[str, bytes]:
     return {WEIGHTS: save(tensors), CONFIG: json.dumps(config, indent=1).encode()}
 
 
-def from_files(files: dict[str, bytes]) -> tuple[Recommender, dict[str, Any]]:
+def from_files(files: Mapping[str, bytes]) -> tuple[Recommender, dict[str, Any]]:
     """The network, in eval mode, and `meta`.
 
     Raises CorruptArtefact if a file is missing, unreadable, or made for other features or shapes.

@@ -39,13 +39,12 @@ def test_features_from_walking_rows_equal_features_from_the_buffer():
     rng = random.Random(2)
     buffers = {p: PartitionState(BUFFER) for p in range(2)}
     walked, walked_rows = Counters(BUFFER), dict.fromkeys(buffers, 0)
-    for buffer in buffers.values():
-        buffer.claim("i", 0)
+    claims = {p: buffer.claim("i", 0) for p, buffer in buffers.items()}
     for n in range(400):
         user, item, ts = f"u{rng.randrange(12)}", f"a{rng.randrange(30)}", T + 60.0 * n
         p = int(user[1:]) % 2
         event = Applied(n, replay.digest(f"e{n}"), f"e{n}", user, item, "click", ts, [], 1.0, -1.0)
-        buffers[p].apply(replay.Claim(None, 0), "i", [event], n + 1, ts, {f"e{n}": 100})
+        buffers[p].apply(claims[p], "i", [event], n + 1, ts)
         for ordinal in range(walked_rows[p] + 1, buffers[p].counts.rows + 1):
             row = buffers[p].window[ordinal]
             walked.bump(p, row.item, row.ts)

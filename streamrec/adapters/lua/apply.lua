@@ -1,17 +1,17 @@
 -- Apply one batch of one partition: the same decision as streamrec.replay.PartitionState.
 -- KEYS[1] is the partition's prefix with its hash tag; every key below starts with it, so all
 -- lie in one slot. ARGV: msgpack of {incarnation, generation, next_offset, now}, of the events,
--- and of the settings. Reads are gathered first and writes sent together: fewer calls, less
--- time in which Redis serves nobody else.
+-- and of the settings. A script blocks every other client, so what a batch touches is read in
+-- few calls, decided in Lua tables, and written in few calls.
 local P = KEYS[1]
 local head, events, S = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
 local incarnation, generation, next_offset, now = head[1], head[2], head[3], head[4]
 local history_len, row_history, seen_max, seen_age, window_rows = S[1], S[2], S[3], S[4], S[5]
-local max_bytes, user_cap, item_cap = S[6], S[7], S[8]
-local half_lives, co_half_life, co_keep, co_last, landmark = S[9], S[10], S[11], S[12], S[13]
-local call = redis.call
+local max_bytes, user_cap, item_cap, half_lives, slack = S[6], S[7], S[8], S[9], S[10]
+local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
 local F = P .. ':fence'
 local OFFSET, DIGEST, EVENT, USER, ITEM, KIND, TS, SLATE, PROPENSITY, KEY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local MEMBER = 24 -- bytes of one owner's member: its key as a double, then its digest
 
 local function num(x) return string.format('%.17g', x) end
 
@@ -27,7 +27,7 @@ local bytes, threshold = tonumber(f[10] or 0), tonumber(f[11] or '-inf') or -mat
 local watermark, seq = tonumber(f[12] or 0), tonumber(f[13] or 0) + 1
 local stored_before, duplicates_before = stored, duplicates
 
--- which are new, which readers and articles they touch
+-- which events are new, and which readers and articles they touch
 local fresh, digests = {}, {}
 for _, e in ipairs(events) do
   if e[OFFSET] >= start then
@@ -36,77 +36,101 @@ for _, e in ipairs(events) do
   end
 end
 local known = #digests > 0 and call('ZMSCORE', P .. ':seen', unpack(digests)) or {}
-local in_batch, seen_add, active, users, items = {}, {}, {}, {}, {}
-local user_at, item_at = {}, {}
+local in_batch, seen_add, active, users, items, wanted = {}, {}, {}, {}, {}, {}
+local user_at, item_at, now_text = {}, {}, num(now)
 for i, e in ipairs(fresh) do
   if known[i] or in_batch[e[DIGEST]] then
     duplicates = duplicates + 1
   else
     in_batch[e[DIGEST]] = true
-    seen_add[#seen_add + 1] = num(now); seen_add[#seen_add + 1] = e[DIGEST]
+    seen_add[#seen_add + 1] = now_text; seen_add[#seen_add + 1] = e[DIGEST]
     stored = stored + 1
     if e[TS] > watermark then watermark = e[TS] end
     if e[KIND] == 'impression' then
       impressions = impressions + 1
     else
       active[#active + 1] = e
-      if not user_at[e[USER]] then users[#users + 1] = e[USER]; user_at[e[USER]] = #users end
-      if not item_at[e[ITEM]] then items[#items + 1] = e[ITEM]; item_at[e[ITEM]] = #items end
+      wanted[#wanted + 1] = e[DIGEST]
+      if not user_at[e[USER]] then users[#users + 1] = e[USER]; user_at[e[USER]] = true end
+      if not item_at[e[ITEM]] then items[#items + 1] = e[ITEM]; item_at[e[ITEM]] = true end
     end
   end
 end
 
 local function load(key, fields)
-  if #fields == 0 then return {} end
-  local found = call('HMGET', key, unpack(fields))
-  for i, packed in ipairs(found) do found[i] = packed and cmsgpack.unpack(packed) or nil end
   local out = {}
-  for i = 1, #fields do out[fields[i]] = found[i] or false end
+  if #fields == 0 then return out end
+  for i, value in ipairs(call('HMGET', key, unpack(fields))) do out[fields[i]] = value end
   return out
 end
 local history, popularity = load(P .. ':history', users), load(P .. ':popularity', items)
+local floors = {load(P .. ':user-floor', users), load(P .. ':item-floor', items)}
+local members = {load(P .. ':of-user', users), load(P .. ':of-item', items)}
+local member_keys, floor_keys = {P .. ':of-user', P .. ':of-item'}, {P .. ':user-floor', P .. ':item-floor'}
+local members_changed, floors_changed, caps = {{}, {}}, {{}, {}}, {user_cap, item_cap}
+local inside = #wanted > 0 and call('ZMSCORE', P .. ':reservoir', unpack(wanted)) or {}
 
-local function evict(event)
-  local packed = call('HGET', P .. ':row', event)
-  if not packed then return end
-  local row = cmsgpack.unpack(packed)
-  call('HDEL', P .. ':row', event)
-  call('ZREM', P .. ':reservoir', event)
-  call('ZREM', P .. ':of-user:' .. row[2], event)
-  call('ZREM', P .. ':of-item:' .. row[3], event)
-  bytes = bytes - #packed
+-- the reservoir: rows by digest, and for each reader and article a string of its members
+local new_rows, gone = {}, {}
+
+local function of(i, owner)
+  if members[i][owner] == nil then members[i][owner] = call('HGET', member_keys[i], owner) end
+  return members[i][owner] or ''
 end
 
-local function lowest_at_cap(set, cap)
-  if call('ZCARD', set) < cap then return nil end
-  local low = call('ZRANGE', set, 0, 0, 'WITHSCORES')
-  return low[1], tonumber(low[2])
+local function set_members(i, owner, text)
+  members[i][owner] = text
+  members_changed[i][owner] = true
 end
 
-local function offer(event, user, item, key, packed)
-  if key <= threshold then return end
-  local of_user, of_item = P .. ':of-user:' .. user, P .. ':of-item:' .. item
-  local user_floor, item_floor = P .. ':user-floor', P .. ':item-floor'
-  if key <= (tonumber(call('HGET', user_floor, user) or '') or -math.huge) then return end
-  if key <= (tonumber(call('HGET', item_floor, item) or '') or -math.huge) then return end
-  if call('HEXISTS', P .. ':row', event) == 1 then return end
-  local low_u, key_u = lowest_at_cap(of_user, user_cap)
-  if low_u and key < key_u then call('HSET', user_floor, user, num(key)); return end
-  local low_i, key_i = lowest_at_cap(of_item, item_cap)
-  if low_i and key < key_i then call('HSET', item_floor, item, num(key)); return end
-  if low_u then call('HSET', user_floor, user, num(key_u)); evict(low_u) end
-  if low_i then call('HSET', item_floor, item, num(key_i)); evict(low_i) end
-  local score = num(key)
-  call('HSET', P .. ':row', event, packed)
-  call('ZADD', P .. ':reservoir', score, event)
-  call('ZADD', of_user, score, event)
-  call('ZADD', of_item, score, event)
-  bytes = bytes + #packed
-  while bytes > max_bytes do
-    local least = call('ZRANGE', P .. ':reservoir', 0, 0, 'WITHSCORES')
-    threshold = tonumber(least[2])
-    evict(least[1])
+local function evict(digest)
+  local row = new_rows[digest]
+  if row == false then return end
+  if row then new_rows[digest] = false
+  else
+    local stored_row = call('HGET', P .. ':row', digest)
+    if not stored_row then return end
+    gone[#gone + 1] = digest
+    local r = unpacked(stored_row)
+    row = {stored_row, r[2], r[3]}
+    new_rows[digest] = false
   end
+  bytes = bytes - #row[1]
+  for i = 1, 2 do
+    local text = of(i, row[i + 1])
+    local at = text:find(digest, 1, true)
+    if at then set_members(i, row[i + 1], text:sub(1, at - 9) .. text:sub(at + 16)) end
+  end
+end
+
+local function lowest_at_cap(i, owner)
+  local text = of(i, owner)
+  if #text < caps[i] * MEMBER then return nil end
+  local low, low_key
+  for at = 1, #text, MEMBER do
+    local key = struct.unpack('<d', text:sub(at, at + 7))
+    if not low or key < low_key then low, low_key = text:sub(at + 8, at + 23), key end
+  end
+  return low, low_key
+end
+
+local function floor_of(i, owner) return tonumber(floors[i][owner] or '') or -math.huge end
+local function raise(i, owner, key) floors[i][owner] = num(key); floors_changed[i][owner] = true end
+
+local function offer(e, packed)
+  local key, owners = e[KEY], {e[USER], e[ITEM]}
+  if key <= threshold or key <= floor_of(1, owners[1]) or key <= floor_of(2, owners[2]) then return end
+  local low_u, key_u = lowest_at_cap(1, owners[1])
+  local low_i, key_i = lowest_at_cap(2, owners[2])
+  if low_u and key < key_u then return raise(1, owners[1], key) end
+  if low_i and key < key_i then return raise(2, owners[2], key) end
+  if low_u then raise(1, owners[1], key_u); evict(low_u) end
+  if low_i then raise(2, owners[2], key_i); evict(low_i) end
+  local member = struct.pack('<d', key) .. e[DIGEST]
+  set_members(1, owners[1], of(1, owners[1]) .. member)
+  set_members(2, owners[2], of(2, owners[2]) .. member)
+  new_rows[e[DIGEST]] = {packed, owners[1], owners[2], key}
+  bytes = bytes + #packed
 end
 
 local function bump(pop, ts)
@@ -121,54 +145,100 @@ local function bump(pop, ts)
   return pop
 end
 
-local changed = {}
-local function learnable(e, read)
+local changed, window = {}, {}
+local function learnable(e, recent, is_inside)
   rows = rows + 1
-  local short = {}
-  for i = 1, math.min(#read, row_history) do short[i] = read[i] end
-  local packed = cmsgpack.pack({e[EVENT], e[USER], e[ITEM], e[KIND], e[TS], short, e[SLATE],
-    e[PROPENSITY], e[KEY]})
-  call('XADD', P .. ':window', rows .. '-0', 'r', packed)
-  popularity[e[ITEM]] = bump(popularity[e[ITEM]], e[TS])
+  local packed = pack({e[EVENT], e[USER], e[ITEM], e[KIND], e[TS], recent, e[SLATE], e[PROPENSITY], e[KEY]})
+  window[#window + 1] = packed
+  local pop = popularity[e[ITEM]]
+  if type(pop) == 'string' then pop = unpacked(pop) end
+  popularity[e[ITEM]] = bump(pop, e[TS])
   changed[e[ITEM]] = true
-  local weight = num(2 ^ ((e[TS] - landmark) / co_half_life))
-  for i = 1, math.min(#read, co_last) do
-    local key = P .. ':co:' .. read[i]
-    call('ZINCRBY', key, weight, e[ITEM])
-    call('ZREMRANGEBYRANK', key, 0, -co_keep - 1)
-  end
-  offer(e[EVENT], e[USER], e[ITEM], e[KEY], packed)
+  if not is_inside then offer(e, packed) end
 end
 
-for _, e in ipairs(active) do
-  local old, read, rest, is_repeat = history[e[USER]] or {}, {}, {{e[ITEM], e[TS], e[KIND]}}, false
-  for _, r in ipairs(old) do
-    if r[3] ~= 'dismiss' then
-      read[#read + 1] = r[1]
-      if r[1] == e[ITEM] then is_repeat = true end
-    end
-    if r[1] ~= e[ITEM] and #rest < history_len then rest[#rest + 1] = r end
+-- A history is text, newest first: three digits of its length, then for each entry
+-- item FIELD time FIELD kind END. Text is prepended, searched and cut without building tables.
+local FIELD, END = '\31', '\30'
+local function after(text, entries)
+  local at = 4
+  for _ = 1, entries do
+    local stop = text:find(END, at, true)
+    if not stop then break end
+    at = stop + 1
+  end
+  return at
+end
+
+for n, e in ipairs(active) do
+  local text = history[e[USER]] or '000'
+  local count = tonumber(text:sub(1, 3))
+  local from, to = text:find(END .. e[ITEM] .. FIELD, 4, true)
+  if not from and text:sub(4, 4 + #e[ITEM]) == e[ITEM] .. FIELD then from, to = 3, 4 + #e[ITEM] end
+  local dismissed = false
+  if from then
+    local stop = text:find(END, to, true)
+    dismissed = text:sub(stop - 7, stop - 1) == 'dismiss'
   end
   if e[KIND] ~= 'dismiss' then
-    if is_repeat then repeats = repeats + 1 else learnable(e, read) end
+    if from and not dismissed then repeats = repeats + 1
+    else learnable(e, text:sub(4, after(text, row_history) - 1), inside[n]) end
   end
-  history[e[USER]] = rest
+  if from then
+    text = text:sub(1, from) .. text:sub(text:find(END, to, true) + 1)
+    count = count - 1
+  end
+  local entry = e[ITEM] .. FIELD .. num(e[TS]) .. FIELD .. e[KIND] .. END
+  if count + 1 > history_len + slack then
+    text, count = text:sub(1, after(text, history_len - 1) - 1), history_len - 1
+  end
+  history[e[USER]] = string.format('%03d', count + 1) .. entry .. text:sub(4)
 end
 
-local writes = {}
-for _, user in ipairs(users) do
-  writes[#writes + 1] = user; writes[#writes + 1] = cmsgpack.pack(history[user])
+-- write what changed
+local function put(key, fields)
+  if #fields > 0 then call('HSET', key, unpack(fields)) end
 end
-if #writes > 0 then call('HSET', P .. ':history', unpack(writes)) end
-local pops, seqs = {}, {}
-for item in pairs(changed) do
-  pops[#pops + 1] = item; pops[#pops + 1] = cmsgpack.pack(popularity[item])
-  seqs[#seqs + 1] = seq; seqs[#seqs + 1] = item
+local function pairs_of(set, value)
+  local out = {}
+  for name in pairs(set) do out[#out + 1] = name; out[#out + 1] = value(name) end
+  return out
 end
-if #pops > 0 then
-  call('HSET', P .. ':popularity', unpack(pops))
-  call('ZADD', P .. ':changed', unpack(seqs))
-  call('XTRIM', P .. ':window', 'MINID', '=', math.max(1, rows - window_rows + 1) .. '-0')
+put(P .. ':history', pairs_of(user_at, function(u) return history[u] end))
+put(P .. ':popularity', pairs_of(changed, function(i) return pack(popularity[i]) end))
+local seqs, row_fields, scores = {}, {}, {}
+for item in pairs(changed) do seqs[#seqs + 1] = seq; seqs[#seqs + 1] = item end
+if #seqs > 0 then call('ZADD', P .. ':changed', unpack(seqs)) end
+if #window > 0 then
+  call('RPUSH', P .. ':window', unpack(window))
+  call('LTRIM', P .. ':window', -window_rows, -1)
+end
+for digest, row in pairs(new_rows) do
+  if row then
+    row_fields[#row_fields + 1] = digest; row_fields[#row_fields + 1] = row[1]
+    scores[#scores + 1] = num(row[4]); scores[#scores + 1] = digest
+  end
+end
+put(P .. ':row', row_fields)
+if #scores > 0 then call('ZADD', P .. ':reservoir', unpack(scores)) end
+if #gone > 0 then call('ZREM', P .. ':reservoir', unpack(gone)); call('HDEL', P .. ':row', unpack(gone)) end
+new_rows, gone = {}, {} -- all in Redis now: settle the byte budget there
+while bytes > max_bytes do
+  local least = call('ZPOPMIN', P .. ':reservoir')
+  threshold = tonumber(least[2])
+  evict(least[1])
+end
+if #gone > 0 then call('HDEL', P .. ':row', unpack(gone)) end
+for i = 1, 2 do
+  local kept, empty = {}, {}
+  for owner in pairs(members_changed[i]) do
+    local text = members[i][owner]
+    if text == '' then empty[#empty + 1] = owner
+    else kept[#kept + 1] = owner; kept[#kept + 1] = text end
+  end
+  put(member_keys[i], kept)
+  if #empty > 0 then call('HDEL', member_keys[i], unpack(empty)) end
+  put(floor_keys[i], pairs_of(floors_changed[i], function(o) return floors[i][o] end))
 end
 if #seen_add > 0 then call('ZADD', P .. ':seen', unpack(seen_add)) end
 call('ZREMRANGEBYSCORE', P .. ':seen', '-inf', '(' .. num(now - seen_age))

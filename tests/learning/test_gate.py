@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from streamrec.config import Trainer
+from streamrec.learning.gate import Compared, ndcg, verdict
+
+RNG = np.random.default_rng(0)
+GOOD = RNG.random(300)
+NONE = Compared(np.zeros(0), np.zeros(0))
+
+
+def judge(holdout, anchors=NONE):
+    return verdict(holdout, anchors, Trainer(), seed=0)
+
+
+def test_an_equal_model_is_published():
+    assert judge(Compared(GOOD, GOOD), Compared(GOOD, GOOD)).publish
+
+
+def test_a_model_that_forgot_the_anchors_is_refused_and_the_reason_says_so():
+    found = judge(Compared(GOOD, GOOD + 0.1), Compared(GOOD, GOOD - 0.05))
+    assert not found.publish
+    assert found.reason.startswith("anchors") and "holdout" not in found.reason
+    assert found.metrics["anchors_ndcg_new"] < found.metrics["anchors_ndcg_old"]
+
+
+def test_a_model_worse_on_new_rows_is_refused():
+    assert not judge(Compared(GOOD, GOOD - 0.05), Compared(GOOD, GOOD)).publish
+
+
+def test_a_loss_under_the_margin_is_refused_where_rows_suffice_to_see_it():
+    noise = RNG.normal(0.0, 0.08, 300)
+    noise -= noise.mean() + 0.006
+    found = judge(Compared(GOOD, GOOD + noise))
+    assert not found.publish and found.metrics["holdout_lower"] < -0.01
+
+
+@pytest.mark.parametrize("loss, publish", [(0.0, True), (0.03, False)])
+def test_rows_that_cannot_resolve_the_margin_are_judged_by_their_mean(loss, publish):
+    noise = RNG.normal(0.0, 0.3, 60)
+    noise -= noise.mean() + loss
+    assert judge(Compared(GOOD[:60], GOOD[:60] + noise)).publish == publish
+
+
+@pytest.mark.parametrize("loss, publish", [(0.0, True), (0.2, False)])
+def test_few_rows_are_judged_by_their_mean_and_said_to_be_few(loss, publish):
+    found = judge(Compared(GOOD[:10], GOOD[:10] - loss))
+    assert found.publish == publish and "too few" in found.reason
+
+
+def test_nothing_to_judge_by_is_no():
+    found = judge(NONE, Compared(GOOD, GOOD))
+    assert not found.publish and "wait" in found.reason
+
+
+def test_ndcg_counts_ties_half_and_cuts_at_ten():
+    target = np.array([0, 0, 0])
+    scores = np.full((3, 21), -np.inf)
+    scores[0, :3] = [3.0, 2.0, 1.0]
+    scores[1, :3] = 1.0  # three alike: rank 2
+    scores[2] = np.arange(21)  # last of 21
+    assert np.allclose(ndcg(scores, target), [1.0, 1 / np.log2(3), 0.0])

@@ -1,0 +1,158 @@
+"""Increments learn each row once, and the state on disk is the whole state."""
+
+from collections import Counter
+
+import pytest
+from synthetic_stream import DIM, articles, rows
+
+from streamrec.config import Buffer, Model, Settings, Trainer
+from streamrec.errors import CorruptArtefact
+from streamrec.learning.increment import increment, split
+from streamrec.learning.state import TrainerState
+from streamrec.model import bundle
+from streamrec.model.network import Recommender
+
+BUFFER, TRAINER = Buffer(), Trainer(anchors=60)
+ARTICLES = articles()
+
+
+def run(state, net, optimizer, window, reservoir, trainer=TRAINER, known=ARTICLES, seed=0):
+    return increment(
+        state=state, parent=net, optimizer=optimizer, window=window, reservoir=reservoir,
+        articles=known, settings=Settings(trainer=trainer), dim=DIM, encoder="test", now=0.0,
+        seed=seed,
+    )
+
+
+class Trainee:
+    """What a trainer process does between increments: keep files, read the window on."""
+
+    def __init__(self, stream, **settings):
+        self.stream, self.trainer = stream, TRAINER.model_copy(update=settings)
+        self.state = TrainerState.empty(BUFFER)
+        self.net = self.adam = None
+        self.outcomes = []
+
+    def window(self, until):
+        cursor = self.state.cursor
+        return [w for w in self.stream[:until] if w.ordinal > cursor.get(w.partition, 0)]
+
+    def learn(self, until):
+        seen = [w.row for w in self.stream[:until]]
+        reservoir = [r for r in seen if hash_of(r.event_id) % 3]
+        out = run(self.state, self.net, self.adam, self.window(until), reservoir, self.trainer,
+                  seed=len(self.outcomes))
+        self.state = TrainerState.from_files(out.state_files, BUFFER)
+        if out.model_files:
+            self.net, self.adam = bundle.from_files(out.model_files)[0], out.optimizer_files
+        self.outcomes.append(out)
+        return out
+
+
+def hash_of(event_id):
+    return int(event_id[1:]) * 2654435761 % 2**32
+
+
+@pytest.fixture(scope="module")
+def trainee():
+    made = Trainee(rows(1500, list(ARTICLES)))
+    for until in (600, 900, 1200, 1500):
+        made.learn(until)
+    return made
+
+
+def test_the_first_model_beats_the_prior_and_later_ones_are_judged_on_both(trainee):
+    first, *later = trainee.outcomes
+    assert first.verdict.publish, first.verdict.reason
+    assert first.metrics["holdout_ndcg_new"] > first.metrics["holdout_ndcg_old"]
+    for out in later:
+        print(out.verdict.reason)
+        assert {"holdout_lower", "anchors_lower"} <= out.metrics.keys()
+    assert trainee.outcomes[-1].learned_until > first.learned_until
+
+
+def test_each_row_is_learned_exactly_once():
+    made, learned = Trainee(rows(900, list(ARTICLES))), Counter()
+    for until in (300, 500, 700, 900):
+        taken, held = split(made.window(until), made.trainer)
+        assert held and len(held) <= 0.25 * len(taken) + 2
+        out = made.learn(until)
+        assert out.rows == len(taken)
+        learned.update(w.row.event_id for w in taken)
+    waiting = {w.row.event_id for w in made.window(900)}
+    assert set(learned.values()) == {1}
+    assert waiting.isdisjoint(learned) and len(waiting) + len(learned) == 900
+
+
+def test_held_out_rows_are_neither_learned_nor_rehearsed_nor_counted(trainee):
+    held = {w.row.event_id for w in trainee.window(1500)}
+    state = trainee.state
+    assert held and held.isdisjoint(state.examples.event_ids + state.anchors.event_ids)
+    assert int(state.counters.totals().sum()) == state.rows == 1500 - len(held)
+
+
+def test_the_state_stays_within_the_reservoir_and_anchors_are_never_rehearsed(trainee):
+    state = trainee.state
+    assert len(state.anchors) == 60
+    assert set(state.anchors.event_ids).isdisjoint(state.examples.event_ids)
+    assert all(hash_of(e) % 3 for e in state.examples.event_ids)
+
+
+def test_the_state_on_disk_gives_the_next_increment_bit_for_bit():
+    made = Trainee(rows(700, list(ARTICLES)))
+    made.learn(400)
+    window, files = made.window(700), made.state.to_files()
+    assert TrainerState.from_files(files, BUFFER).to_files() == files
+    again = TrainerState.from_files(files, BUFFER)
+    runs = [
+        run(s, made.net, made.adam, window, [w.row for w in made.stream], seed=1)
+        for s in (made.state, again)
+    ]
+    assert runs[0].model_files == runs[1].model_files
+    assert runs[0].optimizer_files == runs[1].optimizer_files
+    assert runs[0].state_files == runs[1].state_files and runs[0].verdict == runs[1].verdict
+    assert made.state.to_files() == files  # nothing passed in was changed
+
+
+def test_a_refused_model_leaves_no_files_but_the_cursor_moves_on():
+    made = Trainee(rows(900, list(ARTICLES)))
+    made.learn(600)
+    made.trainer = made.trainer.model_copy(
+        update={"lr_features": 50.0, "warmup_steps": 0, "increment_scale": 1.0})
+    before = made.state
+    out = made.learn(900)
+    assert not out.verdict.publish and not out.model_files and not out.optimizer_files
+    assert made.state.rows > before.rows
+    assert all(out.cursor[p] > before.cursor[p] for p in before.cursor)
+
+
+def test_rows_about_unknown_articles_are_counted_and_skipped():
+    made = Trainee(rows(300, [*ARTICLES][:40]))
+    known = {k: v for k, v in ARTICLES.items() if k != "a0"}
+    out = run(made.state, None, None, made.window(300), [], known=known)
+    assert out.metrics["rows_skipped"] == sum(w.row.item == "a0" for w in made.stream) > 0
+    nothing = run(made.state, None, None, made.window(300), [], known={})
+    assert not nothing.verdict.publish and "known article" in nothing.verdict.reason
+    assert nothing.cursor
+
+
+def test_a_slow_partition_is_learned_too():
+    window = rows(50, list(ARTICLES), partitions=1)
+    lonely = window[0]._replace(partition=9, ordinal=1)
+    taken, _ = split([lonely, *window[1:]], TRAINER)
+    assert lonely in taken
+
+
+def test_a_corrupt_state_is_refused(trainee):
+    files = trainee.state.to_files()
+    with pytest.raises(CorruptArtefact):
+        TrainerState.from_files(files | {"state.safetensors": b"no"}, BUFFER)
+    with pytest.raises(CorruptArtefact):
+        TrainerState.from_files(files | {"state.json": b"{}"}, BUFFER)
+
+
+def test_a_parent_for_another_encoder_is_not_built_on():
+    made = Trainee(rows(300, list(ARTICLES)))
+    other = Recommender.initial(DIM * 2, Model())
+    out = run(made.state, other, None, made.window(300), [])
+    assert bundle.from_files(out.model_files)[0].dim == DIM
