@@ -1,8 +1,12 @@
-"""Catalogue: articles into base vectors, encoded again only when their text changes."""
+"""Catalogue: articles into base vectors, encoded again only when their text changes.
+
+An article is a candidate as soon as its message is handled, placed by recency and popularity;
+its text counts once the encoder has come to it. What is owed a vector is kept in the catalogue,
+not here, so nothing is forgotten when this process dies.
+"""
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from msgspec.structs import replace
 
 from consumers.dead_letters import DeadLetters
@@ -20,9 +24,11 @@ class CatalogueKeeper:
     def __init__(
         self, catalogue: Catalogue, encode: Callable[[list[str]], Vectors], fingerprint: str,
         text_of: Callable[[str, str], str], dead_letters: DeadLetters, clock: Clock,
+        batch: int = 32,
     ) -> None:
         self._catalogue, self._encode, self._fingerprint = catalogue, encode, fingerprint
         self._text_of, self._dead, self._clock = text_of, dead_letters, clock
+        self._batch = batch
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         """See consumers.loop.Handler: all articles, then what is new."""
@@ -56,18 +62,19 @@ class CatalogueKeeper:
     def _put(self, articles: list[Article]) -> None:
         texts = {a.item_id: self._text_of(a.title, a.body) for a in articles}
         hashes = {i: text_hash(t, self._fingerprint) for i, t in texts.items()}
-        known = self._catalogue.vectors_of(list(hashes.items()))
-        fresh = [i for i in texts if i not in known]
-        vectors = dict(zip(fresh, self._encode([texts[i] for i in fresh]), strict=True)) if fresh else {}
-        ENCODED.inc(len(fresh))
-        vectors |= {i: np.frombuffer(v, np.float16) for i, v in known.items()}
-        entries = [self._entry(a, hashes[a.item_id]) for a in articles]
-        if entries:
-            self._catalogue.put(entries, np.stack([vectors[e.item_id] for e in entries]))
-
-    @staticmethod
-    def _entry(a: Article, hashed: str) -> Entry:
-        return Entry(a.item_id, a.title, epoch(a.published_at or 0.0), a.tags, a.lang, hashed)
+        known = self._catalogue.hashes(list(hashes))
+        entries = [
+            Entry(a.item_id, a.title, epoch(a.published_at or 0.0), a.tags, a.lang, hashes[a.item_id])
+            for a in articles
+        ]
+        changed = {i: t for i, t in texts.items() if t and known.get(i) != hashes[i]}
+        self._catalogue.put(entries, changed)
 
     def idle(self) -> None:
-        """See consumers.loop.Handler."""
+        """Encode some of the texts that wait: a little at a time, so that new articles and
+        deletions get through while a backlog is worked off."""
+        owed = self._catalogue.owed(self._batch)
+        if owed:
+            vectors = self._encode([o.text for o in owed])
+            self._catalogue.fill(list(zip(owed, vectors, strict=True)))
+            ENCODED.inc(len(owed))

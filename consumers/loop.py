@@ -7,7 +7,8 @@ Commit comes last and is throttled: whoever handles a batch must bear to see it 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Record, Subscription
@@ -16,6 +17,7 @@ from streamrec.errors import Fenced, RetryLater
 from streamrec.metrics import LAG, PAUSED
 
 log = logs.get(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ class Loop:
     _generation: int = -2
     _ready: set[Partition] = field(default_factory=set)
     _done: dict[Partition, int] = field(default_factory=dict)
-    _starts: dict[Partition, int] = field(default_factory=dict)
     _committed_at: float = 0.0
 
     def run(self) -> None:
@@ -71,9 +72,11 @@ class Loop:
         batches = self._patiently(lambda: self.subscription.poll(self.policy.poll_s, self.policy.max_records))
         if self.subscription.generation() != self._generation:
             self._generation, self._ready, self._done = self.subscription.generation(), set(), {}
+        starts: dict[Partition, int] = {}
         for partition in self.subscription.assignment() - self._ready:
-            self._patiently(lambda p=partition: self._take(p))  # type: ignore[misc]
-        work = [(p, records) for p, records in (batches or {}).items() if self._continues(p, records)]
+            self._patiently(partial(self._take, partition, starts))
+        found = (batches or {}).items()
+        work = [(p, records) for p, records in found if self._continues(p, records, starts)]
         if work:
             self._patiently(lambda: self.handler.handle(work))
             self._done.update({p: records[-1].offset + 1 for p, records in work})
@@ -82,29 +85,25 @@ class Loop:
         if self.clock.now() - self._committed_at >= self.policy.commit_every_s:
             self._commit()
 
-    def _take(self, partition: Partition) -> None:
+    def _take(self, partition: Partition, starts: dict[Partition, int]) -> None:
         start = self.handler.assigned(partition, self.subscription.committed(partition))
         if start is not None:
             self.subscription.seek(partition, start)
-            self._starts[partition] = start
+            starts[partition] = start
         self._ready.add(partition)
 
-    def _continues(self, partition: Partition, records: Sequence[Record]) -> bool:
-        """What was polled before we knew where to start is dropped unless it starts there."""
-        start = self._starts.pop(partition, None)
-        if partition not in self._ready:
-            return False
-        if start is not None and start >= 0 and records[0].offset == start:
-            self.subscription.seek(partition, records[-1].offset + 1)
-            return True
-        return start is None
+    def _continues(
+        self, partition: Partition, records: Sequence[Record], starts: dict[Partition, int]
+    ) -> bool:
+        """What this turn polled before it knew where to start is dropped: it comes again."""
+        return partition in self._ready and partition not in starts
 
-    def _patiently(self, action: Callable[[], object]) -> object:
+    def _patiently(self, action: Callable[[], T]) -> T | None:
         """Run `action` until no server is away. Meanwhile poll paused: heartbeats go on."""
         delay, waiting = self.policy.backoff_s, False
         while not self.stop.is_set():
             try:
-                result = action()
+                result: T | None = action()
                 break
             except Fenced as error:  # a later owner has this work: drop it, rejoin
                 log.warning("fenced", why=str(error))

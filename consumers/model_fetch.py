@@ -6,6 +6,7 @@ from streamrec import logs
 from streamrec.catalogue import LiveArticles
 from streamrec.errors import CorruptArtefact, NotFound, RetryLater, StreamrecError
 from streamrec.metrics import SWAP_FAILURES
+from streamrec.model import co_reads
 from streamrec.model.bundle import from_files
 from streamrec.registry import Registry
 from streamrec.scoring import Served
@@ -72,12 +73,14 @@ class ModelFetch:
         self._have[name] = version
 
     def _build(self, version: str) -> Served:
-        net, meta = from_files(self._registry.load("versions", version).files)
+        files, manifest = self._registry.load("versions", version)
+        net, meta = from_files(files)
         if meta.get("encoder") not in (None, self._fingerprint):
             raise CorruptArtefact(
                 f"version {version} was trained on vectors of {meta['encoder']}, "
                 f"this catalogue holds {self._fingerprint}"
             )
-        served = Served(version, net)
+        cursor = {int(p): n for p, n in manifest["cursor"].items()}
+        served = Served(version, net, co_reads.from_files(files), cursor)
         served.cover(self._articles.vectors)
         return served

@@ -18,6 +18,7 @@ from streamrec.config import Settings
 from streamrec.events import ModelPointer, encode
 from streamrec.learning.increment import Outcome, increment
 from streamrec.learning.state import TrainerState
+from streamrec.model import co_reads
 from streamrec.model.bundle import from_files
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import ReplayBuffer
@@ -106,7 +107,9 @@ class IncrementRunner:
     def _stage_version(
         self, pointer: Pointer, o: Outcome, number: str, now: float, why: str
     ) -> VersionRecord:
-        files = {**o.model_files, **{OPTIMIZER + n: b for n, b in o.optimizer_files.items()}}
+        counted = TrainerState.from_files(o.state_files, self._s.buffer).counters
+        optimizer = {OPTIMIZER + n: b for n, b in o.optimizer_files.items()}
+        files = {**o.model_files, **optimizer, **co_reads.to_files(counted)}
         self._registry.stage(
             "versions", number, files, parent=pointer.version, cursor=o.cursor, created_at=now,
             seed=self._s.trainer.seed + pointer.attempt, metrics=o.metrics, trigger=why,

@@ -4,7 +4,7 @@ Writers put, readers follow: every change has a sequence number, so a reader ask
 after the number it knows. A base vector is the frozen encoder's output, made once per text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -35,17 +35,33 @@ class Changes(NamedTuple):
     removed: list[str]
 
 
-class Catalogue(Protocol):
-    """The shared catalogue."""
+class Owed(NamedTuple):
+    """A text that waits for the encoder."""
 
-    def put(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Add or replace; vectors [n, d] float16."""
+    item_id: str
+    text_hash: str
+    text: str
+
+
+class Catalogue(Protocol):
+    """The shared catalogue. An article is a candidate as soon as it is put; its text counts once
+    its vector is filled in."""
+
+    def put(self, entries: Sequence[Entry], texts: Mapping[str, str]) -> None:
+        """Add or replace. A text in `texts` is owed a vector, and the vector is zero until then;
+        entries without one keep the vector they have (none: zero)."""
+
+    def owed(self, limit: int) -> list[Owed]:
+        """Texts that wait, newest first; asked for again until filled."""
+
+    def fill(self, encoded: Sequence[tuple[Owed, NDArray[np.float16]]]) -> None:
+        """Give texts their vectors; ignored for a text that has changed or gone."""
 
     def remove(self, item_ids: Sequence[str]) -> None:
         """No longer a candidate. Unknown ids are ignored."""
 
-    def vectors_of(self, items: Sequence[tuple[str, str]]) -> dict[str, bytes]:
-        """Stored vectors of those (item id, text hash) pairs that still match."""
+    def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """Text hashes of those that are known."""
 
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """What came after `since`, oldest first; call again until the cursor stands still."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from streamrec.errors import SetupError
 from streamrec.events import Article, Feedback
@@ -78,7 +79,7 @@ def articles(folder: Path) -> Iterator[tuple[float | None, Article]]:
 def feedback(folder: Path) -> list[Feedback]:
     """All events, oldest first."""
     found = [_convert(_event(row), Feedback) for row in rows(find(folder, "events"))]
-    return sorted(found, key=lambda e: float(e.timestamp))  # type: ignore[arg-type]
+    return sorted(found, key=lambda e: float(e.timestamp))
 
 
 def _event(row: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +117,7 @@ def in_time_order(
     for at, article in articles(folder):
         seen = first.pop(article.item_id, None)
         when = at if at is not None else (seen if seen is not None else start)
+        article = article if at is not None else replace(article, published_at=when)
         described.append((min(when, seen if seen is not None else when), 0, article))
     if announce_unknown:
         described += [(at, 0, Article(item_id=i, published_at=at)) for i, at in first.items()]

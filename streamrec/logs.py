@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from typing import Any
 
 import structlog
 
@@ -33,7 +34,7 @@ class OncePer(logging.Filter):
 
 def setup(level: str, process: str) -> None:
     """Send our logs and those of libraries to stderr as JSON lines."""
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -54,8 +55,10 @@ def setup(level: str, process: str) -> None:
     ))
     handler.addFilter(OncePer())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("kafka", "apscheduler", "urllib3", "filelock"):
+    for noisy in ("kafka", "urllib3", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A check that is skipped because an increment runs is meant to be: not worth a line a second.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(process=process)
 
 

@@ -15,12 +15,14 @@ from torch import Tensor
 from streamrec.catalogue import Catalogue, LiveArticles, Vectors
 from streamrec.config import Buffer
 from streamrec.events import Policy, RankedItem
+from streamrec.model.co_reads import CoRead
 from streamrec.model.counters import Counters
 from streamrec.model.features import FEATURES, co_feature, item_features, join
 from streamrec.model.network import Recommender
 from streamrec.replay import CO_LAST, Cursor, Read, ReplayBuffer
 
 Floats = NDArray[np.float32]
+ROWS_PER_SYNC = 4000
 EXPLORE_POOL = 100  # newest eligible articles that an exploring place draws from
 CO_READ = FEATURES.index("co_read")
 REASONS = {
@@ -39,7 +41,8 @@ class ServingState:
     def __init__(
         self, buffer: ReplayBuffer, catalogue: Catalogue, settings: Buffer, dim: int
     ) -> None:
-        self._buffer, self._catalogue, self._cursor = buffer, catalogue, Cursor()
+        self._buffer, self._catalogue = buffer, catalogue
+        self._popularity, self._rows = Cursor(), Cursor()
         self.articles, self.counters = LiveArticles(dim), Counters(settings)
 
     def sync(self) -> list[int]:
@@ -48,25 +51,51 @@ class ServingState:
         for i in changed:
             entry = self.articles.entries[i]
             self.counters.publish(entry.item_id, entry.published_at)
-        cursor, parts = self._buffer.popularity(self._cursor)
+        self._popularity, parts = self._buffer.popularity(self._popularity)
         for p, items in parts.items():
             for item, pop in items.items():
                 self.articles.place(item)
                 self.counters.update(p, item, pop.t0, pop.values, pop.total)
-        self._cursor = cursor
+        self._follow_rows()
         return changed
 
+    def _follow_rows(self) -> None:
+        """Co-reads are counted from the training rows, as the trainer counts them."""
+        for p, ordinal, row in self._buffer.window(self._rows, ROWS_PER_SYNC):
+            before = row.history[:CO_LAST]
+            for item in (*before, row.item):
+                self.counters.add(item)
+                self.articles.place(item)
+            self.counters.co_add(p, before, row.item, row.ts)
+            self._rows[p] = max(ordinal, self._rows.get(p, 0))
+
+    def adopt(self, co_reads: Sequence[CoRead], cursor: Cursor) -> None:
+        """Start from the co-reads that came with a model, counted up to `cursor`; ignored when
+        this process has already counted further itself."""
+        if any(n > cursor.get(p, 0) for p, n in self._rows.items()):
+            return
+        for p, before, item, weight in co_reads:
+            for name in (before, item):
+                self.counters.add(name)
+                self.articles.place(name)
+            self.counters.co_set(p, before, item, weight)
+        self._rows = dict(cursor)
+
     def now(self) -> float:
-        """Stream time, epoch seconds."""
-        events = float(self.counters.t0.max(initial=0.0))
-        return max(events, float(self.articles.published.max(initial=0.0)))
+        """Stream time, epoch seconds: of the newest read; before any, of the newest article."""
+        reads = float(self.counters.t0.max(initial=0.0))
+        return reads or float(self.articles.published.max(initial=0.0))
 
 
 class Served:
     """One model version as a whole: network, and the vectors [N, d] it gives each article."""
 
-    def __init__(self, version: str, net: Recommender) -> None:
+    def __init__(
+        self, version: str, net: Recommender, co_reads: Sequence[CoRead] = (),
+        cursor: Cursor | None = None,
+    ) -> None:
         self.version, self.net = version, net
+        self.co_reads, self.cursor = co_reads, cursor or {}
         self._matrix, self.rows = torch.zeros(0, net.dim), 0
 
     @property
@@ -118,6 +147,8 @@ class Scorer:
 
     def swap(self, served: Served) -> None:
         """Serve this version from the next batch on."""
+        self.state.adopt(served.co_reads, served.cursor)
+        served.co_reads = ()
         served.cover(self.state.articles.vectors, [])
         self.live = served
 
@@ -164,12 +195,6 @@ class Scorer:
         """How many of n places explore; the control arm of popularity never does."""
         return 0 if policy == "popularity" else int(round(self._explore * n))
 
-    def co_reads(self, histories: Sequence[Sequence[Read]], now: float) -> list[list[dict[str, float]]]:
-        """For each reader, what others read after each of the last CO_LAST reads."""
-        last = [[r.item for r in h if r.kind != "dismiss"][:CO_LAST] for h in histories]
-        found = self._buffer.co_reads(sorted({i for items in last for i in items}), now)
-        return [[found[i] for i in items] for items in last]
-
 
 class _Batch:
     """One batch under one model and one policy."""
@@ -187,7 +212,12 @@ class _Batch:
         flat = np.zeros(n, np.float32)
         self.feats = join(item_features(self.state.counters, self.now)[:n], flat)
         self.readers = self._readers()
-        self.partners = scorer.co_reads(self.histories, self.now)
+        self.partners = [self._co_reads(h) for h in self.histories]
+
+    def _co_reads(self, history: Sequence[Read]) -> list[dict[int, float]]:
+        index = self.state.articles.index
+        last = [r.item for r in history if r.kind != "dismiss"][:CO_LAST]
+        return self.state.counters.co_query([index[i] for i in last if i in index], self.now)
 
     def _readers(self) -> Tensor:
         h, index = self.net.history, self.state.articles.index
@@ -222,12 +252,10 @@ class _Batch:
 
     def _with_co_reads(self, b: int, rows: Sequence[int] | None = None) -> tuple[list[int], Floats]:
         """Rows that have co-reads with reader b (or the `rows` given) and their full features."""
-        entries, index = self.state.articles.entries, self.state.articles.index
         if rows is None:
-            names = {i for partners in self.partners[b] for i in partners}
-            rows = [index[i] for i in names if index.get(i, len(self.feats)) < len(self.feats)]
+            rows = sorted({i for counts in self.partners[b] for i in counts if i < len(self.feats)})
         feats = self.feats[list(rows)]
-        feats[:, CO_READ] = co_feature(self.partners[b], [entries[i].item_id for i in rows])
+        feats[:, CO_READ] = co_feature(self.partners[b], list(rows))
         return list(rows), feats
 
     def ranked(self) -> list[Ranked]:

@@ -168,11 +168,10 @@ def run_catalogue(settings: Settings, stop: threading.Event) -> None:
     publisher, group = p.broker.publisher(), p.names.group("catalogue")
     keeper = CatalogueKeeper(
         p.catalogue(encoder.dim), encoder.encode, encoder.fingerprint, article_text,
-        DeadLetters(publisher, group, p.board), p.clock,
+        DeadLetters(publisher, group, p.board), p.clock, settings.encoder.batch,
     )
     subscription = p.broker.subscribe([p.names.topic("articles")], group, "earliest")
-    # Small batches: an article is a candidate as soon as its batch is encoded.
-    Loop(subscription, publisher, keeper, p.clock, Policy(max_records=64), stop).run()
+    Loop(subscription, publisher, keeper, p.clock, Policy(poll_s=0.02), stop).run()
 
 
 def run_score(settings: Settings, stop: threading.Event) -> None:

@@ -229,11 +229,11 @@ class KafkaSubscription:
     def seek(self, partition: Partition, offset: int) -> None:
         """See streamrec.broker.Subscription."""
         tp = kafka.TopicPartition(*partition)
-        if offset == -2:
-            self._consumer.seek_to_beginning(tp)
-        elif offset == -1:
-            self._consumer.seek_to_end(tp)
-        else:
+        with _retry_later():
+            if offset == -2:
+                offset = self._consumer.beginning_offsets([tp])[tp]
+            elif offset == -1:
+                offset = self._consumer.end_offsets([tp])[tp]
             self._consumer.seek(tp, offset)
 
     def pause(self, on: bool) -> None:

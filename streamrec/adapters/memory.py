@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from streamrec.catalogue import Changes, Entry, Vectors
+from streamrec.catalogue import Changes, Entry, Owed
 from streamrec.clock import Clock, SystemClock
 from streamrec.config import Buffer
 from streamrec.errors import Conflict, Fenced, NotFound
@@ -102,29 +103,47 @@ class MemoryCatalogue:
 
     def __init__(self, dim: int) -> None:
         self._dim, self._seq = dim, 0
-        self._live: dict[str, tuple[int, Entry, np.ndarray[Any, Any]]] = {}
+        self._live: dict[str, tuple[int, Entry, NDArray[np.float16]]] = {}
+        self._owed: dict[str, Owed] = {}
         self._removed: dict[str, int] = {}
 
-    def put(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+    def put(self, entries: Sequence[Entry], texts: Mapping[str, str]) -> None:
         """See Catalogue."""
         self._seq += 1
-        for entry, vector in zip(entries, vectors, strict=True):
-            self._live[entry.item_id] = (self._seq, entry, vector.astype(np.float16))
+        zero = np.zeros(self._dim, np.float16)
+        for entry in entries:
+            owed, old = texts.get(entry.item_id), self._live.get(entry.item_id)
+            vector = zero if owed or old is None else old[2]
+            self._live[entry.item_id] = (self._seq, entry, vector)
             self._removed.pop(entry.item_id, None)
+            self._owed.pop(entry.item_id, None)
+            if owed:
+                self._owed[entry.item_id] = Owed(entry.item_id, entry.text_hash, owed)
+
+    def owed(self, limit: int) -> list[Owed]:
+        """See Catalogue."""
+        return list(self._owed.values())[::-1][:limit]
+
+    def fill(self, encoded: Sequence[tuple[Owed, NDArray[np.float16]]]) -> None:
+        """See Catalogue."""
+        self._seq += 1
+        for owed, vector in encoded:
+            _, entry, _ = self._live.get(owed.item_id, (0, None, None))
+            if entry is not None and entry.text_hash == owed.text_hash:
+                self._live[owed.item_id] = (self._seq, entry, vector.astype(np.float16))
+                self._owed.pop(owed.item_id, None)
 
     def remove(self, item_ids: Sequence[str]) -> None:
         """See Catalogue."""
         self._seq += 1
         for item in item_ids:
+            self._owed.pop(item, None)
             if self._live.pop(item, None):
                 self._removed[item] = self._seq
 
-    def vectors_of(self, items: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+    def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
         """See Catalogue."""
-        return {
-            i: self._live[i][2].tobytes() for i, h in items
-            if i in self._live and self._live[i][1].text_hash == h
-        }
+        return {i: self._live[i][1].text_hash for i in item_ids if i in self._live}
 
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """See Catalogue."""

@@ -1,13 +1,14 @@
 """The catalogue, the model pointer with its lease, and the board, in Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrec.adapters.redis import Connection
-from streamrec.catalogue import Changes, Entry, Vectors
+from streamrec.catalogue import Changes, Entry, Owed
 from streamrec.registry import Pointer, VersionRecord
 
 _json = msgspec.json.Encoder().encode
@@ -23,31 +24,44 @@ class RedisCatalogue:
         self._redis, self._dim = connection, dim
         self._p = f"{prefix}:{{catalogue}}"
 
-    def put(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+    def put(self, entries: Sequence[Entry], texts: Mapping[str, str]) -> None:
+        """See Catalogue."""
+        if not entries:
+            return
+        zero = bytes(2 * self._dim)
+        ids = [e.item_id for e in entries]
+        kept = self._redis.call(lambda c: c.hmget(f"{self._p}:vector", ids))
+        args: list[Any] = []
+        for entry, vector in zip(entries, kept, strict=True):
+            owed = texts.get(entry.item_id, "")
+            args += [entry.item_id, _json(entry), entry.text_hash,
+                     zero if owed or vector is None else vector, owed]
+        self._redis.script("put", self._p, *args)
+
+    def owed(self, limit: int) -> list[Owed]:
+        """See Catalogue."""
+        found = [f.decode() for f in self._redis.script("owed", self._p, limit)]
+        return [Owed(*found[i : i + 3]) for i in range(0, len(found), 3)]
+
+    def fill(self, encoded: Sequence[tuple[Owed, NDArray[np.float16]]]) -> None:
         """See Catalogue."""
         args: list[Any] = []
-        for entry, vector in zip(entries, vectors, strict=True):
-            args += [entry.item_id, _json(entry), vector.astype(np.float16).tobytes()]
+        for owed, vector in encoded:
+            args += [owed.item_id, owed.text_hash, vector.astype(np.float16).tobytes()]
         if args:
-            self._redis.script("put", self._p, *args)
+            self._redis.script("fill", self._p, *args)
 
     def remove(self, item_ids: Sequence[str]) -> None:
         """See Catalogue."""
         if item_ids:
             self._redis.script("remove", self._p, *item_ids)
 
-    def vectors_of(self, items: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+    def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
         """See Catalogue."""
-        if not items:
+        if not item_ids:
             return {}
-        ids = [i for i, _ in items]
-        entries, vectors = self._redis.pipeline(
-            [("hmget", f"{self._p}:entry", ids), ("hmget", f"{self._p}:vector", ids)]
-        )
-        return {
-            item: vector for (item, wanted), entry, vector in zip(items, entries, vectors, strict=True)
-            if entry and vector and _entry.decode(entry).text_hash == wanted
-        }
+        found = self._redis.call(lambda c: c.hmget(f"{self._p}:hash", list(item_ids)))
+        return {i: h.decode() for i, h in zip(item_ids, found, strict=True) if h}
 
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """See Catalogue. `limit` counts sequence numbers' members; one number is never split."""

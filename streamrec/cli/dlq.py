@@ -1,6 +1,11 @@
 """`streamrec dlq`: look at dead letters, send them back."""
 
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from streamrec.wiring import Parts
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, replay.")
 
@@ -34,7 +39,7 @@ def replay(places: list[str] = typer.Argument(None, help="partition/offset in th
     typer.echo(f"sent {n} back")
 
 
-def _parts():  # type: ignore[no-untyped-def]
+def _parts() -> "Parts":
     from streamrec import config, logs
     from streamrec.wiring import Parts
     logs.setup("error", "dlq")

@@ -2,7 +2,12 @@
 
 import time
 
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from streamrec.registry import Registry
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, rollback.")
 
@@ -48,7 +53,7 @@ def rollback(version: str) -> None:
     typer.echo(f"version {version} serves; the next increment starts from it")
 
 
-def _registry():  # type: ignore[no-untyped-def]
+def _registry() -> "Registry":
     from streamrec import config, logs
     from streamrec.wiring import Parts
     settings = config.load()

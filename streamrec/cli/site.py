@@ -18,7 +18,13 @@ def replay(
         True, help="Announce articles that only events name, with an empty text."),
 ) -> None:
     """See help."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     from streamrec import config, datasets, logs
     from streamrec.operate.replay import publish_log

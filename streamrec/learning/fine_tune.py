@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrec.config import Trainer
+from streamrec.errors import SetupError
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import Examples, concat
 from streamrec.learning.packed import OverExamples
@@ -64,10 +65,13 @@ def fine_tune(
 
     `base_vectors` [N, d] are the text vectors by article index. `first`: full learning rates and
     `first_passes`; otherwise `increment_scale` of them. `plugins`: further Avalanche plugins.
+    Raises SetupError if Avalanche is not installed.
     """
-    from streamrec.learning.rehearsal import replay_plugin
-    from streamrec.learning.strategy import FineTuning, dataset, experience
-
+    try:
+        from streamrec.learning.rehearsal import replay_plugin
+        from streamrec.learning.strategy import FineTuning, dataset, experience
+    except ModuleNotFoundError as error:
+        raise SetupError(f"{error.name} is missing: pip install 'streamrec[train]'") from None
     sizes, started, losses = plan(len(new), len(rehearsal), settings, first), time.monotonic(), []
     with torch.random.fork_rng():
         torch.manual_seed(seed)

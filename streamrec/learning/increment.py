@@ -68,7 +68,7 @@ def increment(
     ids = {r.event_id for r in reservoir}
     data = _Data(
         new=examples.only({w.row.event_id for w in taken}), rehearsal=state.examples.only(ids),
-        held_out=examples.only({w.row.event_id for w in held}), anchors=state.anchors,
+        held_out=examples.only({w.row.event_id for w in held}), anchors=state.older_anchors(),
         base=vectors(running, articles, dim),
     )
     first = parent is None or not state.fitted
@@ -78,9 +78,10 @@ def increment(
     after.keep(data.new, ids, settings.trainer)
     after.fitted = state.fitted or judged.publish
     about = {"encoder": encoder, "made_at": now, "rows": after.rows,
-             "learned_until": after.learned_until}
-    files = (bundle.to_files(net, about), adam.to_files(fit.optimizer_state)) if (
-        judged.publish and net and fit) else ({}, {})
+             "learned_until": after.learned_until, "cursor": sorted(after.cursor.items())}
+    files: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
+    if judged.publish and net and fit:
+        files = bundle.to_files(net, about), adam.to_files(fit.optimizer_state)
     return Outcome(
         judged, *files, after.to_files(), dict(after.cursor),
         judged.metrics | _numbers(data, skipped, fit), len(data.new), after.learned_until,
@@ -120,6 +121,7 @@ def _ready(
     walk through the window with. Both copies of the counters must number articles alike."""
     after = copy.copy(state)
     after.counters, after.cursor = state.counters.copy(), dict(state.cursor)
+    after.older_until = state.learned_until
     for item_id, (_, published_at) in articles.items():
         after.counters.publish(item_id, published_at)
     for w in in_time_order(window):

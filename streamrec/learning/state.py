@@ -34,11 +34,17 @@ class TrainerState:
     rows: int = 0  # rows taken so far, learned or skipped
     fitted: bool = False  # a model of this state was published
     learned_until: float = 0.0  # newest event time taken, epoch s
+    older_until: float = 0.0  # the same before the last increment
 
     @classmethod
     def empty(cls, buffer: Buffer) -> "TrainerState":
         """Before the first row."""
         return cls(Counters(buffer), empty(1, 1), empty(1, 1), {})
+
+    def older_anchors(self) -> Examples:
+        """Anchors from before the last increment. The parent has just learned the others, and
+        would look better on them than on anything it is yet to see."""
+        return self.anchors.take(np.flatnonzero(self.anchors.ts <= self.older_until).tolist())
 
     def keep(self, new: Examples, reservoir: set[str], settings: Trainer) -> None:
         """Take in rows just learned: some become anchors, those in the reservoir rehearsal."""
@@ -60,7 +66,7 @@ class TrainerState:
             "ids": self.counters.ids, "partitions": list(self.counters.partitions.items()),
             "examples": self.examples.event_ids, "anchors": self.anchors.event_ids,
             "cursor": list(self.cursor.items()), "rows": self.rows, "fitted": self.fitted,
-            "learned_until": self.learned_until,
+            "learned_until": self.learned_until, "older_until": self.older_until,
         }
         whole = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         return {ARRAYS: save(whole), JSON: json.dumps(rest).encode()}
@@ -77,6 +83,7 @@ class TrainerState:
             return cls(
                 counters=_counters(arrays, rest, buffer), cursor=dict(rest["cursor"]),
                 rows=rest["rows"], fitted=rest["fitted"], learned_until=rest["learned_until"],
+                older_until=rest["older_until"],
                 **packed,
             )
         except (KeyError, ValueError, IndexError, SafetensorError) as error:
@@ -88,13 +95,11 @@ def _anchor_key(event_id: str) -> float:
 
 
 def _counter_arrays(c: Counters) -> dict[str, Any]:
-    co = [(p, i, k, w) for p, t in c.co.items() for i, d in t.items() for k, w in d.items()]
-    n, columns = len(c), list(zip(*co, strict=True)) or [(), (), (), ()]
+    n, (places, weights) = len(c), c.co_table()
     return {
         "t0": c.t0[:, :n], "values": c.values[:, :n], "total": c.total[:, :n],
         "published_at": c.published_at[:n],
-        "co/places": np.array(columns[:3], dtype=np.int64).reshape(3, -1),
-        "co/weights": np.array(columns[3], dtype=np.float64),
+        "co/places": places, "co/weights": weights,
     }
 
 

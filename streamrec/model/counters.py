@@ -95,6 +95,18 @@ class Counters:
             if len(partners) > self.co_keep:
                 del partners[min(partners, key=lambda k: (partners[k], self.ids[k]))]
 
+    def co_set(self, partition: int, before: str, item_id: str, weight: float) -> None:
+        """Take over one co-read count as it stands."""
+        table, item = self.co.setdefault(partition, {}), self.add(item_id)
+        table.setdefault(self.add(before), {})[item] = weight
+
+    def co_table(self) -> tuple[Ints, Floats]:
+        """All co-reads: places [3, n] (partition, article, read after it) and weights [n]."""
+        rows = [(p, i, k, w) for p, t in self.co.items() for i, d in t.items()
+                for k, w in d.items()]
+        columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+        return np.array(columns[:3], dtype=np.int64).reshape(3, -1), np.array(columns[3], float)
+
     def co_query(self, last_reads: Sequence[int], now: float) -> list[dict[int, float]]:
         """Decayed co-reads at `now`: one dict of partner -> count per last read and partition."""
         scale = 2.0 ** (-(now - LANDMARK) / self.co_half_life)

@@ -39,8 +39,8 @@ def item_features(counters: Counters, now: float, idx: Ints | None = None) -> Fe
 def co_feature(partners: Iterable[Mapping[K, float]], candidates: Sequence[K]) -> Features:
     """log1p of decayed co-reads [n] of each candidate with the reader's last reads.
 
-    `partners`: for each of the last CO_LAST reads, what others read after it, decayed to now:
-    the values of `ReplayBuffer.co_reads` (keys: ids) or of `Counters.co_query` (keys: indices).
+    `partners`: for each of the last CO_LAST reads, what others read after it, decayed to now, as
+    `Counters.co_query` answers. Keys may be any names of articles, the same in `candidates`.
     """
     summed: dict[K, float] = {}
     for counts in partners:

@@ -6,6 +6,7 @@ import numpy as np
 
 from streamrec import replay
 from streamrec.config import Buffer
+from streamrec.model import co_reads
 from streamrec.model import counters as module
 from streamrec.model.counters import Counters
 from streamrec.model.features import FEATURES, co_feature, item_features, join
@@ -34,40 +35,47 @@ def test_bump_equals_the_buffers_recursion_on_random_streams():
         assert kept == pop
 
 
-def test_features_from_walking_rows_equal_features_from_the_buffer():
-    """What the trainer computes at an instant is what the scorer would have computed then."""
+def test_features_at_training_time_equal_those_at_serving_time():
+    """The trainer walks through rows; the scorer takes the buffer's counters and co-read files."""
     rng = random.Random(2)
     buffers = {p: PartitionState(BUFFER) for p in range(2)}
-    walked, walked_rows = Counters(BUFFER), dict.fromkeys(buffers, 0)
     claims = {p: buffer.claim("i", 0) for p, buffer in buffers.items()}
+    walked, served = Counters(BUFFER), Counters(BUFFER)
     for n in range(400):
         user, item, ts = f"u{rng.randrange(12)}", f"a{rng.randrange(30)}", T + 60.0 * n
-        p = int(user[1:]) % 2
+        p, rows = int(user[1:]) % 2, buffers[int(user[1:]) % 2].counts.rows
         event = Applied(n, replay.digest(f"e{n}"), f"e{n}", user, item, "click", ts, [], 1.0, -1.0)
         buffers[p].apply(claims[p], "i", [event], n + 1, ts)
-        for ordinal in range(walked_rows[p] + 1, buffers[p].counts.rows + 1):
-            row = buffers[p].window[ordinal]
+        if buffers[p].counts.rows > rows:
+            row = buffers[p].window[rows + 1]
             walked.bump(p, row.item, row.ts)
             walked.co_add(p, row.history[: replay.CO_LAST], row.item, row.ts)
-        walked_rows[p] = buffers[p].counts.rows
-    now, last = T + 60.0 * 500, ["a1", "a2", "a3"]
-    served = Counters(BUFFER)
-    for item in walked.ids:
+    for item in reversed(walked.ids):  # the scorer may number articles in another order
+        served.publish(item, T)
+        walked.publish(item, T)
         for p, buffer in buffers.items():
-            if item in buffer.popularity:
-                pop = buffer.popularity[item]
+            pop = buffer.popularity.get(item)
+            if pop:
                 served.update(p, item, pop.t0, pop.values, pop.total)
-            served.publish(item, T)
-            walked.publish(item, T)
-    scale = 2.0 ** (-(now - replay.LANDMARK) / BUFFER.co_half_life_s)
-    from_buffer = [{k: w * scale for k, w in b.co[i].items()}
-                   for i in last for b in buffers.values() if i in b.co]
-    from_rows = walked.co_query([walked.index[i] for i in last], now)
-    left = join(item_features(served, now), co_feature(from_buffer, served.ids))
-    right = join(item_features(walked, now), co_feature(from_rows, list(range(len(walked)))))
-    assert left.shape == (len(walked), len(FEATURES))
-    assert served.ids == walked.ids and np.allclose(left, right, atol=1e-6)
-    assert right[:, FEATURES.index("co_read")].max() > 0
+    for co_read in co_reads.from_files(co_reads.to_files(walked)):
+        served.co_set(*co_read)
+    now, found = T + 60.0 * 500, []
+    for side in (walked, served):
+        at = [side.index[item] for item in walked.ids]
+        partners = side.co_query([side.index[a] for a in ("a1", "a2", "a3")], now)
+        found.append(join(item_features(side, now, np.array(at)), co_feature(partners, at)))
+    assert found[0].shape == (len(walked), len(FEATURES))
+    assert np.allclose(found[0], found[1], atol=1e-6)
+    assert found[0][:, FEATURES.index("co_read")].max() > 0
+
+
+def test_an_article_keeps_its_strongest_partners_only():
+    counters = Counters(BUFFER)
+    for n in range(8):
+        for _ in range(8 - n):
+            counters.co_add(0, ["a"], f"b{n}", T)
+    kept = counters.co_query([counters.index["a"]], T)[0]
+    assert {counters.ids[i] for i in kept} == {f"b{n}" for n in range(BUFFER.co_keep)}
 
 
 def test_popularity_halves_in_its_half_life():
