@@ -130,6 +130,10 @@ class ReplayBuffer(Protocol):
     def counts(self) -> Counts:
         """Totals over partitions; `watermark` is the newest event time."""
 
+    def audit(self, event_ids: Sequence[str]) -> tuple[int, int]:
+        """How many of these events are in the buffer, and how many applications were too many:
+        looked up one by one. Meaningful when nothing else was ever published."""
+
     def rows_total(self) -> Cursor:
         """Rows ever made, by partition: minus a cursor, what waits to be learned."""
 

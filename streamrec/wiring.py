@@ -261,14 +261,16 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
     process.run(stop)
 
 
-def status(settings: Settings) -> dict[str, Any]:
-    """What `streamrec status` prints."""
+def status(p: Parts) -> dict[str, Any]:
+    """What `streamrec status` prints, JSON-like."""
+    import msgspec
+
     from streamrec.operate.status import status as look
-    p = Parts(settings)
-    articles = p.catalogue(1).size()
-    return look(
-        p.broker, p.buffer, p.registry.pointers, p.board, p.names.groups(), articles, time.time()
-    )
+    found: dict[str, Any] = msgspec.to_builtins(look(
+        p.broker, p.buffer, p.registry.pointers, p.board, p.names.groups(), p.catalogue(1).size(),
+        time.time(),
+    ))
+    return found
 
 
 def rollback(settings: Settings, version: str) -> None:

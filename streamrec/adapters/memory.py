@@ -24,6 +24,7 @@ from streamrec.replay import (
     Read,
     Row,
     WindowRow,
+    digest,
     merge_histories,
     merge_reservoirs,
     oldest_first,
@@ -92,6 +93,12 @@ class MemoryBuffer:
             total.reservoir_bytes += state.reservoir.bytes
             total.watermark = max(total.watermark, state.counts.watermark)
         return total
+
+    def audit(self, event_ids: Sequence[str]) -> tuple[int, int]:
+        """See ReplayBuffer."""
+        seen = [d for state in self._parts.values() for d in state.seen]
+        found = set(seen) & {digest(e) for e in event_ids}
+        return len(found), self.counts().stored - len(found)
 
     def rows_total(self) -> Cursor:
         """See ReplayBuffer."""

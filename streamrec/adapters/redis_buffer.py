@@ -1,7 +1,9 @@
 """The replay buffer in Redis. Every key of a partition carries one hash tag, `{feedback-3}`, so
 that the script that writes it runs on one slot of a Redis Cluster."""
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +20,7 @@ from streamrec.replay import (
     Read,
     Row,
     WindowRow,
+    digest,
     merge_histories,
     merge_reservoirs,
     oldest_first,
@@ -158,11 +161,28 @@ class RedisBuffer:
             _add(total, [float(v or 0) for v in found[2 * i]], found[2 * i + 1])
         return total
 
+    def audit(self, event_ids: Sequence[str]) -> tuple[int, int]:
+        """See ReplayBuffer."""
+        digests, partitions = [digest(e) for e in event_ids], self._partitions()
+        found: set[str] = set()
+        rows: Counter[str] = Counter()
+        for p in partitions:
+            for chunk in _chunks(digests, 2000):
+                scores = self._redis.call(partial(_zmscore, self._key(p, "seen"), chunk))
+                found |= {d for d, score in zip(chunk, scores, strict=True) if score is not None}
+            rows.update(w.row.event_id for w in self.window({p: 0}, 10**9) if w.partition == p)
+        stored = self.counts().stored
+        return len(found), sum(n - 1 for n in rows.values()) + max(0, stored - len(found))
+
     def rows_total(self) -> Cursor:
         """See ReplayBuffer."""
         partitions = self._partitions()
         found = self._redis.pipeline(("hget", self._key(p, "fence"), "rows") for p in partitions)
         return {p: int(n or 0) for p, n in zip(partitions, found, strict=True)}
+
+
+def _zmscore(key: str, members: Sequence[str], client: Any) -> Any:
+    return client.zmscore(key, members)
 
 
 def _history(text: str) -> list[Read]:

@@ -83,13 +83,11 @@ def status(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) ->
     """See help. Exit code 3 when nothing is up."""
     import json
 
-    import msgspec
-
     from streamrec import config, logs, wiring
     from streamrec.errors import RetryLater, ServerUnreachable
     logs.setup("critical", "status")
     try:
-        found = msgspec.to_builtins(wiring.status(config.load()))
+        found = wiring.status(wiring.Parts(config.load()))
     except (ServerUnreachable, RetryLater) as error:
         typer.echo(f"streamrec: nothing is up: {error}", err=True)
         raise typer.Exit(3) from None
