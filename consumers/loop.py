@@ -77,13 +77,17 @@ class Loop:
             self._patiently(partial(self._take, partition, starts))
         found = (batches or {}).items()
         work = [(p, records) for p, records in found if self._continues(p, records, starts)]
-        if work:
-            self._patiently(lambda: self.handler.handle(work))
+        if work and self._patiently(lambda: self._handled(work)):
             self._done.update({p: records[-1].offset + 1 for p, records in work})
         self._patiently(self.handler.idle)
         LAG.set(self.subscription.lag())
         if self.clock.now() - self._committed_at >= self.policy.commit_every_s:
             self._commit()
+
+    def _handled(self, work: Sequence[tuple[Partition, Sequence[Record]]]) -> bool:
+        """True: what was fenced, or never handled because we were stopped, is not committed."""
+        self.handler.handle(work)
+        return True
 
     def _take(self, partition: Partition, starts: dict[Partition, int]) -> None:
         start = self.handler.assigned(partition, self.subscription.committed(partition))

@@ -48,8 +48,9 @@ class Catalogue(Protocol):
     its vector is filled in."""
 
     def put(self, entries: Sequence[Entry], texts: Mapping[str, str]) -> None:
-        """Add or replace. A text in `texts` is owed a vector, and the vector is zero until then;
-        entries without one keep the vector they have (none: zero)."""
+        """Add or replace. A text in `texts` is owed a vector, and the vector is zero until then.
+        An entry without one, whose text hash is as before, keeps its vector or its place in the
+        queue; otherwise its vector is zero."""
 
     def owed(self, limit: int) -> list[Owed]:
         """Texts that wait, newest first; asked for again until filled."""

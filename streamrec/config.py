@@ -7,6 +7,7 @@
 import json
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -14,6 +15,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -49,7 +51,7 @@ class Redis(Section):
 
 
 class Buffer(Section):
-    history: int = Field(50, ge=1, description="a reader's newest articles kept")
+    history: int = Field(50, ge=1, le=900, description="a reader's newest articles kept")
     row_history: int = Field(20, ge=1, description="of these, how many a training row keeps")
     seen_max: int = Field(200_000, ge=1, description="event ids remembered per partition")
     seen_age_s: float = Field(WEEK, gt=0, description="how long an event id is remembered")
@@ -170,6 +172,8 @@ def load(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = "STREAMREC_" + "__".join(str(p) for p in first["loc"]).upper()
         raise SetupError(f"{name}: {first['msg']}; see the settings table in README.md") from None
+    except (SettingsError, TOMLDecodeError) as error:
+        raise SetupError(f"STREAMREC_* or streamrec.toml cannot be read: {error}") from None
     return _with_running_servers(settings)
 
 

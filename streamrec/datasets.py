@@ -49,7 +49,7 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
             if ".csv" in path.name:
                 yield from csv.DictReader(f)
                 return
-            for n, line in enumerate(f, 1):
+            for n, line in enumerate(f, 1):  # noqa: B007 - named in the error
                 if line.strip():
                     yield json.loads(line)
     except (ValueError, EOFError, OSError) as error:

@@ -156,7 +156,7 @@ class Registry:
         pointer = self.current()
         in_use = {pointer.version, pointer.first_trained, pointer.state}
         for kind, keep in (("versions", keep_versions), ("states", keep_states)):
-            names = sorted(self.files.folders(kind), key=int)
+            names = sorted((f for f in self.files.folders(kind) if f.isdigit()), key=int)
             for name in names[:-keep]:
                 if name not in in_use:
                     self.files.delete(f"{kind}/{name}")

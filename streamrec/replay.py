@@ -23,7 +23,6 @@ from streamrec.config import Buffer
 from streamrec.errors import Fenced
 
 Cursor = dict[int, int]  # partition -> ordinal of the last row taken
-LANDMARK = 1_577_836_800.0  # 2020-01-01: forward decay (Cormode et al. 2009) counts from here
 SLACK = 16  # a history may hold so many more before it is cut
 CO_LAST = 3  # reads before an event that count as co-read with it
 

@@ -134,11 +134,18 @@ class Parts:
             stop.wait(0.5)
         raise SystemExit(0)
 
+    def close(self) -> None:
+        """Let go of what was connected."""
+        for part in self._made.values():
+            part.close()
+
 
 def create_topics(settings: Settings) -> list[str]:
     """Create the missing topics; returns their names."""
-    from streamrec.adapters.kafka import KafkaBroker
-    return KafkaBroker(settings.kafka).create_topics(topic_specs(settings))
+    parts = Parts(settings)
+    made = parts.broker.create_topics(topic_specs(settings))
+    parts.close()
+    return made
 
 
 def run_collect(settings: Settings, stop: threading.Event) -> None:

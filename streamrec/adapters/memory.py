@@ -120,10 +120,12 @@ class MemoryCatalogue:
         zero = np.zeros(self._dim, np.float16)
         for entry in entries:
             owed, old = texts.get(entry.item_id), self._live.get(entry.item_id)
-            vector = zero if owed or old is None else old[2]
+            same = old is not None and old[1].text_hash == entry.text_hash
+            vector = old[2] if old and same and not owed else zero
             self._live[entry.item_id] = (self._seq, entry, vector)
             self._removed.pop(entry.item_id, None)
-            self._owed.pop(entry.item_id, None)
+            if owed or not same:
+                self._owed.pop(entry.item_id, None)
             if owed:
                 self._owed[entry.item_id] = Owed(entry.item_id, entry.text_hash, owed)
 

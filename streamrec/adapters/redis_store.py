@@ -28,14 +28,9 @@ class RedisCatalogue:
         """See Catalogue."""
         if not entries:
             return
-        zero = bytes(2 * self._dim)
-        ids = [e.item_id for e in entries]
-        kept = self._redis.call(lambda c: c.hmget(f"{self._p}:vector", ids))
-        args: list[Any] = []
-        for entry, vector in zip(entries, kept, strict=True):
-            owed = texts.get(entry.item_id, "")
-            args += [entry.item_id, _json(entry), entry.text_hash,
-                     zero if owed or vector is None else vector, owed]
+        args: list[Any] = [bytes(2 * self._dim)]
+        for entry in entries:
+            args += [entry.item_id, _json(entry), entry.text_hash, texts.get(entry.item_id, "")]
         self._redis.script("put", self._p, *args)
 
     def owed(self, limit: int) -> list[Owed]:
@@ -65,10 +60,10 @@ class RedisCatalogue:
 
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """See Catalogue. `limit` counts sequence numbers' members; one number is never split."""
-        low, all_after = f"({since}", "+inf"
+        newest = int(self._redis.call(lambda c: c.get(f"{self._p}:seq")) or 0)  # both lists have it
         changed, removed = self._redis.pipeline([
-            ("zrangebyscore", f"{self._p}:changed", low, all_after, 0, limit, True),
-            ("zrangebyscore", f"{self._p}:removed", low, all_after, 0, limit, True),
+            ("zrangebyscore", f"{self._p}:{name}", f"({since}", newest, 0, limit, True)
+            for name in ("changed", "removed")
         ])
         end = min((c[-1][1] for c in (changed, removed) if len(c) == limit), default=None)
         if end is not None:  # cut off: take whole numbers below the last one seen, or all of one

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, replay.")
 
 
-@app.command("list", help="Dead letters with their origin and reason.\n\nExample: [bold]streamrec dlq list --json[/]")
+@app.command("list", help="Dead letters with their origin and reason.\n\n"
+             "Example: [bold]streamrec dlq list --json[/]")
 def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON lines.")) -> None:
     """See help."""
     import json
@@ -31,7 +32,9 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
 
 @app.command(help="Send dead letters back to their topics, byte for byte.\n\n"
              "Example: [bold]streamrec dlq replay[/]  or only one:  [bold]streamrec dlq replay 0/17[/]")
-def replay(places: list[str] = typer.Argument(None, help="partition/offset in the dead-letter topic")) -> None:
+def replay(
+    places: list[str] = typer.Argument(None, help="partition/offset in the dead-letter topic"),
+) -> None:
     """See help."""
     from streamrec.operate import dlq
     parts = _parts()

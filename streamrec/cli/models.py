@@ -1,7 +1,6 @@
 """`streamrec models`: versions, one version, and back to an older one."""
 
 import time
-
 from typing import TYPE_CHECKING
 
 import typer

@@ -135,7 +135,7 @@ class Measured:
             forgetting = None if before is None or after is None else round(before - after, 4)
             return {
                 "events_published": len(self.published),
-                "click_to_recommendation_ms": {"p50": _q(self.to_list_ms, 50), "p99": _q(self.to_list_ms, 99)},
+                "click_to_recommendation_ms": {f"p{p}": _q(self.to_list_ms, p) for p in (50, 99)},
                 "click_to_model_s": {"p50": _q(self.to_model_s, 50)},
                 "models_published": len(self.versions),
                 "swaps_torn": self.torn,

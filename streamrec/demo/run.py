@@ -80,14 +80,25 @@ class _Demo:
         stop: threading.Event,
     ) -> None:
         self._settings, self._supervisor, self._console = settings, supervisor, console
-        self._stop, self._measured, self._status = stop, Measured(), dict[str, Any]()
+        self._stop, self._done = stop, threading.Event()
+        self._measured, self._status = Measured(), dict[str, Any]()
         self._parts = Parts(settings)
         names = Names(settings.kafka.topic_prefix)
         self._site = Site(World(WorldConfig()), self._parts.broker, names, self._measured, VISITS_PER_S)
 
     def run(self, seconds: float, budget: float | None) -> dict[str, Any]:
         """The figures."""
-        threading.Thread(target=self._tend, daemon=True).start()
+        tending = threading.Thread(target=self._tend, name="tend")
+        tending.start()
+        try:
+            return self._run(seconds, budget)
+        finally:
+            self._done.set()
+            tending.join()
+            self._site.close()
+            self._parts.close()
+
+    def _run(self, seconds: float, budget: float | None) -> dict[str, Any]:
         opened = time.monotonic()
         self._console.print("the site opens: articles go out, the processes warm up …")
         self._site.open(90.0)
@@ -95,18 +106,17 @@ class _Demo:
             seconds = max(20.0, min(seconds, budget - (time.monotonic() - opened)))
         self._watch(seconds)
         self._site.drain(10.0)
-        figures = self._measured.figures() | self._audit()
-        self._site.close()
-        return figures
+        return self._measured.figures() | self._audit()
 
     def _tend(self) -> None:
-        while not self._stop.wait(1.0):
+        while not self._done.wait(1.0):
+            if self._stop.is_set():
+                self._site.stop.set()
             self._supervisor.tend()
             try:
                 self._status = wiring.status(self._parts)
             except StreamrecError as error:
                 self._console.print(f"status: {error}")
-        self._site.stop.set()
 
     def _watch(self, seconds: float) -> None:
         running = threading.Thread(target=self._site.run, args=(seconds,))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamrec.config import Buffer
 
-LANDMARK = 1_577_836_800.0  # as replay.LANDMARK, which this module may not import; a test compares
+LANDMARK = 1_577_836_800.0  # 2020-01-01: forward decay counts from here
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 CoReads = dict[int, dict[int, float]]  # article -> what was read after it -> weight

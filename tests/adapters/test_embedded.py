@@ -25,7 +25,7 @@ from streamrec.errors import AlreadyRunning, SetupError
 
 pytestmark = pytest.mark.server
 HOME = Path(os.environ.get("STREAMREC_HOME", "~/.local/share/streamrec")).expanduser()
-CACHE = HOME / "kafka"
+CACHE = HOME / "jars"
 SMALL = "slf4j-simple"  # the smallest jar
 
 

@@ -196,9 +196,12 @@ for n, e in ipairs(active) do
 end
 
 -- write what changed
-local function put(key, fields)
-  if #fields > 0 then call('HSET', key, unpack(fields)) end
+local function in_slices(command, key, fields) -- unpack takes 8,000 at most
+  for from = 1, #fields, 1000 do
+    call(command, key, unpack(fields, from, math.min(from + 999, #fields)))
+  end
 end
+local function put(key, fields) in_slices('HSET', key, fields) end
 local function pairs_of(set, value)
   local out = {}
   for name in pairs(set) do out[#out + 1] = name; out[#out + 1] = value(name) end
@@ -228,7 +231,7 @@ while bytes > max_bytes do
   threshold = tonumber(least[2])
   evict(least[1])
 end
-if #gone > 0 then call('HDEL', P .. ':row', unpack(gone)) end
+in_slices('HDEL', P .. ':row', gone) -- many when the budget was made smaller
 for i = 1, 2 do
   local kept, empty = {}, {}
   for owner in pairs(members_changed[i]) do
@@ -237,7 +240,7 @@ for i = 1, 2 do
     else kept[#kept + 1] = owner; kept[#kept + 1] = text end
   end
   put(member_keys[i], kept)
-  if #empty > 0 then call('HDEL', member_keys[i], unpack(empty)) end
+  in_slices('HDEL', member_keys[i], empty)
   put(floor_keys[i], pairs_of(floors_changed[i], function(o) return floors[i][o] end))
 end
 if #seen_add > 0 then call('ZADD', P .. ':seen', unpack(seen_add)) end

@@ -1,0 +1,46 @@
+# Everything starts here; `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Small matrices on few cores: two threads are slower than one.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint bench chaos clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/local ## See it work; ARGS="--once --json demo.json" ends by itself with figures
+	$(BIN)/streamrec demo $(ARGS)
+
+test: $(VENV)/dev lint ## Linters, types, import contract and all tests, real servers included
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev ## Linters, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev ## Speed as ratios in one run; writes bench.json
+	$(BIN)/python -m tests.benchmarks --out bench.json $(ARGS)
+
+chaos: $(VENV)/dev ## 50 kill -9 of collectors under load
+	STREAMREC_CHAOS_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/e2e/test_collector_chaos.py $(ARGS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "streamrec needs Python >= 3.11: set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/local: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --progress-bar off -e '.[local,train]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --progress-bar off -e '.[dev]'
+	@touch $@ $(VENV)/local
+
+clean: ## Remove what was built; data in STREAMREC_HOME stays
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis bench.json demo.json

@@ -1,0 +1,91 @@
+"""One real Kafka and one real Redis for the whole session; each test has its own prefix.
+
+Where the packages cannot be had the tests that need a server are skipped, but in CI they fail.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from streamrec.adapters.embedded import java, kafka
+from streamrec.adapters.embedded.redis import EmbeddedRedis
+from streamrec.config import Redis
+from streamrec.errors import SetupError
+
+HOME = Path(os.environ.get("STREAMREC_HOME", "~/.local/share/streamrec")).expanduser()
+JARS = HOME / "jars"
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> None:
+    """Two threads are slower than one on a busy machine."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
+def no_server(error: SetupError) -> None:
+    """Skip on a laptop, fail in CI: a suite that skips its servers proves nothing."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no server: {error}", pytrace=False)
+    pytest.skip(f"no server: {error}")
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """host:port of the session's Kafka; the AOT cache is used when somebody trained one."""
+    server = kafka.EmbeddedKafka(tmp_path_factory.mktemp("kafka"), JARS, jvm=[java.C1_ONLY])
+    try:
+        server.start()
+    except SetupError as error:
+        no_server(error)
+    yield server.bootstrap
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the session's Redis."""
+    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    try:
+        server.start()
+    except SetupError as error:
+        no_server(error)
+    yield server.url
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_connection(redis_server: str) -> Iterator[Any]:
+    """Our connection to the session's Redis."""
+    from streamrec.adapters.redis import connect
+
+    connection = connect(Redis(url=SecretStr(redis_server)))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(kafka_server: str) -> Iterator[Any]:
+    """Our broker on the session's Kafka."""
+    from streamrec.adapters.kafka import KafkaBroker
+    from streamrec.config import Kafka
+
+    broker = KafkaBroker(Kafka(bootstrap_servers=kafka_server, session_timeout_s=6.0))
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """First word of this test's topics and keys."""
+    return f"t{uuid.uuid4().hex[:10]}"
