@@ -46,7 +46,8 @@ class Collector:
 
     def _apply(self, partition: Partition, records: Sequence[Record]) -> None:
         now = self._clock.now()
-        events = [self._decode(record, now) for record in records]
+        refused: list[tuple[Record, InvalidMessage]] = []
+        events = [self._decode(record, now, refused) for record in records]
         if partition not in self._claims:
             raise Fenced(f"{partition} is not claimed")
         claim, incarnation = self._claims[partition]
@@ -55,13 +56,17 @@ class Collector:
         )
         EVENTS.inc(counts.stored)
         DUPLICATES.inc(counts.duplicates)
+        for record, error in refused:  # now, so that waiting for Redis does not send them again
+            self._dead.send(record, error)
         self._ask(partition, records[0].offset, events)
 
-    def _decode(self, record: Record, now: float) -> Applied:
+    def _decode(
+        self, record: Record, now: float, refused: list[tuple[Record, InvalidMessage]]
+    ) -> Applied:
         try:
             e = decode(Feedback, record.value, now)
         except InvalidMessage as error:
-            self._dead.send(record, error)
+            refused.append((record, error))
             return Applied(record.offset, "", "", "", "", "dead", 0.0, [], 1.0, 0.0)
         d = digest(e.event_id)
         return Applied(

@@ -77,7 +77,7 @@ class Loop:
             self._patiently(partial(self._take, partition, starts))
         found = (batches or {}).items()
         work = [(p, records) for p, records in found if self._continues(p, records, starts)]
-        if work and self._patiently(lambda: self._handled(work)):
+        if bool(work) and self._patiently(partial(self._handled, work)):
             self._done.update({p: records[-1].offset + 1 for p, records in work})
         self._patiently(self.handler.idle)
         LAG.set(self.subscription.lag())

@@ -1,6 +1,7 @@
 """Fetching models in the background: follow the pointer, verify, build, warm, hand over."""
 
 import threading
+import time
 
 from streamrec import logs
 from streamrec.catalogue import LiveArticles
@@ -12,7 +13,7 @@ from streamrec.registry import Registry
 from streamrec.scoring import Served
 
 log = logs.get(__name__)
-RETRY_S = 10.0  # a version that could not be read is tried again after this
+RETRY_S = 10.0  # a version that could not be read is tried again after this; others at once
 
 
 class ModelFetch:
@@ -29,6 +30,7 @@ class ModelFetch:
         self._lock = threading.Lock()
         self._ready: tuple[Served | None, Served | None] = (None, None)
         self._have: dict[str, str | None] = {"live": None, "frozen": None}
+        self._refused: dict[str, float] = {}  # version -> when to try it again (monotonic s)
         self._thread = threading.Thread(target=self._run, name="model-fetch", daemon=True)
 
     def start(self) -> None:
@@ -49,10 +51,6 @@ class ModelFetch:
         while not self._stop.wait(self._period_s):
             try:
                 self.fetch()
-            except (CorruptArtefact, NotFound) as error:
-                SWAP_FAILURES.inc()
-                log.error("model_refused", why=str(error), serving=self._have["live"])
-                self._stop.wait(RETRY_S)
             except (RetryLater, StreamrecError, OSError) as error:
                 log.warning("pointer_unreadable", why=str(error))
 
@@ -65,7 +63,15 @@ class ModelFetch:
             self._put(1, "frozen", pointer.first_trained)
 
     def _put(self, place: int, name: str, version: str) -> None:
-        served = self._build(version)
+        if time.monotonic() < self._refused.get(version, 0.0):
+            return
+        try:
+            served = self._build(version)
+        except (CorruptArtefact, NotFound) as error:
+            SWAP_FAILURES.inc()
+            log.error("model_refused", why=str(error), serving=self._have["live"])
+            self._refused[version] = time.monotonic() + RETRY_S
+            return
         with self._lock:
             ready = list(self._ready)
             ready[place] = served

@@ -177,6 +177,26 @@ def load(**overrides: Any) -> Settings:
     return _with_running_servers(settings)
 
 
+def table(settings: Settings | None = None) -> list[tuple[str, str, str]]:
+    """Every setting as (variable, value or default, meaning); secrets are masked."""
+    found: list[tuple[str, str, str]] = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name) if settings else field.default
+        if isinstance(field.default, Section):
+            for sub, inner in type(field.default).model_fields.items():
+                variable = f"STREAMREC_{name}__{sub}".upper()
+                found.append((variable, _shown(getattr(value, sub)), inner.description or ""))
+        else:
+            found.append((f"STREAMREC_{name}".upper(), _shown(value), field.description or ""))
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    return str(value)
+
+
 def up_file(home: Path) -> Path:
     """Where `up` writes its pid and the addresses of its servers."""
     return home / "up.json"

@@ -8,10 +8,11 @@ import csv
 import gzip
 import heapq
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ TYPES = {
     "bookmark": "like", "follow": "like", "comment": "like", "comment created": "like",
 }
 OURS = ("impression", "click", "read", "like", "dismiss")
+T = TypeVar("T")
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
 
@@ -40,20 +42,25 @@ def find(folder: Path, stem: str) -> Path:
     raise SetupError(f"{folder} holds no {stem}.jsonl.gz, .jsonl or .csv")
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a file. Raises SetupError naming the line that cannot be read."""
+def rows(path: Path, use: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """What `use` makes of each row. Raises SetupError naming the line that cannot be used."""
     opened = gzip.open if path.name.endswith(".gz") else open
     n = 0
     try:
         with opened(path, "rt", encoding="utf-8", newline="") as f:
             if ".csv" in path.name:
-                yield from csv.DictReader(f)
+                table = csv.DictReader(f)
+                for row in table:
+                    n = table.line_num
+                    yield use(row)
                 return
-            for n, line in enumerate(f, 1):  # noqa: B007 - named in the error
+            for n, line in enumerate(f, 1):
                 if line.strip():
-                    yield json.loads(line)
-    except (ValueError, EOFError, OSError) as error:
-        raise SetupError(f"{path}, line {n}: {error}") from None
+                    yield use(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, zlib.error,
+            csv.Error, msgspec.ValidationError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise SetupError(f"{path}, line {n}: {why}") from None
 
 
 def epoch_of(value: Any) -> float:
@@ -67,39 +74,37 @@ def epoch_of(value: Any) -> float:
 
 def articles(folder: Path) -> Iterator[tuple[float | None, Article]]:
     """Articles with their publication time, in the file's order."""
-    for row in rows(find(folder, "articles")):
-        known = {k: row[k] for k in ("item_id", "title", "body", "lang", "url") if row.get(k)}
-        tags = row.get("tags") or []
-        at = epoch_of(row["published_at"]) if row.get("published_at") else None
-        known["tags"] = tags.split("|") if isinstance(tags, str) else tags
-        known["title"] = str(known.get("title", ""))[:1000]
-        yield at, _convert({**known, "published_at": at}, Article)
+    return rows(find(folder, "articles"), _article)
+
+
+def _article(row: dict[str, Any]) -> tuple[float | None, Article]:
+    known = {k: row[k] for k in ("item_id", "title", "body", "lang", "url") if row.get(k)}
+    tags = row.get("tags") or []
+    at = epoch_of(row["published_at"]) if row.get("published_at") else None
+    known["tags"] = tags.split("|") if isinstance(tags, str) else tags
+    known["title"] = str(known.get("title", ""))[:1000]
+    return at, msgspec.convert({**known, "published_at": at}, Article, strict=False)
 
 
 def feedback(folder: Path) -> list[Feedback]:
     """All events, oldest first."""
-    found = [_convert(_event(row), Feedback) for row in rows(find(folder, "events"))]
-    return sorted(found, key=lambda e: float(e.timestamp))
+    found = list(rows(find(folder, "events"), _event))
+    return sorted(found, key=lambda e: float(e.timestamp))  # type: ignore[arg-type]
 
 
-def _event(row: dict[str, Any]) -> dict[str, Any]:
+def _event(row: dict[str, Any]) -> Feedback:
     kind = str(row.get("event_type") or row.get("type") or "click").lower()
     out = {k: v for k, v in row.items() if v not in (None, "") and k not in ("type", "ts")}
     if "event_value" in out:
         out["event_value"] = float(out["event_value"])
     if isinstance(out.get("impression"), str):
         out["impression"] = out["impression"].split("|")
-    return out | {
-        "event_type": kind if kind in OURS else TYPES.get(kind, "click"),
-        "timestamp": epoch_of(row.get("timestamp") or row.get("ts") or "missing"),
-    }
-
-
-def _convert(row: dict[str, Any], kind: type[msgspec.Struct]) -> Any:
-    try:
-        return msgspec.convert(row, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise SetupError(f"a row cannot be used: {error}: {str(row)[:200]}") from None
+    at = row.get("timestamp") or row.get("ts")
+    if at is None:
+        raise KeyError("timestamp")
+    ours = {"event_type": kind if kind in OURS else TYPES.get(kind, "click"),
+            "timestamp": epoch_of(at)}
+    return msgspec.convert(out | ours, Feedback, strict=False)
 
 
 def in_time_order(

@@ -56,7 +56,7 @@ def setup(level: str, process: str) -> None:
     handler.addFilter(OncePer())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("kafka", "urllib3", "filelock"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
     # A check that is skipped because an increment runs is meant to be: not worth a line a second.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(process=process)

@@ -18,6 +18,7 @@ from streamrec.broker import Headers, Partition, Record, TopicSpec
 from streamrec.config import Kafka
 from streamrec.errors import Fenced, RetryLater, ServerUnreachable
 
+NEVER_MS = 2**31 - 1
 MAX_BYTES = 8_000_000  # a message too large for us still has to reach the dead-letter topic
 
 
@@ -82,6 +83,7 @@ class KafkaBroker:
         return KafkaPublisher(self._connect(
             kafka.KafkaProducer, linger_ms=5, batch_size=262_144, compression_type="lz4",
             max_request_size=MAX_BYTES, allow_auto_create_topics=False, max_block_ms=5000,
+            delivery_timeout_ms=NEVER_MS,  # an outage of any length: late, not lost
         ))
 
     def subscribe(
@@ -182,11 +184,11 @@ class KafkaPublisher:
 
     def flush(self, timeout_s: float = 30.0) -> None:
         """See streamrec.broker.Publisher."""
-        pending, self._pending = self._pending, []
         with _retry_later():
             self._producer.flush(timeout_s)
-            for future in pending:
-                future.get(timeout_s)
+            while self._pending:  # what is not acknowledged stays owed to the next flush
+                self._pending[-1].get(timeout_s)
+                self._pending.pop()
 
     def close(self) -> None:
         """See streamrec.broker.Publisher."""

@@ -96,3 +96,18 @@ def status(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) ->
         return
     from streamrec.cli.show import status_table
     status_table(found)
+
+
+@app.command(help="Show every setting: its variable, its value now, what it means.\n\n"
+             "Example: [bold]streamrec settings | grep TRAINER[/]")
+def settings(
+    markdown: bool = typer.Option(False, "--markdown", help="The defaults, as README's table."),
+) -> None:
+    """See help."""
+    from streamrec import config
+    rows = config.table(None if markdown else config.load())
+    if markdown:
+        typer.echo("| variable | default | meaning |\n|---|---|---|")
+    for variable, value, meaning in rows:
+        line = f"| `{variable}` | `{value or '(empty)'}` | {meaning} |"
+        typer.echo(line if markdown else f"{variable}={value}  # {meaning}")

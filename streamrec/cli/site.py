@@ -110,8 +110,9 @@ def schema(
 def demo(
     once: bool = typer.Option(False, "--once", help="End by itself, and fail if a promise failed."),
     as_json: Path | None = typer.Option(None, "--json", metavar="FILE", help="Write the figures."),
-    seconds: float = typer.Option(100.0, min=20, help="How long the site's readers click."),
+    seconds: float = typer.Option(95.0, min=20, help="How long the site's readers click."),
+    picture: Path | None = typer.Option(None, metavar="FILE", help="Save the last screen as SVG."),
 ) -> None:
     """See help."""
     from streamrec.demo.run import run_demo
-    raise typer.Exit(run_demo(once, as_json, seconds))
+    raise typer.Exit(run_demo(once, as_json, seconds, picture))

@@ -1,6 +1,7 @@
 """`streamrec demo`: everything up, the site on it, the figures out."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -40,7 +41,9 @@ FAST = {
 }
 
 
-def run_demo(once: bool, json_file: Path | None, seconds: float) -> int:
+def run_demo(
+    once: bool, json_file: Path | None, seconds: float, picture: Path | None = None
+) -> int:
     """Run it; 0, or 1 when a promise failed. Ctrl-C ends it with a summary."""
     started = time.monotonic()
     console = Console(stderr=True)
@@ -53,9 +56,12 @@ def run_demo(once: bool, json_file: Path | None, seconds: float) -> int:
     settings = supervisor.start()
     try:
         budget = BUDGET_S - CLOSING_S - (time.monotonic() - started) if once else None
-        figures = _Demo(settings, supervisor, console, stop).run(seconds, budget)
+        demo = _Demo(settings, supervisor, console, stop)
+        figures = demo.run(seconds, budget)
     finally:
         supervisor.stop()
+    if picture:
+        demo.save_picture(picture)
     figures["seconds"] = round(time.monotonic() - started, 1)
     return _finish(figures, once, json_file, console)
 
@@ -82,7 +88,7 @@ class _Demo:
         self._settings, self._supervisor, self._console = settings, supervisor, console
         self._stop, self._done = stop, threading.Event()
         self._measured, self._status = Measured(), dict[str, Any]()
-        self._parts = Parts(settings)
+        self._parts, self._mean_pace = Parts(settings), 0.0
         names = Names(settings.kafka.topic_prefix)
         self._site = Site(World(WorldConfig()), self._parts.broker, names, self._measured, VISITS_PER_S)
 
@@ -105,8 +111,16 @@ class _Demo:
         if budget is not None:
             seconds = max(20.0, min(seconds, budget - (time.monotonic() - opened)))
         self._watch(seconds)
+        self._mean_pace = len(self._measured.published) / seconds
         self._site.drain(10.0)
         return self._measured.figures() | self._audit()
+
+    def save_picture(self, path: Path) -> None:
+        """The last screen as SVG."""
+        with open(os.devnull, "w") as nowhere:
+            console = Console(record=True, width=100, file=nowhere)
+            console.print(screen(self._measured, self._status, self._site.progress, self._mean_pace))
+            console.save_svg(str(path), title="streamrec demo")
 
     def _tend(self) -> None:
         while not self._done.wait(1.0):

@@ -1,0 +1,1 @@
+"""A package, so that these tests come before any other `tests` that a dependency installs."""
