@@ -88,5 +88,6 @@ class ModelFetch:
             )
         cursor = {int(p): n for p, n in manifest["cursor"].items()}
         served = Served(version, net, co_reads.from_files(files), cursor)
+        served.covered_at = self._articles.cursor  # before the vectors: the worker goes on syncing
         served.cover(self._articles.vectors)
         return served

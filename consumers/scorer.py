@@ -115,7 +115,7 @@ class ScoringWorker:
         self._scorer.follow()
         live, frozen = self._fetch.take()
         if frozen is not None:
-            frozen.cover(self._scorer.state.articles.vectors)
+            self._scorer.catch_up(frozen)
             self._scorer.frozen = frozen
         if live is not None:
             self._swap(live)

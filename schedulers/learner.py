@@ -15,6 +15,7 @@ from streamrec.broker import Publisher
 from streamrec.catalogue import Catalogue, LiveArticles
 from streamrec.clock import Clock
 from streamrec.config import Settings
+from streamrec.errors import RetryLater
 from streamrec.events import ModelPointer, encode
 from streamrec.learning.increment import Outcome, increment
 from streamrec.learning.state import TrainerState
@@ -40,6 +41,7 @@ class IncrementRunner:
         self._publisher, self._clock, self._s = publisher, clock, settings
         self._topic, self._fingerprint = models_topic, fingerprint
         self._articles = LiveArticles(dim)
+        self._waiting_since: float | None = None
 
     def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
         """Train on the waiting rows; what happened, as a JSON-like dict. Raises StreamrecError."""
@@ -55,6 +57,7 @@ class IncrementRunner:
         if not window:
             return None
         self._articles.sync(self._catalogue)
+        self._wait_for_articles([w.row.item for w in window])
         parent, optimizer = self._parent(pointer)
         progress({"rows": len(window), "articles": len(self._articles)})
         return increment(
@@ -63,6 +66,21 @@ class IncrementRunner:
             dim=self._articles.dim, encoder=self._fingerprint, now=self._clock.now(),
             seed=self._s.trainer.seed + pointer.attempt,
         )
+
+    def _wait_for_articles(self, items: list[str]) -> None:
+        """Rows about articles nobody has announced teach nothing, and are taken only once: while
+        the catalogue catches up, leave them where they are."""
+        unknown = sum(i not in self._articles.index for i in items)
+        now = self._clock.now()
+        if 2 * unknown <= len(items):
+            self._waiting_since = None
+            return
+        self._waiting_since = self._waiting_since or now
+        if now - self._waiting_since < self._s.trainer.patience_s:
+            raise RetryLater(
+                f"{unknown} of {len(items)} rows are about articles not announced yet; waiting for "
+                "them (see the lag of the articles topic)"
+            )
 
     def _known(self) -> dict[str, tuple[Any, float]]:
         live = self._articles

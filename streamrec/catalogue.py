@@ -86,6 +86,7 @@ class LiveArticles:
         self._vectors = np.zeros((1024, dim), np.float16)
         self._published = np.zeros(1024)
         self._live = np.zeros(1024, bool)
+        self._changed_at = np.zeros(1024, np.int64)  # cursor of each row's last change
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -112,12 +113,18 @@ class LiveArticles:
             found = catalogue.changes(self.cursor)
             if found.cursor == self.cursor:
                 return changed
-            self.cursor = found.cursor
-            changed += [self._set(e, v) for e, v in zip(found.entries, found.vectors, strict=True)]
+            rows = [self._set(e, v) for e, v in zip(found.entries, found.vectors, strict=True)]
             for item in found.removed:
                 if item in self.index:
                     self._live[self.index[item]] = False
-                    changed.append(self.index[item])
+                    rows.append(self.index[item])
+            self._changed_at[rows] = found.cursor
+            self.cursor = found.cursor  # last: who reads it first, then vectors, misses nothing
+            changed += rows
+
+    def changed_since(self, cursor: int) -> list[int]:
+        """Rows that changed after the cursor stood there."""
+        return [int(i) for i in np.flatnonzero(self._changed_at[: len(self)] > cursor)]
 
     def place(self, item_id: str) -> int:
         """The row of an article; one not announced yet gets a row that is not live."""
@@ -140,3 +147,4 @@ class LiveArticles:
         self._vectors = np.vstack([self._vectors, np.zeros((more, self.dim), np.float16)])
         self._published = np.concatenate([self._published, np.zeros(more)])
         self._live = np.concatenate([self._live, np.zeros(more, bool)])
+        self._changed_at = np.concatenate([self._changed_at, np.zeros(more, np.int64)])

@@ -101,6 +101,7 @@ class Trainer(Section):
     anchors: int = Field(400, ge=1, description="rows of older eras that the gate keeps")
     margin: float = Field(0.01, ge=0, description="NDCG@10 the new model may lose at most")
     gate_quantile: float = Field(0.05, gt=0, lt=1, description="of the bootstrap; below -margin: refuse")
+    patience_s: float = Field(600.0, ge=0, description="wait so long for most articles to be announced")
     lease_s: float = Field(30.0, gt=0, description="a silent trainer loses its lease after this")
     device: str = Field("auto", description="auto, cpu, cuda")
     seed: int = Field(7, description="of sampling, initialisation and bootstrap")

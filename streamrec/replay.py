@@ -10,7 +10,6 @@ left never comes back (thresholds only rise), so redelivery changes nothing, and
 merge: rows above the highest partition threshold are a sample of the whole stream.
 """
 
-import ctypes
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -148,13 +147,11 @@ def a_res_key(event_digest: str, weight: float = 1.0) -> float:
 
 
 def row_size(row: Row, recent: Sequence[Read]) -> int:
-    """Bytes of a row as Redis stores it: its history as text with times and kinds, whole floats
-    as integers, and others in four bytes where that loses nothing."""
-    text = "".join(f"{r.item}\x1f{r.ts:.17g}\x1f{r.kind}\x1e" for r in recent)
-    numbers = [int(x) if x.is_integer() else x for x in (row.ts, row.propensity, row.key)]
-    short = sum(isinstance(x, float) and ctypes.c_float(x).value == x for x in numbers)
-    return len(msgpack.encode([row.event_id, row.user, row.item, row.kind, text, row.slate,
-                               *numbers])) - 4 * short
+    """Bytes of a row as Redis stores it: its history as text, in which a dismissed article has
+    a mark before it."""
+    text = "".join("\x1e" + "\x1d" * (r.kind == "dismiss") + r.item for r in recent) + "\x1e"
+    return len(msgpack.encode([row.event_id, row.user, row.item, row.kind, row.ts, row.slate,
+                               row.propensity, row.key, text]))
 
 
 def bump(pop: Popularity, ts: float, half_lives: Sequence[float]) -> Popularity:

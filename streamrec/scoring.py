@@ -97,6 +97,7 @@ class Served:
         self.version, self.net = version, net
         self.co_reads, self.cursor = co_reads, cursor or {}
         self._matrix, self.rows = torch.zeros(0, net.dim), 0
+        self.covered_at = 0  # where the catalogue's cursor stood when the vectors were computed
 
     @property
     def matrix(self) -> Tensor:
@@ -149,8 +150,13 @@ class Scorer:
         """Serve this version from the next batch on."""
         self.state.adopt(served.co_reads, served.cursor)
         served.co_reads = ()
-        served.cover(self.state.articles.vectors, [])
+        self.catch_up(served)
         self.live = served
+
+    def catch_up(self, served: Served) -> None:
+        """Give articles that changed since `served` was built their vectors."""
+        articles = self.state.articles
+        served.cover(articles.vectors, articles.changed_since(served.covered_at))
 
     def follow(self) -> None:
         """Sync the state, and give changed articles their vectors in every served model."""

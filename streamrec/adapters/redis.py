@@ -54,6 +54,8 @@ def connect(settings: Redis) -> "Connection":
         raise ServerUnreachable(
             f"Redis at {shown} does not answer ({error}); start it, or set STREAMREC_REDIS__URL"
         ) from None
+    if not settings.cluster and client.info("cluster").get("cluster_enabled"):
+        raise ServerRefused(f"Redis at {shown} is a node of a cluster: set STREAMREC_REDIS__CLUSTER=true")
     if not settings.allow_unsafe:
         _refuse_unsafe(client, shown)
     return Connection(client, settings.cluster)

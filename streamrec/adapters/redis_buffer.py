@@ -4,6 +4,7 @@ that the script that writes it runs on one slot of a Redis Cluster."""
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from struct import Struct
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,18 +33,27 @@ _pack = msgspec.msgpack.Encoder().encode
 _popularity = msgspec.msgpack.Decoder(Popularity)
 
 
+# What the script calls each kind; dead letters and impressions never make a row.
+KINDS = {"dead": "x", "impression": "i", "click": "c", "read": "r", "like": "l", "dismiss": "d"}
+_NAMES = {code.encode(): kind for kind, code in KINDS.items()}
+_ROWLESS = ("dead", "impression")
+_ROW = b"\x99"  # msgpack: an array of nine
+_STAMP = Struct("<dc")
+
+
 class _Stored(msgspec.Struct, array_like=True, frozen=True):
-    """A row as the script stores it: `recent` is the reader's history as text."""
+    """A row as the script stores it: `recent` is the items of the reader's history as text. It
+    comes last, because the script appends it to what is packed here."""
 
     event_id: str
     user: str
     item: str
     kind: str
     ts: float
-    recent: str
     slate: list[str]
     propensity: float
     key: float
+    recent: str
 
 
 _rows = msgspec.msgpack.Decoder(_Stored)
@@ -84,7 +94,8 @@ class RedisBuffer:
             end = chunk[-1].offset + 1 if chunk and chunk[-1] is not events[-1] else next_offset
             head = _pack([incarnation, claim.generation, end, now])
             stored, duplicates = self._redis.script(
-                "apply", self._key(partition), head, _pack(chunk), self._settings
+                "apply", self._key(partition), head, _pack([_wire(e) for e in chunk]),
+                self._settings, *[_row_start(e) for e in chunk if e.kind not in _ROWLESS],
             )
             total.stored += stored
             total.duplicates += duplicates
@@ -95,9 +106,13 @@ class RedisBuffer:
         if not users:
             return {}
         found = self._redis.pipeline(
-            ("hmget", self._key(p, "history"), users) for p in self._partitions()
+            ("hmget", self._key(p, name), users)
+            for p in self._partitions() for name in ("history", "history-at")
         )
-        parts = [[_history(h.decode()[3:]) if h else [] for h in column] for column in found]
+        parts = [
+            [_history(*h) for h in zip(found[i], found[i + 1], strict=True)]
+            for i in range(0, len(found), 2)
+        ]
         return {
             user: merge_histories((column[i] for column in parts), self._s.history)
             for i, user in enumerate(users)
@@ -185,15 +200,40 @@ def _zmscore(key: str, members: Sequence[str], client: Any) -> Any:
     return client.zmscore(key, members)
 
 
-def _history(text: str) -> list[Read]:
-    """Newest first, from item FIELD time FIELD kind END, as `apply.lua` writes it."""
-    fields = [entry.split("\x1f") for entry in text.split("\x1e")[:-1]]
-    return [Read(item, float(ts), kind) for item, ts, kind in fields]
+def _wire(e: Applied) -> tuple[Any, ...]:
+    """One event as the script reads it: no more than its kind needs."""
+    kind = KINDS[e.kind]
+    if kind == "x":
+        return (e.offset, kind)
+    if kind == "i":
+        return (e.offset, kind, e.digest, e.ts)
+    return (e.offset, kind, e.digest, e.ts, e.user, e.item, e.key)
+
+
+def _row_start(e: Applied) -> bytes:
+    """The row this event would make, packed up to its history (the tuple's own head is cut)."""
+    row = (e.event_id, e.user, e.item, e.kind, e.ts, e.slate, e.propensity, e.key)
+    return _ROW + _pack(row)[1:]
+
+
+def _items(text: str) -> list[str]:
+    """Newest first, from END item END item END, as `apply.lua` writes it."""
+    return text.split("\x1e")[1:-1]
+
+
+def _history(text: bytes | None, stamps: bytes | None) -> list[Read]:
+    """A dismissed item has a mark before it; a stamp is its time and its kind."""
+    if text is None or stamps is None:
+        return []
+    return [
+        Read(item.lstrip("\x1d"), ts, _NAMES[kind])
+        for item, (ts, kind) in zip(_items(text.decode()), _STAMP.iter_unpack(stamps), strict=True)
+    ]
 
 
 def _row(packed: bytes) -> Row:
     s = _rows.decode(packed)
-    read = [r.item for r in _history(s.recent) if r.kind != "dismiss"]
+    read = [item for item in _items(s.recent) if item[0] != "\x1d"]
     return Row(s.event_id, s.user, s.item, s.kind, s.ts, read, s.slate, s.propensity, s.key)
 
 

@@ -142,5 +142,6 @@ class Stack:
         for process in self.processes:
             if process.alive():
                 process.kill()
+            print(process.path.name, *process.log.splitlines()[-15:], sep="\n  ")  # if it fails
         self.parts.broker.close()
         self.parts.redis.close()

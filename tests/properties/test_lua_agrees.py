@@ -121,6 +121,6 @@ class Agreement(RuleBasedStateMachine):
 def test_lua_and_python_agree_on_any_stream(redis_connection: Any) -> None:
     Agreement.connection = redis_connection
     run_state_machine_as_test(Agreement, settings=settings(
-        max_examples=60, stateful_step_count=25, deadline=None, derandomize=True,
+        max_examples=15, stateful_step_count=15, deadline=None, derandomize=True,
         suppress_health_check=list(HealthCheck),
     ))

@@ -1,16 +1,20 @@
 -- Apply one batch of one partition: the same decision as streamrec.replay.PartitionState.
 -- KEYS[1] is the partition's prefix with its hash tag; every key below starts with it, so all
 -- lie in one slot. ARGV: msgpack of {incarnation, generation, next_offset, now}, of the events,
--- and of the settings. A script blocks every other client, so what a batch touches is read in
--- few calls, decided in Lua tables, and written in few calls.
+-- and of the settings; then for each event that could make a row, its packed row but for the
+-- last element, the history. A script blocks every other client, so what a batch touches is read
+-- in few calls, decided in Lua tables, and written in few calls; what costs most is making
+-- strings, so whatever can be made ready by the caller is.
 local P = KEYS[1]
 local head, events, S = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
 local incarnation, generation, next_offset, now = head[1], head[2], head[3], head[4]
 local history_len, row_history, seen_max, seen_age, window_rows = S[1], S[2], S[3], S[4], S[5]
 local max_bytes, user_cap, item_cap, half_lives, slack = S[6], S[7], S[8], S[9], S[10]
 local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
+local double, find, sub = struct.pack, string.find, string.sub
 local F = P .. ':fence'
-local OFFSET, DIGEST, EVENT, USER, ITEM, KIND, TS, SLATE, PROPENSITY, KEY = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local OFFSET, KIND, DIGEST, TS, USER, ITEM, KEY, ROW = 1, 2, 3, 4, 5, 6, 7, 8
+local DEAD, IMPRESSION, DISMISS = 'x', 'i', 'd' -- other kinds: see KINDS in redis_buffer.py
 local MEMBER = 24 -- bytes of one owner's member: its key as a double, then its digest
 
 local function num(x) return string.format('%.17g', x) end
@@ -28,31 +32,34 @@ local watermark, seq = tonumber(f[12] or 0), tonumber(f[13] or 0) + 1
 local stored_before, duplicates_before = stored, duplicates
 
 -- which events are new, and which readers and articles they touch
-local fresh, digests = {}, {}
-for _, e in ipairs(events) do
+local fresh, digests, row_at = {}, {}, 3
+for n = 1, #events do
+  local e = events[n]
+  local kind = e[KIND]
+  if kind ~= DEAD and kind ~= IMPRESSION then row_at = row_at + 1; e[ROW] = ARGV[row_at] end
   if e[OFFSET] >= start then
-    if e[KIND] == 'dead' then dead = dead + 1
+    if kind == DEAD then dead = dead + 1
     else fresh[#fresh + 1] = e; digests[#digests + 1] = e[DIGEST] end
   end
 end
 local known = #digests > 0 and call('ZMSCORE', P .. ':seen', unpack(digests)) or {}
-local in_batch, seen_add, active, users, items, wanted = {}, {}, {}, {}, {}, {}
-local user_at, item_at, now_text = {}, {}, num(now)
-for i, e in ipairs(fresh) do
-  if known[i] or in_batch[e[DIGEST]] then
+local in_batch, seen_add, active, users, user_at = {}, {}, {}, {}, {}
+local now_text = num(now)
+for i = 1, #fresh do
+  local e, digest = fresh[i], digests[i]
+  if known[i] or in_batch[digest] then
     duplicates = duplicates + 1
   else
-    in_batch[e[DIGEST]] = true
-    seen_add[#seen_add + 1] = now_text; seen_add[#seen_add + 1] = e[DIGEST]
+    in_batch[digest] = true
+    seen_add[#seen_add + 1] = now_text; seen_add[#seen_add + 1] = digest
     stored = stored + 1
     if e[TS] > watermark then watermark = e[TS] end
-    if e[KIND] == 'impression' then
+    if e[KIND] == IMPRESSION then
       impressions = impressions + 1
     else
+      local user = e[USER]
       active[#active + 1] = e
-      wanted[#wanted + 1] = e[DIGEST]
-      if not user_at[e[USER]] then users[#users + 1] = e[USER]; user_at[e[USER]] = true end
-      if not item_at[e[ITEM]] then items[#items + 1] = e[ITEM]; item_at[e[ITEM]] = true end
+      if not user_at[user] then users[#users + 1] = user; user_at[user] = true end
     end
   end
 end
@@ -63,14 +70,103 @@ local function load(key, fields)
   for i, value in ipairs(call('HMGET', key, unpack(fields))) do out[fields[i]] = value end
   return out
 end
-local history, popularity = load(P .. ':history', users), load(P .. ':popularity', items)
-local floors = {load(P .. ':user-floor', users), load(P .. ':item-floor', items)}
-local members = {load(P .. ':of-user', users), load(P .. ':of-item', items)}
-local member_keys, floor_keys = {P .. ':of-user', P .. ':of-item'}, {P .. ':user-floor', P .. ':item-floor'}
-local members_changed, floors_changed, caps = {{}, {}}, {{}, {}}, {user_cap, item_cap}
-local inside = #wanted > 0 and call('ZMSCORE', P .. ':reservoir', unpack(wanted)) or {}
+-- A history is two strings, newest first: the items, each between two ENDs and one dismissed
+-- with a mark before it, and for each a STAMP of its time as a double and its kind.
+local END, MARK, STAMP = '\30', '\29', 9
+local items_of, stamps_of = load(P .. ':history', users), load(P .. ':history-at', users)
 
--- the reservoir: rows by digest, and for each reader and article a string of its members
+local function after(items, entries) -- where the END behind so many entries is
+  local at = 1
+  for _ = 1, entries do
+    local stop = find(items, END, at + 1, true)
+    if not stop then break end
+    at = stop
+  end
+  return at
+end
+
+local function place(items, from) -- how many entries lie before the one at `from`
+  local n, at = 0, find(items, END, 1, true)
+  while at < from do n, at = n + 1, find(items, END, at + 1, true) end
+  return n
+end
+
+local rows_made, window, touched, touched_at = {}, {}, {}, {}
+for n = 1, #active do
+  local e = active[n]
+  local user, item, kind = e[USER], e[ITEM], e[KIND]
+  local items, stamps = items_of[user] or END, stamps_of[user] or ''
+  local from, to = find(items, END .. item .. END, 1, true)
+  local read_before = from
+  if not from and find(items, MARK, 1, true) then
+    from, to = find(items, END .. MARK .. item .. END, 1, true)
+  end
+  if kind == DISMISS then item = MARK .. item
+  elseif read_before then repeats = repeats + 1
+  else
+    rows = rows + 1
+    local recent = items
+    if #stamps > row_history * STAMP then recent = sub(items, 1, after(items, row_history)) end
+    local packed = e[ROW] .. pack(recent)
+    window[#window + 1] = packed
+    e[ROW] = packed
+    rows_made[#rows_made + 1] = e
+    if not touched_at[item] then touched[#touched + 1] = item; touched_at[item] = true end
+  end
+  if from then
+    local at = place(items, from) * STAMP
+    items = sub(items, 1, from - 1) .. sub(items, to)
+    stamps = sub(stamps, 1, at) .. sub(stamps, at + STAMP + 1)
+  end
+  if #stamps >= (history_len + slack) * STAMP then -- cut seldom: a cut copies the history
+    items, stamps = sub(items, 1, after(items, history_len - 1)), sub(stamps, 1, (history_len - 1) * STAMP)
+  end
+  items_of[user] = END .. item .. items
+  stamps_of[user] = double('<d', e[TS]) .. kind .. stamps
+end
+
+-- first reads are popularity
+local popularity = load(P .. ':popularity', touched)
+local function bump(pop, ts)
+  if not pop then pop = {ts, {}, 0}; for i = 1, #half_lives do pop[2][i] = 0 end end
+  local dt, values = ts - pop[1], pop[2]
+  for i = 1, #half_lives do
+    if dt >= 0 then values[i] = values[i] * 2 ^ (-dt / half_lives[i]) + 1
+    else values[i] = values[i] + 2 ^ (dt / half_lives[i]) end
+  end
+  if dt >= 0 then pop[1] = ts end
+  pop[3] = pop[3] + 1
+  return pop
+end
+for n = 1, #rows_made do
+  local e = rows_made[n]
+  local pop = popularity[e[ITEM]]
+  if type(pop) == 'string' then pop = unpacked(pop) end
+  popularity[e[ITEM]] = bump(pop, e[TS])
+end
+
+-- The reservoir: rows by digest, and for each reader and article a string of its members. Only
+-- rows above the threshold can come in, and once it is full they are few: the rest costs nothing.
+local offered, owners_of, inside = {}, {{}, {}}, {}
+do
+  local wanted, named = {}, {{}, {}}
+  for n = 1, #rows_made do
+    local e = rows_made[n]
+    if e[KEY] > threshold then
+      offered[#offered + 1] = e
+      wanted[#wanted + 1] = e[DIGEST]
+      for i = 1, 2 do
+        local owner = e[USER + i - 1]
+        if not named[i][owner] then named[i][owner] = true; table.insert(owners_of[i], owner) end
+      end
+    end
+  end
+  if #wanted > 0 then inside = call('ZMSCORE', P .. ':reservoir', unpack(wanted)) end
+end
+local member_keys, floor_keys = {P .. ':of-user', P .. ':of-item'}, {P .. ':user-floor', P .. ':item-floor'}
+local floors = {load(floor_keys[1], owners_of[1]), load(floor_keys[2], owners_of[2])}
+local members = {load(member_keys[1], owners_of[1]), load(member_keys[2], owners_of[2])}
+local members_changed, floors_changed, caps = {{}, {}}, {{}, {}}, {user_cap, item_cap}
 local new_rows, gone = {}, {}
 
 local function of(i, owner)
@@ -91,8 +187,8 @@ local function evict(digest)
     local stored_row = call('HGET', P .. ':row', digest)
     if not stored_row then return end
     gone[#gone + 1] = digest
-    local r = unpacked(stored_row)
-    row = {stored_row, r[2], r[3]}
+    local _, _, user, item = cmsgpack.unpack_limit(stored_row, 3, 1) -- not the rest of the row
+    row = {stored_row, user, item}
     new_rows[digest] = false
   end
   bytes = bytes - #row[1]
@@ -117,9 +213,9 @@ end
 local function floor_of(i, owner) return tonumber(floors[i][owner] or '') or -math.huge end
 local function raise(i, owner, key) floors[i][owner] = num(key); floors_changed[i][owner] = true end
 
-local function offer(e, packed)
-  local key, owners = e[KEY], {e[USER], e[ITEM]}
-  if key <= threshold or key <= floor_of(1, owners[1]) or key <= floor_of(2, owners[2]) then return end
+local function offer(e)
+  local key, packed, owners = e[KEY], e[ROW], {e[USER], e[ITEM]}
+  if key <= floor_of(1, owners[1]) or key <= floor_of(2, owners[2]) then return end
   local low_u, key_u = lowest_at_cap(1, owners[1])
   local low_i, key_i = lowest_at_cap(2, owners[2])
   if low_u and key < key_u then return raise(1, owners[1], key) end
@@ -133,66 +229,8 @@ local function offer(e, packed)
   bytes = bytes + #packed
 end
 
-local function bump(pop, ts)
-  if not pop then pop = {ts, {}, 0}; for i = 1, #half_lives do pop[2][i] = 0 end end
-  local dt = ts - pop[1]
-  for i, h in ipairs(half_lives) do
-    if dt >= 0 then pop[2][i] = pop[2][i] * 2 ^ (-dt / h) + 1
-    else pop[2][i] = pop[2][i] + 2 ^ (dt / h) end
-  end
-  if dt >= 0 then pop[1] = ts end
-  pop[3] = pop[3] + 1
-  return pop
-end
-
-local changed, window = {}, {}
-local function learnable(e, recent, is_inside)
-  rows = rows + 1
-  local packed = pack({e[EVENT], e[USER], e[ITEM], e[KIND], e[TS], recent, e[SLATE], e[PROPENSITY], e[KEY]})
-  window[#window + 1] = packed
-  local pop = popularity[e[ITEM]]
-  if type(pop) == 'string' then pop = unpacked(pop) end
-  popularity[e[ITEM]] = bump(pop, e[TS])
-  changed[e[ITEM]] = true
-  if not is_inside then offer(e, packed) end
-end
-
--- A history is text, newest first: three digits of its length, then for each entry
--- item FIELD time FIELD kind END. Text is prepended, searched and cut without building tables.
-local FIELD, END = '\31', '\30'
-local function after(text, entries)
-  local at = 4
-  for _ = 1, entries do
-    local stop = text:find(END, at, true)
-    if not stop then break end
-    at = stop + 1
-  end
-  return at
-end
-
-for n, e in ipairs(active) do
-  local text = history[e[USER]] or '000'
-  local count = tonumber(text:sub(1, 3))
-  local from, to = text:find(END .. e[ITEM] .. FIELD, 4, true)
-  if not from and text:sub(4, 4 + #e[ITEM]) == e[ITEM] .. FIELD then from, to = 3, 4 + #e[ITEM] end
-  local dismissed = false
-  if from then
-    local stop = text:find(END, to, true)
-    dismissed = text:sub(stop - 7, stop - 1) == 'dismiss'
-  end
-  if e[KIND] ~= 'dismiss' then
-    if from and not dismissed then repeats = repeats + 1
-    else learnable(e, text:sub(4, after(text, row_history) - 1), inside[n]) end
-  end
-  if from then
-    text = text:sub(1, from) .. text:sub(text:find(END, to, true) + 1)
-    count = count - 1
-  end
-  local entry = e[ITEM] .. FIELD .. num(e[TS]) .. FIELD .. e[KIND] .. END
-  if count + 1 > history_len + slack then
-    text, count = text:sub(1, after(text, history_len - 1) - 1), history_len - 1
-  end
-  history[e[USER]] = string.format('%03d', count + 1) .. entry .. text:sub(4)
+for n = 1, #offered do
+  if not inside[n] then offer(offered[n]) end
 end
 
 -- write what changed
@@ -207,10 +245,16 @@ local function pairs_of(set, value)
   for name in pairs(set) do out[#out + 1] = name; out[#out + 1] = value(name) end
   return out
 end
-put(P .. ':history', pairs_of(user_at, function(u) return history[u] end))
-put(P .. ':popularity', pairs_of(changed, function(i) return pack(popularity[i]) end))
+local function both(key, names, values) -- the same names in order, with their values
+  local out = {}
+  for n = 1, #names do out[2 * n - 1] = names[n]; out[2 * n] = values(names[n]) end
+  put(key, out)
+end
+both(P .. ':history', users, function(u) return items_of[u] end)
+both(P .. ':history-at', users, function(u) return stamps_of[u] end)
+both(P .. ':popularity', touched, function(i) return pack(popularity[i]) end)
 local seqs, row_fields, scores = {}, {}, {}
-for item in pairs(changed) do seqs[#seqs + 1] = seq; seqs[#seqs + 1] = item end
+for n = 1, #touched do seqs[2 * n - 1] = seq; seqs[2 * n] = touched[n] end
 if #seqs > 0 then call('ZADD', P .. ':changed', unpack(seqs)) end
 if #window > 0 then
   call('RPUSH', P .. ':window', unpack(window))

@@ -1,0 +1,132 @@
+"""A server that is away, locked or unsafe ends in one sentence that names the setting, soon."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from streamrec.adapters.embedded import ports
+from streamrec.adapters.embedded.redis import EmbeddedRedis
+from streamrec.adapters.kafka import KafkaBroker
+from streamrec.adapters.redis import connect
+from streamrec.config import Kafka, Redis
+from streamrec.errors import ServerRefused, ServerUnreachable, SetupError
+
+KAFKA = "STREAMREC_KAFKA__BOOTSTRAP_SERVERS"
+NOBODY = f"127.0.0.1:{ports.free_port()}"
+SOON_S = 10.0
+
+
+def fails(call: Callable[[], Any], kind: type[SetupError], *words: str) -> str:
+    """One line, of this class, with these words, before anybody loses patience."""
+    started = time.monotonic()
+    with pytest.raises(kind) as failure:
+        call()
+    text = str(failure.value)
+    assert time.monotonic() - started < SOON_S
+    assert "\n" not in text and "Traceback" not in text
+    assert all(w in text for w in words), text
+    return text
+
+
+def redis_at(url: str, **more: Any) -> Callable[[], Any]:
+    return lambda: connect(Redis(url=SecretStr(url), timeout_s=2.0, **more))
+
+
+def kafka_at(where: str, **more: Any) -> Callable[[], Any]:
+    return lambda: KafkaBroker(Kafka(bootstrap_servers=where, bootstrap_timeout_s=2.0, **more)).topics()
+
+
+@pytest.fixture(scope="module")
+def unsafe(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterator[Callable[..., str]]:
+    """Start a Redis with more options; its URL."""
+    started: list[EmbeddedRedis] = []
+
+    def start(*extra: str) -> str:
+        started.append(EmbeddedRedis(tmp_path_factory.mktemp("redis"), extra=extra))
+        started[-1].start()
+        return started[-1].url
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+def test_no_redis_there(cluster: bool) -> None:
+    fails(redis_at(f"redis://{NOBODY}/0", cluster=cluster), ServerUnreachable, NOBODY, "STREAMREC_REDIS__URL")
+
+
+def test_no_redis_known() -> None:
+    fails(redis_at(""), ServerUnreachable, "streamrec up", "STREAMREC_REDIS__URL")
+
+
+def test_no_url_at_all_and_the_password_stays_hidden() -> None:
+    text = fails(redis_at("http://me:secret@there:6379"), ServerUnreachable, "STREAMREC_REDIS__URL")
+    assert "secret" not in text
+    fails(redis_at("localhost:6379"), ServerUnreachable, "STREAMREC_REDIS__URL")
+
+
+@pytest.mark.server
+def test_a_redis_without_aof_or_with_eviction_is_refused(unsafe: Callable[..., str]) -> None:
+    url = unsafe("--appendonly", "no", "--maxmemory-policy", "allkeys-lru")
+    fails(redis_at(url), ServerRefused, "appendonly yes", "maxmemory-policy noeviction",
+          "STREAMREC_REDIS__ALLOW_UNSAFE=true")
+    connection = redis_at(url, allow_unsafe=True)()
+    connection.call(lambda c: c.config_set("appendonly", "yes"))
+    text = fails(redis_at(url), ServerRefused, "maxmemory-policy noeviction")
+    assert "appendonly" not in text
+    connection.call(lambda c: c.config_set("maxmemory-policy", "noeviction"))
+    redis_at(url)()
+
+
+@pytest.mark.server
+def test_a_wrong_redis_password(unsafe: Callable[..., str]) -> None:
+    url = unsafe()
+    connection = redis_at(url)()
+    connection.call(lambda c: c.config_set("requirepass", "right"))
+    where = url.removeprefix("redis://")
+    text = fails(redis_at(f"redis://:wrong@{where}"), ServerUnreachable, "STREAMREC_REDIS__URL", "password")
+    assert "wrong@" not in text
+    fails(redis_at(url), ServerUnreachable, "STREAMREC_REDIS__URL", "password")
+    redis_at(f"redis://:right@{where}")()
+
+
+def test_no_kafka_there() -> None:
+    fails(kafka_at(NOBODY), ServerUnreachable, NOBODY, KAFKA, "refused")
+    fails(kafka_at("no-such-host.invalid:9092"), ServerUnreachable, KAFKA)
+
+
+def test_no_kafka_known() -> None:
+    fails(kafka_at(""), ServerUnreachable, "streamrec up", KAFKA)
+
+
+@pytest.mark.parametrize("where", ["localhost", "localhost:http", ":"])
+def test_an_address_that_is_none(where: str) -> None:
+    fails(kafka_at(where), ServerUnreachable, KAFKA)
+
+
+@pytest.mark.server
+def test_a_port_that_takes_connections_but_is_no_kafka(redis_server: str) -> None:
+    where = redis_server.removeprefix("redis://").removesuffix("/0")
+    fails(kafka_at(where), ServerUnreachable, where, "speak Kafka", "STREAMREC_KAFKA__SECURITY_PROTOCOL")
+
+
+@pytest.mark.server
+def test_a_kafka_that_wants_another_security_protocol(kafka_server: str) -> None:
+    fails(kafka_at(kafka_server, security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN",
+                   sasl_username="me", sasl_password=SecretStr("secret")),
+          ServerUnreachable, "STREAMREC_KAFKA__SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+
+
+@pytest.mark.server
+def test_reading_alone_from_a_topic_that_is_not_there(kafka_broker: Any) -> None:
+    fails(lambda: kafka_broker.subscribe(["never.made"], None), ServerUnreachable, "topics create")
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    fails(EmbeddedRedis(tmp_path / "file" / "x").start, SetupError, "Cannot use")

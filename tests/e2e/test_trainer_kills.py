@@ -1,0 +1,120 @@
+"""kill -9 of trainers at every bad moment: each row is learned exactly once."""
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from streamrec.config import Trainer
+from streamrec.learning.state import TrainerState
+from tests.e2e.harness import Process, Stack, wait_until
+from tests.e2e.models import feed, fill_catalogue, names
+
+# A margin this wide: the gate has tests of its own, here every increment is published.
+QUICK = Trainer(trigger_rows=200, min_rows=100, trigger_s=600, margin=1.0, lease_s=2.0,
+                max_steps=60)
+SLOW = QUICK.model_copy(update={"first_passes": 400, "max_steps": 20_000})
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def fed(stack: Stack) -> Stack:
+    """A stack with a catalogue and the first rows."""
+    stack.configure(trainer=QUICK)
+    fill_catalogue(stack, names())
+    feed(stack, 0, 600)
+    return stack
+
+
+def published(stack: Stack, n: int, seconds: float = 45.0) -> None:
+    """Wait until `n` increments are committed."""
+    pointers = stack.parts.registry.pointers
+    wait_until(lambda: pointers.read().attempt >= n, seconds, f"increment {n} is committed")
+
+
+def each_row_is_learned_once(stack: Stack, increments: int) -> None:
+    """The pointer, the versions and the trainer's state agree with the rows in the buffer."""
+    registry = stack.parts.registry
+    pointer, records = registry.current(), registry.pointers.records()
+    assert (pointer.attempt, pointer.published, pointer.refused) == (increments, increments, 0)
+    assert len({r.version for r in records}) == len(records) == increments
+    parents = [r.parent for r in records]
+    assert parents == [None, *(r.version for r in records[:-1])], "each learned from the last"
+    assert pointer.version == records[-1].version
+    state = TrainerState.from_files(
+        registry.load("states", pointer.state or "").files, stack.settings.buffer)
+    assert state.cursor == pointer.cursor
+    assert sum(r.rows for r in records) == state.rows == sum(pointer.cursor.values())
+    counted = dict(zip(state.counters.ids, state.counters.totals().tolist(), strict=True))
+    assert {i: n for i, n in counted.items() if n} == rows_until(stack, pointer.cursor)
+
+
+def rows_until(stack: Stack, cursor: dict[int, int]) -> Counter[str]:
+    """Rows of each article up to the cursor, counted from the buffer."""
+    window = stack.parts.buffer.window({}, 10**9)
+    return Counter(w.row.item for w in window if w.ordinal <= cursor.get(w.partition, 0))
+
+
+def child_of(trainer: Process) -> int:
+    return int(trainer.children()[0].pid)
+
+
+def test_the_child_killed_in_mid_fit(fed: Stack) -> None:
+    fed.configure(trainer=SLOW)
+    trainer = fed.start("train")
+    wait_until(lambda: trainer.events("fitting"), 30, "the fit has begun")
+    child = trainer.children()[0]
+    child.send_signal(signal.SIGKILL)
+    failed = wait_until(lambda: trainer.events("training_failed"), 10, "the parent notices")
+    assert "died with -9" in failed[0]["why"]
+    assert fed.parts.registry.current().attempt == 0, "nothing was learned"
+    trainer.kill()
+
+    fed.configure(trainer=QUICK)
+    fed.start("train")
+    published(fed, 1)
+    each_row_is_learned_once(fed, 1)
+
+
+def test_a_killed_child_is_started_again_by_its_parent(fed: Stack) -> None:
+    trainer = fed.start("train")
+    published(fed, 1)
+    trainer.children()[0].send_signal(signal.SIGKILL)
+    feed(fed, 600, 600)
+    published(fed, 2)
+    assert trainer.alive()
+    each_row_is_learned_once(fed, 2)
+
+
+def test_killed_between_staging_and_the_move_of_the_pointer(fed: Stack) -> None:
+    dying = fed.start("dying", str(Path(__file__).with_name("dying_trainer.py")))
+    assert dying.wait(45) == -signal.SIGKILL
+    registry = fed.parts.registry
+    orphans = registry.files.folders("versions")
+    assert len(orphans) == 1, "the version was staged"
+    assert registry.current().attempt == 0 and not registry.pointers.records()
+
+    fed.start("train")
+    published(fed, 1)
+    feed(fed, 600, 600)
+    published(fed, 2)
+    each_row_is_learned_once(fed, 2)
+    assert not set(orphans) & {r.version for r in registry.pointers.records()}
+    shown = fed.run("models", "list", "--json")
+    assert [r["serving"] for r in json.loads(shown.stdout)] == [False, True]
+
+
+def test_of_two_trainers_one_works_and_the_other_takes_over(fed: Stack) -> None:
+    trainers = [fed.start("train"), fed.start("train")]
+    published(fed, 1)
+    working, idle = sorted(trainers, key=lambda t: not t.events("training"))
+    assert not idle.events("training")
+    feed(fed, 600, 600)
+    published(fed, 2)
+    working.kill()
+    feed(fed, 1200, 600)
+    published(fed, 3)
+    assert idle.events("lease_taken")
+    each_row_is_learned_once(fed, 3)

@@ -1,0 +1,108 @@
+"""Settings: where they come from, what a mistake says, what stays hidden."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from streamrec import config
+from streamrec.errors import SetupError
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty working folder, and none of the machine's own settings."""
+    for name in [n for n in os.environ if n.startswith("STREAMREC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMREC_HOME", str(tmp_path / "home"))
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "streamrec.toml").write_text("[trainer]\nmin_rows = 5\nbatch = 8\n")
+    monkeypatch.setenv("STREAMREC_TRAINER__MIN_ROWS", "9")
+    found = config.load().trainer
+    assert (found.min_rows, found.batch, found.passes) == (9, 8, 1)
+
+
+def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_KAFKA__BOOTSTRAP_SERVERS", "a:1,b:2")
+    monkeypatch.setenv("STREAMREC_BUFFER__HALF_LIVES_S", "[1, 2, 3]")
+    found = config.load()
+    assert found.kafka.bootstrap_servers == "a:1,b:2" and found.buffer.half_lives_s == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("STREAMREC_BUFFER__HISTORY", "many"), ("STREAMREC_BUFFER__HISTORY", "0"),
+    ("STREAMREC_BUFFER__HISTORY", "1000"), ("STREAMREC_TRAINER__LR_TOWER", "-1"),
+    ("STREAMREC_KAFKA__BOOTSTRAP", "a:1"), ("STREAMREC_REDIS__CLUSTER", "perhaps"),
+])
+def test_a_mistake_is_one_sentence_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError) as failure:
+        config.load()
+    assert str(failure.value).startswith(name) and "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("STREAMREC_KAFKA", "localhost:9092"), ("STREAMREC_BUFFER__HALF_LIVES_S", "1,2,3"),
+])
+def test_a_value_that_cannot_be_read_at_all_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError, match="STREAMREC_"):
+        config.load()
+
+
+def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "streamrec.toml").write_text("[trainer\n")
+    with pytest.raises(SetupError, match=r"streamrec\.toml"):
+        config.load()
+
+
+def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_REDIS__URL", "redis://:hush@there:1/0")
+    monkeypatch.setenv("STREAMREC_KAFKA__SASL_PASSWORD", "hush")
+    found = config.load()
+    assert "hush" not in repr(found) + str(found) + found.model_dump_json()
+    assert found.redis.url.get_secret_value().endswith("hush@there:1/0")
+
+
+def test_settings_are_frozen() -> None:
+    found = config.load()
+    with pytest.raises(ValidationError):
+        found.buffer.history = 3  # type: ignore[misc]
+
+
+def test_servers_of_a_running_up_fill_in_what_is_not_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    up = {"pid": os.getpid(), "kafka": "up:1", "redis": "redis://up:2/0"}
+    config.up_file(home).write_text(json.dumps(up))
+    monkeypatch.setenv("STREAMREC_KAFKA__BOOTSTRAP_SERVERS", "mine:9")
+    found = config.load()
+    assert found.kafka.bootstrap_servers == "mine:9"
+    assert found.redis.url.get_secret_value() == "redis://up:2/0"
+
+
+@pytest.mark.parametrize("text", ['{"pid": 999999999, "kafka": "gone:1"}', "{", "{}"])
+def test_an_up_that_has_died_counts_for_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "home").mkdir()
+    config.up_file(tmp_path / "home").write_text(text)
+    assert config.load().kafka.bootstrap_servers == ""
+
+
+def test_every_setting_is_described() -> None:
+    for section in config.Settings.model_fields.values():
+        fields = getattr(section.annotation, "model_fields", {})
+        assert section.description or fields
+        assert all(f.description for f in fields.values())
