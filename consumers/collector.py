@@ -6,7 +6,9 @@ readers' refresh requests went out: after a crash those are sent again, and noth
 twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from consumers.dead_letters import DeadLetters
 from streamrec.broker import Partition, Publisher, Record
@@ -15,6 +17,19 @@ from streamrec.errors import Fenced, InvalidMessage
 from streamrec.events import Feedback, Request, decode, encode, epoch
 from streamrec.metrics import DUPLICATES, EVENTS
 from streamrec.replay import Applied, Claim, ReplayBuffer, a_res_key, digest
+
+CHUNK = 500  # events of one call: a longer one would block the buffer's other clients for long
+
+
+class _Chunk(NamedTuple):
+    """Decoded records of one partition on their way into the buffer."""
+
+    partition: Partition
+    start: int
+    end: int
+    events: list[Applied]
+    refused: list[tuple[Record, InvalidMessage]]
+    now: float
 
 
 class Collector:
@@ -28,37 +43,62 @@ class Collector:
         self._clock, self._requests = clock, requests_topic
         self._incarnation, self._generation = incarnation, generation
         self._claims: dict[Partition, tuple[Claim, str]] = {}
+        self._handled: dict[Partition, int] = {}  # next offset, since the partition is ours
+        self._applier = ThreadPoolExecutor(1, "apply")
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         """Claim the partition; read from what was applied, or earlier if requests are owed."""
         incarnation = self._incarnation(partition.topic)
         claim = self._buffer.claim(partition.partition, incarnation, self._generation())
         self._claims[partition] = (claim, incarnation)
+        self._handled.pop(partition, None)
         applied = claim.next_offset
         if committed is None or applied is None or committed > applied:
             return -2 if applied is None else applied
         return committed
 
     def handle(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
-        """See consumers.loop.Handler."""
-        for partition, records in batches:
-            self._apply(partition, records)
+        """See consumers.loop.Handler. While one chunk is applied, which is waiting for the buffer,
+        the next is decoded. When one fails the poll comes again, and goes on there."""
+        running: Future[None] | None = None
+        try:
+            for partition, records in self._chunks(batches):
+                chunk = self._decoded(partition, records)
+                if running is not None:
+                    running.result()
+                running = self._applier.submit(self._apply, chunk)
+        finally:
+            if running is not None:
+                running.result()
 
-    def _apply(self, partition: Partition, records: Sequence[Record]) -> None:
+    def _chunks(
+        self, batches: Sequence[tuple[Partition, Sequence[Record]]]
+    ) -> Iterator[tuple[Partition, Sequence[Record]]]:
+        for partition, records in batches:
+            for start in range(0, len(records), CHUNK):
+                chunk = records[start : start + CHUNK]
+                if chunk[-1].offset >= self._handled.get(partition, 0):
+                    yield partition, chunk
+
+    def _decoded(self, partition: Partition, records: Sequence[Record]) -> _Chunk:
         now = self._clock.now()
         refused: list[tuple[Record, InvalidMessage]] = []
         events = [self._decode(record, now, refused) for record in records]
-        if partition not in self._claims:
-            raise Fenced(f"{partition} is not claimed")
-        claim, incarnation = self._claims[partition]
+        return _Chunk(partition, records[0].offset, records[-1].offset + 1, events, refused, now)
+
+    def _apply(self, c: _Chunk) -> None:
+        if c.partition not in self._claims:
+            raise Fenced(f"{c.partition} is not claimed")
+        claim, incarnation = self._claims[c.partition]
         counts = self._buffer.apply(
-            partition.partition, claim, incarnation, events, records[-1].offset + 1, now
+            c.partition.partition, claim, incarnation, c.events, c.end, c.now
         )
         EVENTS.inc(counts.stored)
         DUPLICATES.inc(counts.duplicates)
-        for record, error in refused:  # now, so that waiting for Redis does not send them again
+        for record, error in c.refused:  # now, so that waiting for Redis does not send them again
             self._dead.send(record, error)
-        self._ask(partition, records[0].offset, events)
+        self._ask(c.partition, c.start, c.events)
+        self._handled[c.partition] = c.end
 
     def _decode(
         self, record: Record, now: float, refused: list[tuple[Record, InvalidMessage]]
@@ -84,3 +124,4 @@ class Collector:
 
     def idle(self) -> None:
         """See consumers.loop.Handler."""
+

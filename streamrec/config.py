@@ -114,7 +114,7 @@ class Scorer(Section):
 
 
 class Monitor(Section):
-    period_s: float = Field(300.0, gt=0, description="a report at least this often")
+    period_s: float = Field(60.0, gt=0, description="a report at least this often")
     click_timeout_s: float = Field(30.0, gt=0, description="a slate not clicked by then was ignored")
     reference: int = Field(2000, ge=50, description="events of the topic-mix reference window")
     window: int = Field(500, ge=50, description="events of the current window")

@@ -54,7 +54,8 @@ def rows(path: Path, use: Callable[[dict[str, Any]], T]) -> Iterator[T]:
                     n = table.line_num
                     yield use(row)
                 return
-            for n, line in enumerate(f, 1):
+            for line in f:
+                n += 1
                 if line.strip():
                     yield use(json.loads(line))
     except (ValueError, TypeError, KeyError, AttributeError, EOFError, OSError, zlib.error,

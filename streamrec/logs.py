@@ -9,7 +9,7 @@ import structlog
 
 
 class OncePer(logging.Filter):
-    """Let a message (by its template) through once a period; say how many were held back.
+    """Let a library's message (by its template) through once a period; say how many were held.
 
     kafka-python logs each reconnection attempt: thousands of lines while a broker is away.
     """
@@ -21,6 +21,8 @@ class OncePer(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See logging.Filter."""
+        if not isinstance(record.msg, str):  # ours: events, written with care
+            return True
         key, now = f"{record.name}{record.msg}"[:80], time.monotonic()
         last, held = self._last.get(key, (-self.period_s, 0))
         if now - last < self.period_s:

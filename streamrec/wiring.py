@@ -126,11 +126,14 @@ class Parts:
 
     def encoder(self, stop: threading.Event) -> tuple[int, str]:
         """Dimension and fingerprint of the catalogue's encoder, once a catalogue process has said."""
+        said = False
         while not stop.is_set():
             known = self.board.get(BOARD_ENCODER)
             if known:
                 return known["dim"], known["fingerprint"]
-            log.info("waiting_for_catalogue")
+            if not said:
+                log.info("waiting_for_catalogue")
+            said = True
             stop.wait(0.5)
         raise SystemExit(0)
 
@@ -152,7 +155,7 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
     """Feedback into the buffer."""
     from consumers.collector import Collector
     from consumers.dead_letters import DeadLetters
-    from consumers.loop import Loop
+    from consumers.loop import Loop, Policy
     p = Parts(settings)
     publisher, group = p.broker.publisher(), p.names.group("collect")
     subscription = p.broker.subscribe([p.names.topic("feedback")], group, "earliest")
@@ -160,7 +163,7 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
         p.buffer, publisher, DeadLetters(publisher, group, p.board), p.clock,
         p.names.topic("requests"), p.broker.incarnation, subscription.generation,
     )
-    Loop(subscription, publisher, collector, p.clock, stop=stop).run()
+    Loop(subscription, publisher, collector, p.clock, Policy(max_records=2000), stop).run()
 
 
 def run_catalogue(settings: Settings, stop: threading.Event) -> None:

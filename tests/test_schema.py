@@ -7,8 +7,18 @@ import msgspec
 import pytest
 
 from streamrec.errors import NotFound
-from streamrec.events import MESSAGES, Article, DriftReport, Feedback, Finding, ModelPointer
-from streamrec.events import RankedItem, Recommendation, Request, encode
+from streamrec.events import (
+    MESSAGES,
+    Article,
+    DriftReport,
+    Feedback,
+    Finding,
+    ModelPointer,
+    RankedItem,
+    Recommendation,
+    Request,
+    encode,
+)
 from streamrec.schema import asyncapi, json_schema
 
 EXAMPLES: dict[str, Any] = {

@@ -3,6 +3,7 @@ same contract suites as the real adapters. For tests, evaluation and trying thin
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -70,8 +71,8 @@ class MemoryBuffer:
     def window(self, since: Cursor, limit: int) -> list[WindowRow]:
         """See ReplayBuffer."""
         rows = [
-            WindowRow(p, n, row) for p, state in self._parts.items()
-            for n, row in state.window.items() if n > since.get(p, 0)
+            WindowRow(p, n, row) for p, state in self._parts.items() for n, row in
+            islice(((n, r) for n, r in state.window.items() if n > since.get(p, 0)), limit)
         ]
         return oldest_first(rows, limit)
 

@@ -12,9 +12,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
+    ClusterError,
     ConnectionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TimeoutError,
@@ -49,8 +51,11 @@ def connect(settings: Redis) -> "Connection":
     except ValueError as error:
         raise ServerUnreachable(f"STREAMREC_REDIS__URL={shown} is no redis:// URL: {error}") from None
     except AuthenticationError as error:
-        raise ServerUnreachable(f"Redis at {shown} refused the password: {error}") from None
-    except RedisError as error:
+        raise ServerUnreachable(
+            f"Redis at {shown} refused the password ({error}): set it in "
+            "STREAMREC_REDIS__URL"
+        ) from None
+    except (RedisError, RedisClusterException) as error:
         raise ServerUnreachable(
             f"Redis at {shown} does not answer ({error}); start it, or set STREAMREC_REDIS__URL"
         ) from None
@@ -94,7 +99,10 @@ class Connection:
         """Run a command; a server that is away or full is RetryLater."""
         try:
             return run(self.client)
-        except (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError) as error:
+        except (
+            ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError,
+            RedisClusterException, ClusterError,  # no node answers, or none knows where a slot is
+        ) as error:
             raise RetryLater(f"Redis: {error}") from error
         except ResponseError as error:
             raise _ours(error) from error

@@ -18,6 +18,7 @@ class Rate:
 
     slates: int = 0
     clicks: int = 0
+    deserved: float = 0.0  # clicks expected by the truth about reader and articles: less noisy
 
     @property
     def value(self) -> float | None:
@@ -121,12 +122,13 @@ class Measured:
             if shifted and self.alarm_after is None and report.trigger == "alarm":
                 self.alarm_after = len(self.published) - (self.shift_at_event or 0)
 
-    def shown(self, policy: Policy, era: str, clicks: int, trained: bool) -> None:
+    def shown(self, policy: Policy, era: str, clicks: int, deserved: float) -> None:
         """A slate was shown. Arms are compared once there is a trained model to freeze."""
-        if trained:
+        if self.versions:
             rate = self.rates[policy, era]
             rate.slates += 1
             rate.clicks += clicks
+            rate.deserved += deserved
 
     def figures(self) -> dict[str, Any]:
         """The figures of `demo --json`, but for those of the audit and the registry."""
@@ -144,6 +146,10 @@ class Measured:
                 "drift_reports": len(self.reports),
                 "drift_alarm_events_after_shift": self.alarm_after,
                 "click_rate": {p: {e: _round(self.rates[p, e].value) for e in ERAS} for p in POLICIES},
+                "deserved_rate": {
+                    p: {e: _per(self.rates[p, e].deserved, self.rates[p, e].slates) for e in ERAS}
+                    for p in POLICIES
+                },
                 "slates": {p: {e: self.rates[p, e].slates for e in ERAS} for p in POLICIES},
                 "forgetting": forgetting,
             }
@@ -151,6 +157,10 @@ class Measured:
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def _per(total: float, n: int) -> float | None:
+    return round(total / n, 4) if n else None
 
 
 def _round(value: float | None) -> float | None:

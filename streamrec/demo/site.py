@@ -132,7 +132,8 @@ class Site:
         for click in clicks:
             self._publish(answer, "click", click.item_id, None)
             self._publish(answer, "read", click.item_id, click.dwell_s)
-        self.measured.shown(answer.policy, era, len(clicks), bool(self.measured.versions))
+        deserved = self.world.expected_clicks(reader, slate, self.progress)
+        self.measured.shown(answer.policy, era, len(clicks), deserved)
         self._remember_fan(reader, slate, answer.policy)
 
     def _remember_fan(self, reader: str, slate: list[str], policy: Policy) -> None:

@@ -1,0 +1,192 @@
+"""Latency through the topics, collector and scorer in processes of their own: answers with and
+without models swapped every second, and lists that know of a click."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+
+from msgspec.structs import replace
+
+from streamrec.catalogue import Owed
+from streamrec.events import Feedback, Recommendation, Request, decode, encode
+from streamrec.model.bundle import to_files
+from streamrec.registry import VersionRecord
+from streamrec.wiring import BOARD_ENCODER, Parts
+from tests.benchmarks.measured import Figures, Say, Sizes, p99
+from tests.benchmarks.models import DIM, entries, network, vectors
+from tests.benchmarks.servers import Bench, peak_mb, publish, wait_for
+from tests.benchmarks.stream import READERS, START, article, realistic
+
+PREFIX = "answer"
+
+
+def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
+    """answer_p99_during_swap_over_before and click_to_recommendation_p99_ms."""
+    parts = bench.parts(PREFIX)
+    say(f"articles for the scorer: {sizes.articles}")
+    _catalogue(parts, sizes.articles)
+    publish(parts, realistic(min(10_000, sizes.backlog)))
+    with bench.process("collect", PREFIX), bench.process("score", PREFIX) as scorer:
+        site = _Site(parts)
+        with site.listening():
+            wait_for("the scorer answers", site.answered_one, 60, 0.2)
+            _publish_model(parts, 0)
+            _windows(parts, site, sizes, figures, say)
+            _clicks(site, sizes, figures, say)
+        figures.add("scorer_peak_rss_mb", peak_mb(scorer.pid))
+
+
+def _catalogue(parts: Parts, n: int) -> None:
+    catalogue, found = parts.catalogue(DIM), entries(n)
+    catalogue.put(found, {e.item_id: "text" for e in found})
+    owed = [Owed(e.item_id, e.text_hash, "text") for e in found]
+    catalogue.fill(list(zip(owed, vectors(n), strict=True)))
+    parts.board.put(BOARD_ENCODER, {"dim": DIM, "fingerprint": "bench"})
+
+
+@dataclass
+class _Site:
+    """Asks, clicks, and reads the answers on the recommendations topic."""
+
+    parts: Parts
+    sent: dict[str, float] = field(default_factory=dict)
+    took_ms: list[float] = field(default_factory=list)
+    clicked: dict[str, list[float]] = field(default_factory=dict)
+    clicks_ms: list[float] = field(default_factory=list)
+    versions: set[str] = field(default_factory=set)
+    _rng: random.Random = field(default_factory=lambda: random.Random(3))
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.publisher = self.parts.broker.publisher()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """While inside, answers are taken in."""
+        thread = threading.Thread(target=self._listen)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+            self.publisher.close()
+
+    def _listen(self) -> None:
+        topic = self.parts.names.topic("recommendations")
+        subscription = self.parts.broker.subscribe([topic], None, "latest")
+        while not self._stop.is_set():
+            for records in subscription.poll(0.1, 500).values():
+                for record in records:
+                    self._take(decode(Recommendation, record.value, 0.0), time.time())
+        subscription.close()
+
+    def _take(self, answer: Recommendation, now: float) -> None:
+        at = self.sent.pop(answer.request_id, None)
+        if at is not None:
+            self.took_ms.append((now - at) * 1000)
+            self.versions.add(answer.model_version)
+        seen, waiting = answer.state_at or 0.0, self.clicked.get(answer.user_id, [])
+        self.clicks_ms += [(now - at) * 1000 for at in waiting if at <= seen]
+        self.clicked[answer.user_id] = [at for at in waiting if at > seen]
+
+    def ask(self) -> None:
+        """One request of a random reader."""
+        user, name = f"reader-{self._rng.randrange(READERS):06d}", f"{self._rng.getrandbits(64):x}"
+        request = Request(request_id=name, user_id=user)
+        self.sent[name] = time.time()
+        self.publisher.send(self.parts.names.topic("requests"), user.encode(), encode(request))
+
+    def click(self) -> None:
+        """One click of a random reader."""
+        user, now = f"reader-{self._rng.randrange(READERS):06d}", time.time()
+        event = Feedback(event_id=f"{self._rng.getrandbits(128):x}", user_id=user, timestamp=now,
+                         event_type="click", item_id=article(self._rng))
+        self.clicked.setdefault(user, []).append(now)
+        self.publisher.send(self.parts.names.topic("feedback"), user.encode(), encode(event))
+
+    def answered_one(self) -> bool:
+        """Ask once more; True as soon as any was answered."""
+        self.ask()
+        return bool(self.took_ms)
+
+    def steady(self, act: str, per_s: float, seconds: float) -> None:
+        """`ask` or `click` at a fixed pace, whatever the answers do; then wait for the last."""
+        began = time.monotonic()
+        for n in range(int(per_s * seconds)):
+            time.sleep(max(0.0, began + n / per_s - time.monotonic()))
+            getattr(self, act)()
+        end = time.monotonic() + 5
+        while (self.sent or any(self.clicked.values())) and time.monotonic() < end:
+            time.sleep(0.02)
+
+
+def _windows(parts: Parts, site: _Site, sizes: Sizes, figures: Figures, say: Say) -> None:
+    site.steady("ask", sizes.requests_per_s, 1.0)
+    for n in range(sizes.repeats):
+        say(f"answers without and with swaps: {n + 1} of {sizes.repeats}")
+        before = _window(site, sizes)
+        with _swapping(parts):
+            during = _window(site, sizes)
+        figures.ratio("answer_p99_during_swap_over_before", p99(during) / p99(before))
+        figures.add("answer_p50_ms", median(before))
+        figures.add("answer_p99_ms", p99(before))
+        figures.add("answer_p99_during_swap_ms", p99(during))
+    figures.add("swaps_seen", float(len(site.versions)))
+
+
+def _window(site: _Site, sizes: Sizes) -> list[float]:
+    site.took_ms = []
+    site.sent.clear()
+    site.steady("ask", sizes.requests_per_s, sizes.window_s)
+    if site.sent:
+        raise TimeoutError(f"{len(site.sent)} requests were not answered")
+    return site.took_ms
+
+
+def _clicks(site: _Site, sizes: Sizes, figures: Figures, say: Say) -> None:
+    for n in range(sizes.repeats):
+        say(f"clicks to lists: {n + 1} of {sizes.repeats}")
+        site.clicks_ms = []
+        site.steady("click", sizes.requests_per_s, sizes.clicks_s)
+        if any(site.clicked.values()):
+            raise TimeoutError("clicks that no list knows of")
+        figures.add("click_to_recommendation_p50_ms", median(site.clicks_ms))
+        figures.add("click_to_recommendation_p99_ms", p99(site.clicks_ms))
+
+
+@contextmanager
+def _swapping(parts: Parts) -> Iterator[None]:
+    """While inside, a new version is published every second."""
+    stop = threading.Event()
+
+    def run() -> None:
+        n = 0
+        while not stop.is_set():
+            n += 1
+            _publish_model(parts, n)
+            stop.wait(1.0)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _publish_model(parts: Parts, seed: int) -> None:
+    """As the learner publishes: staged files, then the pointer."""
+    registry, old = parts.registry, parts.registry.current()
+    name = registry.new_name()
+    registry.stage("versions", name, to_files(network(seed), {"encoder": "bench"}), cursor={})
+    record = VersionRecord(version=name, parent=old.version, created_at=START, rows=0,
+                           learned_until=START, metrics={})
+    new = replace(old, version=name, attempt=old.attempt + 1,
+                  first_trained=old.first_trained or name)
+    registry.pointers.move(new, old.attempt, None, record)

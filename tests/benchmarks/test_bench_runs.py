@@ -1,0 +1,34 @@
+"""The bench runs and writes what it promises; no time is asserted."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.benchmarks.servers import REPOSITORY
+
+RATIOS = {
+    "collector_over_poll_only", "fenced_lua_over_lpush", "fenced_lua_over_lpush_worst_case",
+    "msgspec_over_json", "answer_p99_during_swap_over_before", "publish_over_matmul",
+}
+ABSOLUTE = {
+    "collector_events_per_s", "collector_events_per_s_worst_case", "click_to_recommendation_p99_ms",
+    "scorer_answers_per_s_3k", "scorer_answers_per_s_100k", "collector_peak_rss_mb",
+    "scorer_peak_rss_mb",
+}
+
+
+def test_a_quick_run_writes_every_figure(kafka_server: str, redis_server: str, tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"  # the two servers are asked for only to skip where there are none
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "--quick", "--out", str(out)],
+        cwd=REPOSITORY, env=dict(os.environ), capture_output=True, text=True, timeout=170,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(out.read_text())
+    assert set(found) == {"ratios", "absolute", "machine"}
+    assert set(found["ratios"]) == RATIOS
+    assert set(found["absolute"]) >= ABSOLUTE
+    assert all(x > 0 for kind in ("ratios", "absolute") for x in found[kind].values())
+    assert found["machine"]["quick"] is True

@@ -1,0 +1,124 @@
+"""Feedback into the buffer: each event once, whatever crashes, and a request for each reader."""
+
+from typing import Any
+
+from streamrec.errors import RetryLater
+from streamrec.events import Feedback, encode
+
+FEEDBACK, DLQ = "s.feedback.v1", "s.feedback.v1.dlq"
+
+
+def test_events_are_applied_and_fresh_lists_asked_for(world: Any) -> None:
+    loop = world.collector()
+    for user, item in (("u", "a"), ("v", "a"), ("u", "b")):
+        world.click(user, item)
+    world.turns(loop)
+    assert world.buffer.counts().stored == 3
+    assert [r.item for r in world.buffer.histories(["u"])["u"]] == ["b", "a"]
+    assert sorted(world.asked()) == ["u", "v"]
+
+
+def test_an_impression_asks_for_nothing(world: Any) -> None:
+    shown = Feedback(event_id="e", user_id="u", event_type="impression",
+                     timestamp=world.clock.now(), impression=["a"])
+    world.send(FEEDBACK, b"u", encode(shown))
+    world.turns(world.collector())
+    assert world.buffer.counts().impressions == 1 and world.asked() == []
+
+
+def test_after_a_crash_nothing_is_applied_twice_and_owed_requests_go_out_again(world: Any) -> None:
+    loop = world.collector()
+    world.click("u", "a")
+    world.turns(loop)
+    before = len(world.asked())
+    world.click("u", "b")
+    loop.turn()  # applied, but the throttle has not let it commit
+    world.crash(loop)
+    world.turns(world.collector())
+    counts = world.buffer.counts()
+    assert (counts.stored, counts.duplicates, counts.rows) == (2, 0, 2)
+    assert world.asked()[before:] == ["u", "u"]
+
+
+def test_two_collectors_share_the_work_and_lose_none_when_one_dies(world: Any) -> None:
+    one, two = world.collector(), world.collector()
+    world.turns(one)
+    world.turns(two)
+    for i in range(40):
+        world.click(f"u{i % 8}", f"i{i}")
+    one.turn()
+    two.turn()
+    world.crash(one)
+    for i in range(40, 60):
+        world.click(f"u{i % 8}", f"i{i}")
+    world.turns(two, 4)
+    assert world.buffer.counts().stored == 60 and world.buffer.counts().duplicates == 0
+
+
+def test_a_zombie_writes_nothing_after_a_rebalance(world: Any) -> None:
+    zombie = world.collector()
+    world.turns(zombie)
+    poll = zombie.subscription.poll
+
+    def slow_poll(*args: Any) -> Any:
+        """Stalls after its poll; meanwhile another member takes the partitions."""
+        found = poll(*args)
+        if found:
+            zombie.subscription.poll = poll
+            world.crash(zombie)
+            world.turns(world.collector())
+        return found
+
+    zombie.subscription.poll = slow_poll
+    world.click("u", "a")
+    zombie.turn()
+    assert world.buffer.counts().stored == 1 and world.buffer.counts().duplicates == 0
+
+
+def test_a_topic_made_again_is_read_from_its_beginning(world: Any) -> None:
+    loop = world.collector()
+    for i in range(5):
+        world.click("u", f"i{i}")
+    world.turns(loop)
+    world.crash(loop)
+    world.broker.delete_topic(FEEDBACK)
+    world.make_topics()
+    world.click("u", "new")
+    world.click("u", "i0", event_id="e1")  # its id is still known
+    world.turns(world.collector())
+    counts = world.buffer.counts()
+    assert (counts.stored, counts.duplicates) == (6, 1)
+
+
+def test_bad_messages_become_dead_letters_and_the_rest_goes_on(world: Any) -> None:
+    world.click("u", "a")
+    world.send(FEEDBACK, b"u", b"not json", [("trace", b"\x00\xff")])
+    world.send(FEEDBACK, b"u", None)
+    world.click("u", "b")
+    world.turns(world.collector())
+    counts = world.buffer.counts()
+    assert (counts.stored, counts.dead) == (2, 2)
+    first, second = world.records(DLQ)
+    assert (first.key, first.value, first.headers[0]) == (b"u", b"not json", ("trace", b"\x00\xff"))
+    assert second.value is None and world.board.total("dead_letters") == 2
+
+
+def test_while_redis_is_away_events_wait_and_are_then_applied_once(world: Any) -> None:
+    class Away:
+        """The buffer, behind a connection that breaks three times."""
+
+        breaks = 3
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "apply" and self.breaks:
+                self.breaks -= 1
+                raise RetryLater("Redis: connection refused")
+            return getattr(world.buffer, name)
+
+    loop = world.collector(Away())
+    loop.turn()
+    for i in range(10):
+        world.click("u", f"i{i}")
+    world.turns(loop)
+    assert world.buffer.counts().stored == 10 and world.buffer.counts().duplicates == 0
+    assert loop.subscription.lag() == 0

@@ -1,0 +1,49 @@
+"""A dead letter is the message byte for byte, and where it came from; it can be sent back."""
+
+from typing import Any
+
+from consumers.dead_letters import origin, original_headers
+from streamrec.errors import InvalidMessage
+from streamrec.operate import dlq
+
+FEEDBACK, DLQ = "s.feedback.v1", "s.feedback.v1.dlq"
+HEADERS = [("trace", b"\x00\xff"), ("trace", b"again")]
+
+
+def die(world: Any, value: bytes | None = b"\xff\xfe bad") -> Any:
+    """Send a message, let it become a dead letter; the original."""
+    world.send(FEEDBACK, b"k\x00", value, HEADERS)
+    record = world.records(FEEDBACK)[-1]
+    world.dead_letters().send(record, InvalidMessage("no good"))
+    return record
+
+
+def test_key_value_and_headers_are_kept_byte_for_byte(world: Any) -> None:
+    was = die(world)
+    (letter,) = world.records(DLQ)
+    assert (letter.key, letter.value) == (was.key, was.value)
+    assert list(letter.headers[:2]) == HEADERS and original_headers(letter) == HEADERS
+
+
+def test_it_says_where_it_came_from_and_why(world: Any) -> None:
+    was = die(world)
+    found = origin(world.records(DLQ)[0])
+    assert (found["topic"], int(found["partition"]), int(found["offset"])) == was[:3]
+    assert (found["exception"], found["message"], found["group"]) == ("InvalidMessage", "no good", "group")
+    assert int(found["timestamp"]) == was.timestamp and world.board.total("dead_letters") == 1
+
+
+def test_replay_sends_back_the_original_bytes(world: Any) -> None:
+    was = die(world)
+    assert dlq.replay(world.broker, [FEEDBACK], set()) == 1
+    back = [r for r in world.records(FEEDBACK) if r.offset > was.offset]
+    assert [(r.key, r.value, list(r.headers)) for r in back] == [(was.key, was.value, HEADERS)]
+
+
+def test_replay_can_choose_and_a_tombstone_stays_one(world: Any) -> None:
+    die(world)
+    die(world, None)
+    shown = [dlq.described(r) for r in dlq.dead_letters(world.broker, [FEEDBACK])]
+    assert [s["place"] for s in shown] == ["0/0", "0/1"] and shown[0]["message"] == "no good"
+    assert dlq.replay(world.broker, [FEEDBACK], {"0/1"}) == 1
+    assert world.records(FEEDBACK)[-1].value is None

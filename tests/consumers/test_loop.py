@@ -1,0 +1,199 @@
+"""The loop: commit last, lose nothing while a server is away, drop what a newer owner has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from consumers.loop import Loop, Policy
+from streamrec.adapters.memory_broker import MemoryBroker
+from streamrec.broker import Partition, TopicSpec
+from streamrec.clock import ManualClock
+from streamrec.errors import Fenced, RetryLater
+
+FAST = Policy(poll_s=0.0)
+A = Partition("t", 0)
+
+
+@dataclass
+class Handler:
+    """Keeps what it was given; `trouble` is raised instead, in this order."""
+
+    trouble: list[Exception | None] = field(default_factory=list)
+    start: Callable[[int | None], int | None] = lambda committed: None
+    seen: list[bytes] = field(default_factory=list)
+    assigned_with: list[int | None] = field(default_factory=list)
+    during: Callable[[], Any] = lambda: None
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        self.assigned_with.append(committed)
+        return self.start(committed)
+
+    def handle(self, batches: Any) -> None:
+        self.during()
+        trouble = self.trouble.pop(0) if self.trouble else None
+        if trouble:
+            raise trouble
+        self.seen += [r.value for _, records in batches for r in records]
+
+    def idle(self) -> None: ...
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    broker = MemoryBroker()
+    broker.create_topics([TopicSpec("t", 1, 1, {})])
+    return broker
+
+
+def send(broker: MemoryBroker, *values: bytes) -> None:
+    for value in values:
+        broker.publisher().send("t", b"k", value)
+
+
+def loop_of(broker: MemoryBroker, handler: Handler, **more: Any) -> Loop:
+    clock = ManualClock()
+    return Loop(broker.subscribe(["t"], "g"), broker.publisher(), handler, clock,
+                more.pop("policy", FAST), **more)
+
+
+def later(loop: Loop) -> None:
+    """Past the commit throttle, and one more turn."""
+    loop.clock.sleep(1.0)
+    loop.turn()
+
+
+def committed(broker: MemoryBroker) -> int | None:
+    return broker._groups["g"].committed.get(A)
+
+
+def test_nothing_is_committed_before_it_is_handled_and_flushed(broker: MemoryBroker) -> None:
+    order: list[str] = []
+    handler = Handler(during=lambda: order.append(f"handled, committed {committed(broker)}"))
+    loop = loop_of(broker, handler)
+    flush, commit = loop.publisher.flush, loop.subscription.commit
+    loop.publisher.flush = lambda *a: (order.append("flushed"), flush(*a))[1]
+    loop.subscription.commit = lambda o: (order.append("committed"), commit(o))[1]
+    send(broker, b"1", b"2")
+    loop.turn()
+    assert order == ["handled, committed None", "flushed", "committed"] and committed(broker) == 2
+
+
+def test_commits_are_throttled_and_made_up_for(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, Handler())
+    loop.turn()
+    send(broker, b"1")
+    loop.turn()
+    assert committed(broker) is None
+    later(loop)
+    assert committed(broker) == 1
+
+
+def test_while_a_server_is_away_nothing_is_lost_nor_committed(broker: MemoryBroker) -> None:
+    paused: list[tuple[bool, Any]] = []
+    away = RetryLater("Redis: away")
+    handler = Handler(trouble=[away, away, away])
+    loop = loop_of(broker, handler)
+    pause = loop.subscription.pause
+    loop.subscription.pause = lambda on: (paused.append((on, committed(broker))), pause(on))[1]
+    handler.during = lambda: send(broker, b"meanwhile") if len(handler.trouble) == 2 else None
+    send(broker, b"1", b"2")
+    loop.turn()
+    assert handler.seen == [b"1", b"2"]
+    assert paused == [(True, None)] * 3 + [(False, None)]
+    later(loop)
+    assert handler.seen == [b"1", b"2", b"meanwhile"] and committed(broker) == 3
+
+
+def test_waiting_gets_longer_up_to_a_limit(broker: MemoryBroker) -> None:
+    policy = Policy(poll_s=0.0, backoff_s=0.001, backoff_max_s=0.004)
+    loop = loop_of(broker, Handler(trouble=[RetryLater("away")] * 5), policy=policy)
+    slept: list[float] = []
+    loop.clock.sleep = slept.append
+    send(broker, b"1")
+    loop.turn()
+    assert slept == [0.001, 0.002, 0.004, 0.004, 0.004]
+
+
+def test_a_fenced_batch_is_dropped_not_committed_and_read_again(broker: MemoryBroker) -> None:
+    handler = Handler(trouble=[Fenced("another owner")], start=lambda committed: committed or 0)
+    loop = loop_of(broker, handler)
+    loop.turn()  # the first turn only learns where to start
+    send(broker, b"1")
+    loop.clock.sleep(1.0)
+    loop.turn()
+    assert handler.seen == [] and committed(broker) is None
+    later(loop)
+    later(loop)
+    assert handler.seen == [b"1"] and committed(broker) == 1
+    assert len(handler.assigned_with) == 2  # it claimed again
+
+
+def test_a_stop_while_waiting_commits_nothing_that_was_not_handled(broker: MemoryBroker) -> None:
+    handler = Handler(trouble=[RetryLater("away")] * 99)
+    loop = loop_of(broker, handler)
+    handler.during = loop.stop.set
+    send(broker, b"1")
+    loop.run()
+    assert handler.seen == [] and committed(broker) is None
+    again = Handler()
+    loop_of(broker, again).turn()
+    assert again.seen == [b"1"]
+
+
+def test_a_stop_between_poll_and_handling_loses_nothing(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Handler())
+    loop.turn()  # the partition is ours by now
+    poll = loop.subscription.poll
+    loop.subscription.poll = lambda *a: (poll(*a), loop.stop.set())[0]
+    send(broker, b"1")
+    loop.run()
+    assert (committed(broker) or 0) == len(handler.seen)  # handled and committed, or neither
+
+
+def test_a_stop_after_handling_commits_at_once(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Handler())
+    loop.turn()
+    handler.during = loop.stop.set
+    send(broker, b"1")
+    loop.run()
+    assert committed(broker) == 1 and not broker._groups["g"].members
+
+
+def test_the_handler_says_where_to_start(broker: MemoryBroker) -> None:
+    send(broker, b"0", b"1", b"2")
+    loop = loop_of(broker, handler := Handler(start=lambda committed: 1))
+    loop.turn()
+    later(loop)
+    assert handler.seen == [b"1", b"2"]
+
+
+def test_after_a_rebalance_what_was_done_is_not_committed_for_the_new_owner(
+    broker: MemoryBroker,
+) -> None:
+    loop = loop_of(broker, handler := Handler())
+    loop.turn()
+    send(broker, b"1")
+    loop.turn()
+    broker.subscribe(["t"], "g")  # another member: one of the two gets the partition
+    later(loop)
+    later(loop)
+    assert len(handler.assigned_with) == 2 and handler.seen == [b"1", b"1"] and committed(broker) == 1
+
+
+def test_a_flush_that_fails_is_no_commit(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, Handler())
+    flush, tries = loop.publisher.flush, [RetryLater("Kafka: away")]
+
+    def failing(*args: Any) -> None:
+        if tries:
+            raise tries.pop()
+        flush(*args)
+
+    loop.publisher.flush = failing
+    send(broker, b"1")
+    loop.turn()
+    assert committed(broker) is None
+    later(loop)
+    assert committed(broker) == 1

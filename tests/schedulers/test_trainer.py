@@ -1,0 +1,175 @@
+"""Of several trainers one trains; a failure is tried again; a late check is counted."""
+
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+from msgspec.structs import replace
+
+from schedulers.child import TrainingFailed
+from schedulers.trainer import Trainer
+from streamrec.adapters.memory import MemoryBoard, MemoryBuffer, MemoryPointers
+from streamrec.clock import ManualClock
+from streamrec.config import Buffer
+from streamrec.config import Trainer as Settings
+from streamrec.errors import Conflict, Fenced, RetryLater
+from streamrec.metrics import BOARD_MISFIRES
+from streamrec.replay import Applied, a_res_key, digest
+
+S = Settings(min_rows=5, trigger_rows=10, trigger_s=60.0, lease_s=30.0)
+
+
+@dataclass
+class Learner:
+    """Takes all rows that wait, and commits as the real one does."""
+
+    pointers: MemoryPointers
+    buffer: MemoryBuffer
+    clock: ManualClock
+    trouble: list[Exception] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    takes_s: float = 0.0
+    closed: bool = False
+
+    def train(self, token: int, why: str) -> None:
+        old = self.pointers.read()
+        self.clock.sleep(self.takes_s)
+        if self.trouble:
+            raise self.trouble.pop()
+        new = replace(old, cursor=self.buffer.rows_total(), attempt=old.attempt + 1,
+                      last_attempt_at=self.clock.now())
+        self.pointers.move(new, old.attempt, token, None)
+        self.trained.append(why)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Shop:
+    """What trainers share, and rows to learn."""
+
+    def __init__(self) -> None:
+        self.clock, self.board = ManualClock(), MemoryBoard()
+        self.buffer, self.pointers = MemoryBuffer(Buffer()), MemoryPointers(self.clock)
+        self.claim, self.n = self.buffer.claim(0, "x", 1), 0
+
+    def rows(self, n: int) -> None:
+        ids = [f"e{self.n + i}" for i in range(n)]
+        events = [
+            Applied(self.n + i, digest(e), e, e, "a", "click", 1.0, [], 1.0, a_res_key(digest(e)))
+            for i, e in enumerate(ids)
+        ]
+        self.n += n
+        self.buffer.apply(0, self.claim, "x", events, self.n, 1.0)
+
+    def learner(self, **more: object) -> Learner:
+        return Learner(self.pointers, self.buffer, self.clock, **more)  # type: ignore[arg-type]
+
+    def trainer(self, learner: Learner) -> Trainer:
+        return Trainer(self.buffer, self.pointers, learner, self.board, self.clock, S)
+
+    def misfires(self) -> int:
+        return self.board.total(BOARD_MISFIRES)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def test_it_trains_when_enough_rows_wait_and_then_not_again(shop: Shop) -> None:
+    learner = shop.learner()
+    trainer = shop.trainer(learner)
+    shop.rows(9)
+    assert trainer.check() is None
+    shop.rows(1)
+    assert trainer.check() == "rows" and trainer.check() is None
+    shop.rows(5)
+    shop.clock.sleep(60)
+    assert trainer.check() == "time"
+    assert learner.trained == ["rows", "time"]
+
+
+def test_two_trainers_on_one_lease_train_once(shop: Shop) -> None:
+    one, two = shop.learner(), shop.learner()
+    trainers = shop.trainer(one), shop.trainer(two)
+    shop.rows(10)
+    for _ in range(5):
+        for trainer in trainers:
+            trainer.safely()
+        shop.clock.sleep(1)
+    assert one.trained == ["rows"] and two.trained == []
+    assert shop.pointers.read().attempt == 1
+
+
+def test_when_the_holder_falls_silent_the_other_takes_over(shop: Shop) -> None:
+    one, two = shop.learner(), shop.learner()
+    shop.trainer(one).check()
+    other = shop.trainer(two)
+    shop.rows(10)
+    assert other.check() is None
+    shop.clock.sleep(S.lease_s)
+    assert other.check() == "rows"
+
+
+def test_a_trainer_that_lost_the_lease_in_the_middle_publishes_nothing(shop: Shop) -> None:
+    slow, other = shop.learner(takes_s=S.lease_s + 1), shop.learner()
+    shop.rows(10)
+    with pytest.raises(Fenced):
+        shop.trainer(slow).check()
+    assert shop.trainer(other).check() == "rows"
+    assert slow.trained == [] and shop.pointers.read().attempt == 1
+
+
+def test_a_lease_renewed_meanwhile_is_kept_through_a_long_increment(shop: Shop) -> None:
+    learner = shop.learner(takes_s=S.lease_s - 1)
+    trainer = shop.trainer(learner)
+    shop.rows(10)
+    assert trainer.check() == "rows"
+    trainer.renew()
+    shop.clock.sleep(S.lease_s - 1)
+    assert shop.pointers.acquire("other", 1) is None
+
+
+@pytest.mark.parametrize("error", [
+    RetryLater("Redis: away"), TrainingFailed("died"), Conflict("moved"), OSError("disk full"),
+])
+def test_a_failure_is_tried_again_after_a_while(shop: Shop, error: Exception) -> None:
+    learner = shop.learner(trouble=[error])
+    trainer = shop.trainer(learner)
+    shop.rows(10)
+    trainer.safely()
+    trainer.safely()
+    assert learner.trained == []
+    shop.clock.sleep(5)
+    trainer.safely()
+    assert learner.trained == ["rows"]
+
+
+def test_checks_that_a_stalled_machine_missed_are_counted(shop: Shop) -> None:
+    trainer = shop.trainer(shop.learner())
+    for _ in range(3):
+        shop.clock.sleep(1)
+        trainer.safely()
+    assert shop.misfires() == 0
+    shop.clock.sleep(7.5)
+    trainer.safely()
+    assert shop.misfires() == 6
+
+
+def test_an_increment_that_takes_long_is_no_stall(shop: Shop) -> None:
+    trainer = shop.trainer(shop.learner(takes_s=20))
+    shop.rows(10)
+    trainer.safely()
+    shop.clock.sleep(1)
+    trainer.safely()
+    assert shop.misfires() == 0
+
+
+def test_at_the_end_the_lease_is_given_back_and_the_child_ended(shop: Shop) -> None:
+    learner = shop.learner()
+    trainer, stop = shop.trainer(learner), threading.Event()
+    assert trainer.hold()
+    stop.set()
+    trainer.run(stop)
+    assert learner.closed and shop.pointers.acquire("next", 1) is not None
