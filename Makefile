@@ -28,7 +28,7 @@ bench: $(VENV)/dev ## Speed as ratios in one run; writes bench.json
 	$(BIN)/python -m tests.benchmarks --out bench.json $(ARGS)
 
 chaos: $(VENV)/dev ## 50 kill -9 of collectors under load
-	STREAMREC_CHAOS_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/e2e/test_collector_chaos.py $(ARGS)
+	CHAOS_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/e2e/test_collector_chaos.py $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "streamrec needs Python >= 3.11: set PYTHON=")'

@@ -6,6 +6,8 @@
 
 import json
 import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any
@@ -166,6 +168,7 @@ def load(**overrides: Any) -> Settings:
 
     Raises SetupError naming the first setting that is wrong.
     """
+    _refuse_unknown(os.environ)
     secrets = "/run/secrets" if os.path.isdir("/run/secrets") else None
     try:
         settings = Settings(_secrets_dir=secrets, **overrides)
@@ -176,6 +179,16 @@ def load(**overrides: Any) -> Settings:
     except (SettingsError, TOMLDecodeError) as error:
         raise SetupError(f"STREAMREC_* or streamrec.toml cannot be read: {error}") from None
     return _with_running_servers(settings)
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """A misspelt variable must not be silently ignored."""
+    known = [v for v, _, _ in table()] + [f"STREAMREC_{n}".upper() for n in Settings.model_fields]
+    for name in environment:
+        if name.startswith("STREAMREC_") and name.upper() not in known:
+            near = get_close_matches(name.upper(), known, 1)
+            hint = f"did you mean {near[0]}?" if near else "see `streamrec settings`"
+            raise SetupError(f"{name} is no setting: {hint}")
 
 
 def table(settings: Settings | None = None) -> list[tuple[str, str, str]]:

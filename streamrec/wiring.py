@@ -214,8 +214,8 @@ def run_train(settings: Settings, stop: threading.Event) -> None:
     from schedulers.trainer import Trainer
     p = Parts(settings)
     learner = ChildLearner()
-    learner.warm()
     trainer = Trainer(p.buffer, p.registry.pointers, learner, p.board, p.clock, settings.trainer)
+    learner.warm()  # after Redis has answered: or both would say that it does not
     trainer.run(stop)
 
 

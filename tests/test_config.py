@@ -106,3 +106,17 @@ def test_every_setting_is_described() -> None:
         fields = getattr(section.annotation, "model_fields", {})
         assert section.description or fields
         assert all(f.description for f in fields.values())
+
+
+def test_a_misspelt_variable_is_refused_with_the_name_it_may_have_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STREAMREC_KAFKA_BOOTSTRAP_SERVERS", "x:1")
+    with pytest.raises(SetupError, match="did you mean STREAMREC_KAFKA__BOOTSTRAP_SERVERS"):
+        config.load()
+
+
+def test_the_readme_table_is_the_one_the_settings_make() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for variable, default, meaning in config.table():
+        assert f"| `{variable}` | `{default or '(empty)'}` | {meaning} |" in readme

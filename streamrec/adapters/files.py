@@ -10,12 +10,13 @@ from typing import Any
 import fsspec
 
 from streamrec.errors import NotFound, SetupError
-from streamrec.registry import Files
+from streamrec.registry import MANIFEST, Files
 
 
 class FsspecStore:
     """See streamrec.registry.FileStore. Written to a temporary name, synced, renamed: a folder
-    is whole or absent. Files of a live version are never written again (they may be mmapped)."""
+    is whole or absent. On an object store the manifest comes last, and a folder without one
+    does not count. Files of a live version are never written again (they may be mmapped)."""
 
     def __init__(self, url: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(url)
@@ -23,15 +24,12 @@ class FsspecStore:
     def write(self, folder: str, files: Mapping[str, bytes]) -> None:
         """See FileStore. Raises SetupError when the disk is full."""
         temporary, final = f"{self._root}/.tmp-{uuid.uuid4().hex}", f"{self._root}/{folder}"
+        if "file" not in self._fs.protocol:  # object stores cannot rename: the last file decides
+            self._put(final, files)
+            return
         try:
-            self._fs.makedirs(temporary, exist_ok=True)
-            for name, content in files.items():
-                with self._fs.open(f"{temporary}/{name}", "wb") as f:
-                    f.write(content)
-                    _sync(f)
-            self._fs.makedirs(final.rpartition("/")[0], exist_ok=True)
-            self._fs.mv(temporary, final, recursive=True)
-            self._sync_folder(final.rpartition("/")[0])
+            self._put(temporary, files)
+            self._rename(temporary, final)
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._fs.rm(temporary, recursive=True)
@@ -39,17 +37,28 @@ class FsspecStore:
                 raise SetupError(f"the disk of {self._root} is full: free some space") from error
             raise
 
-    def _sync_folder(self, path: str) -> None:
-        if "file" in self._fs.protocol:
-            fd = os.open(path, os.O_RDONLY)
-            os.fsync(fd)
-            os.close(fd)
+    def _put(self, path: str, files: Mapping[str, bytes]) -> None:
+        self._fs.makedirs(path, exist_ok=True)
+        for name, content in files.items():
+            with self._fs.open(f"{path}/{name}", "wb") as f:
+                f.write(content)
+                _sync(f)
+
+    def _rename(self, temporary: str, final: str) -> None:
+        above = final.rpartition("/")[0]
+        self._fs.makedirs(above, exist_ok=True)
+        os.rename(temporary, final)  # fails when `final` is there: versions are immutable
+        fd = os.open(above, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
 
     def read(self, folder: str) -> Files:
         """See FileStore."""
         path = f"{self._root}/{folder}"
         try:
             names = [p.rpartition("/")[2] for p in self._fs.ls(path, detail=False)]
+            if "file" not in self._fs.protocol and MANIFEST not in names:
+                raise FileNotFoundError(path)
             return {n: bytes(self._fs.cat_file(f"{path}/{n}")) for n in names}
         except FileNotFoundError:
             raise NotFound(f"{folder} is not in {self._root}") from None
@@ -60,7 +69,10 @@ class FsspecStore:
         self._fs.invalidate_cache()
         if not self._fs.exists(path):
             return []
-        return [p.rstrip("/").rpartition("/")[2] for p in self._fs.ls(path, detail=False)]
+        found = [p.rstrip("/").rpartition("/")[2] for p in self._fs.ls(path, detail=False)]
+        if "file" in self._fs.protocol:
+            return found
+        return [n for n in found if self._fs.exists(f"{path}/{n}/{MANIFEST}")]
 
     def delete(self, folder: str) -> None:
         """See FileStore."""

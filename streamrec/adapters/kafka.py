@@ -5,6 +5,7 @@ Every error of the client becomes RetryLater, Fenced or ServerUnreachable; the c
 messages do not name a cause, so a failed connection is probed.
 """
 
+import logging
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -69,10 +70,15 @@ class KafkaBroker:
         self._admin_client: Any = None
 
     def _connect(self, kind: Any, **more: Any) -> Any:
+        client_log = logging.getLogger("kafka")
+        level = client_log.level
+        client_log.setLevel(logging.CRITICAL)  # the one sentence below says it better
         try:
             return kind(**self._config, **more)
         except (KafkaError, OSError, ValueError) as error:
             raise ServerUnreachable(_why_unreachable(self._s)) from error
+        finally:
+            client_log.setLevel(level)
 
     @property
     def _admin(self) -> Any:

@@ -6,16 +6,24 @@ from typing import Any
 from consumers.dead_letters import dead_letter_topic, origin, original_headers
 from streamrec.broker import Broker, Record
 
+NOBODY = "streamrec-nobody"  # a group that commits nothing: its lag is where the topic ends
+PATIENCE = 10  # empty polls: the first only connect, and what is old may have been deleted
+
 
 def dead_letters(broker: Broker, topics: list[str]) -> Iterator[Record]:
-    """All dead letters of these topics that the broker still keeps, oldest first per partition."""
-    subscription = broker.subscribe([dead_letter_topic(t) for t in topics], None, "earliest")
-    empty = 0
-    while empty < 3:  # the first polls only connect
+    """All dead letters of these topics that the broker keeps at this moment, oldest first per
+    partition. What comes later is left out: a replayed one may come back at once."""
+    names = [dead_letter_topic(t) for t in topics]
+    ends = broker.group_lag(NOBODY, names)
+    left = {p for p, n in ends.items() if n}
+    subscription, empty = broker.subscribe(names, None, "earliest"), 0
+    while left and empty < PATIENCE:
         batches = subscription.poll(0.5, 500)
         empty = 0 if batches else empty + 1
-        for records in batches.values():
-            yield from records
+        for partition, records in batches.items():
+            yield from (r for r in records if r.offset < ends[partition])
+            if records[-1].offset + 1 >= ends[partition]:
+                left.discard(partition)
     subscription.close()
 
 
@@ -23,7 +31,7 @@ def described(record: Record) -> dict[str, Any]:
     """One dead letter for people: where from, why, and the beginning of its value."""
     value = (record.value or b"")[:200].decode(errors="replace")
     key = (record.key or b"").decode(errors="replace")
-    return {"place": f"{record.partition}/{record.offset}", **origin(record), "key": key, "value": value}
+    return {"place": place(record), **origin(record), "key": key, "value": value}
 
 
 def replay(broker: Broker, topics: list[str], only: set[str]) -> int:
@@ -34,7 +42,7 @@ def replay(broker: Broker, topics: list[str], only: set[str]) -> int:
     """
     publisher, n = broker.publisher(), 0
     for record in dead_letters(broker, topics):
-        if only and f"{record.partition}/{record.offset}" not in only:
+        if only and place(record) not in only:
             continue
         topic = record.topic.removesuffix(".dlq")
         publisher.send(topic, record.key, record.value, original_headers(record))

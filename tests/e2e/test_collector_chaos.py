@@ -1,6 +1,6 @@
 """kill -9 of collectors under load: no event lost, none doubled - and auto-commit fails the same.
 
-`make chaos` runs this with STREAMREC_CHAOS_KILLS=50.
+`make chaos` runs this with CHAOS_KILLS=50.
 """
 
 import os
@@ -15,7 +15,7 @@ from streamrec.replay import PartitionState, merge_histories, merge_reservoirs
 from tests.e2e.harness import Stack, wait_until
 from tests.e2e.load import ARTICLES, READERS, Load, kill_under_load, on_paper, whole_topic
 
-KILLS = int(os.environ.get("STREAMREC_CHAOS_KILLS", "5"))
+KILLS = int(os.environ.get("CHAOS_KILLS", "5"))
 RATE = 3000.0
 ROOMY = Buffer(row_history=5, seen_max=5_000_000, window_rows=5_000_000, user_cap=20, item_cap=20,
                reservoir_bytes=100_000_000)

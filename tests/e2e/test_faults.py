@@ -147,6 +147,7 @@ def test_a_killed_kafka_is_waited_for_quietly(redis_server: str, prefix: str, ho
             assert process.alive()
             said = process.log.splitlines()[n:]
             assert len(said) < LINES_A_PERIOD * periods, said
+            print(f"{len(said)} lines in {10 * (periods - 1):.0f} s without Kafka")
     finally:
         stack.close()
         kafka.kill()

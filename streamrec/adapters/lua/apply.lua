@@ -1,23 +1,23 @@
 -- Apply one batch of one partition: the same decision as streamrec.replay.PartitionState.
 -- KEYS[1] is the partition's prefix with its hash tag; every key below starts with it, so all
--- lie in one slot. ARGV: msgpack of {incarnation, generation, next_offset, now}, of the events,
--- and of the settings; then for each event that could make a row, its packed row but for the
--- last element, the history. A script blocks every other client, so what a batch touches is read
--- in few calls, decided in Lua tables, and written in few calls; what costs most is making
--- strings, so whatever can be made ready by the caller is.
+-- lie in one slot. ARGV: msgpack of {incarnation, generation, next_offset, now}, of the events'
+-- columns, and of the settings; then, for each event that could make a row, its packed row but for
+-- the last element, the history. A script blocks every other client, so what a batch touches is
+-- read in few calls, decided in Lua tables, and written in few calls; what costs most is making
+-- and freeing strings and tables, so events come in columns and rows come packed.
 local P = KEYS[1]
-local head, events, S = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
+local head, E, S = cmsgpack.unpack(ARGV[1]), cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
 local incarnation, generation, next_offset, now = head[1], head[2], head[3], head[4]
 local history_len, row_history, seen_max, seen_age, window_rows = S[1], S[2], S[3], S[4], S[5]
 local max_bytes, user_cap, item_cap, half_lives, slack = S[6], S[7], S[8], S[9], S[10]
-local call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
-local double, find, sub = struct.pack, string.find, string.sub
+local call, pack = redis.call, cmsgpack.pack
+local packed_as, find, sub = struct.pack, string.find, string.sub
 local F = P .. ':fence'
-local OFFSET, KIND, DIGEST, TS, USER, ITEM, KEY, ROW = 1, 2, 3, 4, 5, 6, 7, 8
+-- offsets of all events, their kinds as one text; of all but dead letters digests and times; of
+-- those that are not impressions either readers, articles and reservoir keys
+local offsets, kinds, digest_of, ts_of, user_of, item_of, key_of = E[1], E[2], E[3], E[4], E[5], E[6], E[7]
 local DEAD, IMPRESSION, DISMISS = 'x', 'i', 'd' -- other kinds: see KINDS in redis_buffer.py
 local MEMBER = 24 -- bytes of one owner's member: its key as a double, then its digest
-
-local function num(x) return string.format('%.17g', x) end
 
 local f = call('HMGET', F, 'incarnation', 'generation', 'next', 'stored', 'duplicates', 'dead',
   'impressions', 'repeats', 'rows', 'bytes', 'threshold', 'watermark', 'seq')
@@ -31,34 +31,42 @@ local bytes, threshold = tonumber(f[10] or 0), tonumber(f[11] or '-inf') or -mat
 local watermark, seq = tonumber(f[12] or 0), tonumber(f[13] or 0) + 1
 local stored_before, duplicates_before = stored, duplicates
 
--- which events are new, and which readers and articles they touch
-local fresh, digests, row_at = {}, {}, 3
-for n = 1, #events do
-  local e = events[n]
-  local kind = e[KIND]
-  if kind ~= DEAD and kind ~= IMPRESSION then row_at = row_at + 1; e[ROW] = ARGV[row_at] end
-  if e[OFFSET] >= start then
-    if kind == DEAD then dead = dead + 1
-    else fresh[#fresh + 1] = e; digests[#digests + 1] = e[DIGEST] end
+-- which events are new, and which readers they touch
+local fresh, fresh_action, digests = {}, {}, {} -- places in the columns
+local event, action, kind_at = 0, 0, {}
+for n = 1, #offsets do
+  local kind, new = sub(kinds, n, n), offsets[n] >= start
+  if kind == DEAD then
+    if new then dead = dead + 1 end
+  else
+    event = event + 1
+    if kind ~= IMPRESSION then action = action + 1; kind_at[action] = kind end
+    if new then
+      fresh[#fresh + 1] = event
+      fresh_action[#fresh] = kind ~= IMPRESSION and action
+      digests[#digests + 1] = digest_of[event]
+    end
   end
 end
 local known = #digests > 0 and call('ZMSCORE', P .. ':seen', unpack(digests)) or {}
 local in_batch, seen_add, active, users, user_at = {}, {}, {}, {}, {}
-local now_text = num(now)
+local digest_at, time_at = {}, {} -- of an action
 for i = 1, #fresh do
-  local e, digest = fresh[i], digests[i]
+  local digest, n = digests[i], fresh_action[i]
   if known[i] or in_batch[digest] then
     duplicates = duplicates + 1
   else
+    local ts = ts_of[fresh[i]]
     in_batch[digest] = true
-    seen_add[#seen_add + 1] = now_text; seen_add[#seen_add + 1] = digest
+    seen_add[#seen_add + 1] = now; seen_add[#seen_add + 1] = digest
     stored = stored + 1
-    if e[TS] > watermark then watermark = e[TS] end
-    if e[KIND] == IMPRESSION then
+    if ts > watermark then watermark = ts end
+    if not n then
       impressions = impressions + 1
     else
-      local user = e[USER]
-      active[#active + 1] = e
+      local user = user_of[n]
+      active[#active + 1] = n
+      digest_at[n], time_at[n] = digest, ts
       if not user_at[user] then users[#users + 1] = user; user_at[user] = true end
     end
   end
@@ -91,10 +99,11 @@ local function place(items, from) -- how many entries lie before the one at `fro
   return n
 end
 
-local rows_made, window, touched, touched_at = {}, {}, {}, {}
-for n = 1, #active do
-  local e = active[n]
-  local user, item, kind = e[USER], e[ITEM], e[KIND]
+local rows_made, row_of, window, touched, touched_at = {}, {}, {}, {}, {}
+for a = 1, #active do
+  local n = active[a]
+  local user, item = user_of[n], item_of[n]
+  local kind = kind_at[n]
   local items, stamps = items_of[user] or END, stamps_of[user] or ''
   local from, to = find(items, END .. item .. END, 1, true)
   local read_before = from
@@ -107,10 +116,10 @@ for n = 1, #active do
     rows = rows + 1
     local recent = items
     if #stamps > row_history * STAMP then recent = sub(items, 1, after(items, row_history)) end
-    local packed = e[ROW] .. pack(recent)
+    local packed = ARGV[n + 3] .. pack(recent)
     window[#window + 1] = packed
-    e[ROW] = packed
-    rows_made[#rows_made + 1] = e
+    row_of[n] = packed
+    rows_made[#rows_made + 1] = n
     if not touched_at[item] then touched[#touched + 1] = item; touched_at[item] = true end
   end
   if from then
@@ -122,27 +131,33 @@ for n = 1, #active do
     items, stamps = sub(items, 1, after(items, history_len - 1)), sub(stamps, 1, (history_len - 1) * STAMP)
   end
   items_of[user] = END .. item .. items
-  stamps_of[user] = double('<d', e[TS]) .. kind .. stamps
+  stamps_of[user] = packed_as('<d', time_at[n]) .. kind .. stamps
 end
 
--- first reads are popularity
-local popularity = load(P .. ':popularity', touched)
-local function bump(pop, ts)
-  if not pop then pop = {ts, {}, 0}; for i = 1, #half_lives do pop[2][i] = 0 end end
-  local dt, values = ts - pop[1], pop[2]
-  for i = 1, #half_lives do
-    if dt >= 0 then values[i] = values[i] * 2 ^ (-dt / half_lives[i]) + 1
-    else values[i] = values[i] + 2 ^ (dt / half_lives[i]) end
+-- first reads are popularity: as doubles the time, a decayed count for each half-life, the total
+local popularity, TOTAL = load(P .. ':popularity', touched), #half_lives + 2
+local doubles = '<' .. string.rep('d', TOTAL)
+local function counter(item, ts)
+  local pop = popularity[item]
+  if type(pop) == 'table' then return pop end
+  if pop then pop = {struct.unpack(doubles, pop)}
+  else
+    pop = {ts}
+    for i = 2, TOTAL do pop[i] = 0 end
   end
-  if dt >= 0 then pop[1] = ts end
-  pop[3] = pop[3] + 1
+  popularity[item] = pop
   return pop
 end
-for n = 1, #rows_made do
-  local e = rows_made[n]
-  local pop = popularity[e[ITEM]]
-  if type(pop) == 'string' then pop = unpacked(pop) end
-  popularity[e[ITEM]] = bump(pop, e[TS])
+for a = 1, #rows_made do
+  local item, ts = item_of[rows_made[a]], time_at[rows_made[a]]
+  local pop = counter(item, ts)
+  local dt = ts - pop[1]
+  for i = 2, TOTAL - 1 do
+    if dt >= 0 then pop[i] = pop[i] * 2 ^ (-dt / half_lives[i - 1]) + 1
+    else pop[i] = pop[i] + 2 ^ (dt / half_lives[i - 1]) end
+  end
+  if dt >= 0 then pop[1] = ts end
+  pop[TOTAL] = pop[TOTAL] + 1
 end
 
 -- The reservoir: rows by digest, and for each reader and article a string of its members. Only
@@ -150,13 +165,13 @@ end
 local offered, owners_of, inside = {}, {{}, {}}, {}
 do
   local wanted, named = {}, {{}, {}}
-  for n = 1, #rows_made do
-    local e = rows_made[n]
-    if e[KEY] > threshold then
-      offered[#offered + 1] = e
-      wanted[#wanted + 1] = e[DIGEST]
+  for a = 1, #rows_made do
+    local n = rows_made[a]
+    if key_of[n] > threshold then
+      offered[#offered + 1] = n
+      wanted[#wanted + 1] = digest_at[n]
       for i = 1, 2 do
-        local owner = e[USER + i - 1]
+        local owner = i == 1 and user_of[n] or item_of[n]
         if not named[i][owner] then named[i][owner] = true; table.insert(owners_of[i], owner) end
       end
     end
@@ -179,24 +194,28 @@ local function set_members(i, owner, text)
   members_changed[i][owner] = true
 end
 
+local function leave(i, owner, digest)
+  local text = of(i, owner)
+  local at = find(text, digest, 1, true)
+  if at then set_members(i, owner, sub(text, 1, at - 9) .. sub(text, at + 16)) end
+end
+
 local function evict(digest)
-  local row = new_rows[digest]
-  if row == false then return end
-  if row then new_rows[digest] = false
+  local n = new_rows[digest]
+  if n == false then return end
+  local row, user, item
+  if n then row, user, item = row_of[n], user_of[n], item_of[n]
   else
-    local stored_row = call('HGET', P .. ':row', digest)
-    if not stored_row then return end
+    row = call('HGET', P .. ':row', digest)
+    if not row then return end
+    local _
+    _, _, user, item = cmsgpack.unpack_limit(row, 3, 1) -- no more of the row than its owners
     gone[#gone + 1] = digest
-    local _, _, user, item = cmsgpack.unpack_limit(stored_row, 3, 1) -- not the rest of the row
-    row = {stored_row, user, item}
-    new_rows[digest] = false
   end
-  bytes = bytes - #row[1]
-  for i = 1, 2 do
-    local text = of(i, row[i + 1])
-    local at = text:find(digest, 1, true)
-    if at then set_members(i, row[i + 1], text:sub(1, at - 9) .. text:sub(at + 16)) end
-  end
+  new_rows[digest] = false
+  bytes = bytes - #row
+  leave(1, user, digest)
+  leave(2, item, digest)
 end
 
 local function lowest_at_cap(i, owner)
@@ -210,23 +229,23 @@ local function lowest_at_cap(i, owner)
   return low, low_key
 end
 
-local function floor_of(i, owner) return tonumber(floors[i][owner] or '') or -math.huge end
-local function raise(i, owner, key) floors[i][owner] = num(key); floors_changed[i][owner] = true end
+local function floor_of(i, owner) return tonumber(floors[i][owner] or -math.huge) end
+local function raise(i, owner, key) floors[i][owner] = key; floors_changed[i][owner] = true end
 
-local function offer(e)
-  local key, packed, owners = e[KEY], e[ROW], {e[USER], e[ITEM]}
-  if key <= floor_of(1, owners[1]) or key <= floor_of(2, owners[2]) then return end
-  local low_u, key_u = lowest_at_cap(1, owners[1])
-  local low_i, key_i = lowest_at_cap(2, owners[2])
-  if low_u and key < key_u then return raise(1, owners[1], key) end
-  if low_i and key < key_i then return raise(2, owners[2], key) end
-  if low_u then raise(1, owners[1], key_u); evict(low_u) end
-  if low_i then raise(2, owners[2], key_i); evict(low_i) end
-  local member = struct.pack('<d', key) .. e[DIGEST]
-  set_members(1, owners[1], of(1, owners[1]) .. member)
-  set_members(2, owners[2], of(2, owners[2]) .. member)
-  new_rows[e[DIGEST]] = {packed, owners[1], owners[2], key}
-  bytes = bytes + #packed
+local function offer(n)
+  local key, digest, user, item = key_of[n], digest_at[n], user_of[n], item_of[n]
+  if key <= floor_of(1, user) or key <= floor_of(2, item) then return end
+  local low_u, key_u = lowest_at_cap(1, user)
+  local low_i, key_i = lowest_at_cap(2, item)
+  if low_u and key < key_u then return raise(1, user, key) end
+  if low_i and key < key_i then return raise(2, item, key) end
+  if low_u then raise(1, user, key_u); evict(low_u) end
+  if low_i then raise(2, item, key_i); evict(low_i) end
+  local member = packed_as('<d', key) .. digest
+  set_members(1, user, of(1, user) .. member)
+  set_members(2, item, of(2, item) .. member)
+  new_rows[digest] = n
+  bytes = bytes + #row_of[n]
 end
 
 for n = 1, #offered do
@@ -252,7 +271,7 @@ local function both(key, names, values) -- the same names in order, with their v
 end
 both(P .. ':history', users, function(u) return items_of[u] end)
 both(P .. ':history-at', users, function(u) return stamps_of[u] end)
-both(P .. ':popularity', touched, function(i) return pack(popularity[i]) end)
+both(P .. ':popularity', touched, function(i) return packed_as(doubles, unpack(popularity[i])) end)
 local seqs, row_fields, scores = {}, {}, {}
 for n = 1, #touched do seqs[2 * n - 1] = seq; seqs[2 * n] = touched[n] end
 if #seqs > 0 then call('ZADD', P .. ':changed', unpack(seqs)) end
@@ -260,10 +279,10 @@ if #window > 0 then
   call('RPUSH', P .. ':window', unpack(window))
   call('LTRIM', P .. ':window', -window_rows, -1)
 end
-for digest, row in pairs(new_rows) do
-  if row then
-    row_fields[#row_fields + 1] = digest; row_fields[#row_fields + 1] = row[1]
-    scores[#scores + 1] = num(row[4]); scores[#scores + 1] = digest
+for digest, n in pairs(new_rows) do
+  if n then
+    row_fields[#row_fields + 1] = digest; row_fields[#row_fields + 1] = row_of[n]
+    scores[#scores + 1] = key_of[n]; scores[#scores + 1] = digest
   end
 end
 put(P .. ':row', row_fields)
@@ -288,9 +307,9 @@ for i = 1, 2 do
   put(floor_keys[i], pairs_of(floors_changed[i], function(o) return floors[i][o] end))
 end
 if #seen_add > 0 then call('ZADD', P .. ':seen', unpack(seen_add)) end
-call('ZREMRANGEBYSCORE', P .. ':seen', '-inf', '(' .. num(now - seen_age))
+call('ZREMRANGEBYSCORE', P .. ':seen', '-inf', string.format('(%.17g', now - seen_age))
 call('ZREMRANGEBYRANK', P .. ':seen', 0, -seen_max - 1)
 call('HSET', F, 'next', math.max(next_offset, start), 'stored', stored, 'duplicates', duplicates,
   'dead', dead, 'impressions', impressions, 'repeats', repeats, 'rows', rows, 'bytes', bytes,
-  'threshold', num(threshold), 'watermark', num(watermark), 'seq', seq)
+  'threshold', threshold, 'watermark', watermark, 'seq', seq)
 return {stored - stored_before, duplicates - duplicates_before}
