@@ -57,8 +57,6 @@ class FsspecStore:
         path = f"{self._root}/{folder}"
         try:
             names = [p.rpartition("/")[2] for p in self._fs.ls(path, detail=False)]
-            if "file" not in self._fs.protocol and MANIFEST not in names:
-                raise FileNotFoundError(path)
             return {n: bytes(self._fs.cat_file(f"{path}/{n}")) for n in names}
         except FileNotFoundError:
             raise NotFound(f"{folder} is not in {self._root}") from None

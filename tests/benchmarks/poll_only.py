@@ -7,7 +7,6 @@ import time
 from streamrec import config, wiring
 from streamrec.broker import Partition
 
-
 MAX_RECORDS = 2000  # as wiring.run_collect polls
 
 
