@@ -31,7 +31,8 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
 
 
 @app.command(help="Send dead letters back to their topics, byte for byte.\n\n"
-             "Example: [bold]streamrec dlq replay[/]  or only one:  [bold]streamrec dlq replay streamrec.feedback.v1.dlq/0/17[/]")
+             "Example: [bold]streamrec dlq replay[/]  or only one:  "
+             "[bold]streamrec dlq replay streamrec.feedback.v1.dlq/0/17[/]")
 def replay(
     places: list[str] = typer.Argument(None, help="Places as `list` shows them; none: all."),
 ) -> None:

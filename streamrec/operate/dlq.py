@@ -32,11 +32,6 @@ def place(record: Record) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def place(record: Record) -> str:
-    """`topic/partition/offset` of a dead letter: what `replay` takes."""
-    return f"{record.topic}/{record.partition}/{record.offset}"
-
-
 def described(record: Record) -> dict[str, Any]:
     """One dead letter for people: where from, why, and the beginning of its value."""
     value = (record.value or b"")[:200].decode(errors="replace")
