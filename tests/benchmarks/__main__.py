@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="JSON file to write")
     parser.add_argument("--quick", action="store_true", help="small counts: only to see it run")
     args = parser.parse_args()
-    logs.setup("error", "bench")
+    logs.setup("critical", "bench")  # that the servers go in the end is no news
     before = machine()
     figures = measure(QUICK if args.quick else Sizes(), Progress())
     found = {

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from streamrec.events import Feedback, decode, encode
@@ -33,10 +34,10 @@ def _buffer(
     ours, theirs, variadic = 0.0, 0.0, 0.0
     for n in range(len(events) // BATCH):
         at = slice(n * BATCH, (n + 1) * BATCH)
-        now = START + n
-        ours += seconds(lambda: buffer.apply(0, claim, "bench", applied[at], at.stop, now))
-        theirs += seconds(lambda: _lpush(parts.redis.client, values[at]))
-        variadic += seconds(lambda: parts.redis.client.lpush("bench:variadic", *values[at]))
+        batch, pushed = applied[at], values[at]
+        ours += seconds(partial(buffer.apply, 0, claim, "bench", batch, at.stop, START + n))
+        theirs += seconds(partial(_lpush, parts.redis.client, pushed))
+        variadic += seconds(partial(parts.redis.client.lpush, "bench:variadic", *pushed))
         if (n + 1) % sizes.batches == 0:
             figures.ratio(f"fenced_lua_over_lpush{name}", theirs / ours)
             figures.add(f"fenced_lua_events_per_s{name}", BATCH * sizes.batches / ours)

@@ -1,5 +1,7 @@
 """Publishing a model and ranking with it, in this process and on one thread."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -74,7 +76,7 @@ def _rank(label: str, n: int, sizes: Sizes, figures: Figures) -> None:
     rng = np.random.default_rng(1)
     for _ in range(sizes.repeats + 1):
         asks = [Ask(f"reader-{u:06d}", 10) for u in rng.integers(0, READERS, BATCH)]
-        figures.add(f"scorer_answers_per_s_{label}", BATCH / seconds(lambda: scorer.rank(asks)))
+        figures.add(f"scorer_answers_per_s_{label}", BATCH / seconds(partial(scorer.rank, asks)))
     del figures.absolute[f"scorer_answers_per_s_{label}"][0]
 
 
