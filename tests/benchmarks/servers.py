@@ -96,7 +96,7 @@ def peak_mb(pid: int | None) -> float:
         return float(psutil.Process(pid).memory_info().rss) / 2**20
 
 
-def wait_for(what: str, true: Callable[[], bool], seconds: float = 60.0, step: float = 0.01) -> None:
+def wait_for(what: str, true: Callable[[], bool], seconds: float = 60.0, step: float = 0.03) -> None:
     """Raises TimeoutError, naming what did not come."""
     end = time.monotonic() + seconds
     while not true():
