@@ -16,7 +16,7 @@ help: ## Show this list
 demo: $(VENV)/local ## See it work; ARGS="--once --json demo.json" ends by itself with figures
 	$(BIN)/streamrec demo $(ARGS)
 
-test: $(VENV)/dev lint ## Linters, types, import contract and all tests, real servers included
+test: lint ## Linters, types, import contract and all tests, real servers included
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/dev ## Linters, types and the import contract

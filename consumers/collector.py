@@ -53,9 +53,9 @@ class Collector:
         self._claims[partition] = (claim, incarnation)
         self._handled.pop(partition, None)
         applied = claim.next_offset
-        if committed is None or applied is None or committed > applied:
-            return -2 if applied is None else applied
-        return committed
+        if committed is None or applied is None:  # nothing is known to have been asked for
+            return -2
+        return min(committed, applied)
 
     def handle(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
         """See consumers.loop.Handler. While one chunk is applied, which is waiting for the buffer,

@@ -36,8 +36,12 @@ class OncePer(logging.Filter):
 
 def setup(level: str, process: str) -> None:
     """Send our logs and those of libraries to stderr as JSON lines."""
+    def name_process(_: Any, __: str, event: Any) -> Any:
+        event["process"] = process  # of every thread: context variables would miss some
+        return event
+
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        name_process,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -61,7 +65,6 @@ def setup(level: str, process: str) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
     # A check that is skipped because an increment runs is meant to be: not worth a line a second.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

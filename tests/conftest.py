@@ -10,7 +10,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +19,9 @@ from streamrec.adapters.embedded import java, kafka
 from streamrec.adapters.embedded.redis import EmbeddedRedis
 from streamrec.config import Redis
 from streamrec.errors import SetupError
+from tests.places import JARS
 
-HOME = Path(os.environ.get("STREAMREC_HOME", "~/.local/share/streamrec")).expanduser()
-JARS = HOME / "jars"
+QUICK = {"group.min.session.timeout.ms": "1000"}  # a killed consumer is soon declared dead
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +42,7 @@ def no_server(error: SetupError) -> None:
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of the session's Kafka; the AOT cache is used when somebody trained one."""
-    server = kafka.EmbeddedKafka(tmp_path_factory.mktemp("kafka"), JARS, jvm=[java.C1_ONLY])
+    server = kafka.EmbeddedKafka(tmp_path_factory.mktemp("kafka"), JARS, jvm=[java.C1_ONLY], props=QUICK)
     try:
         server.start()
     except SetupError as error:

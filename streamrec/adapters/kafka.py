@@ -13,7 +13,12 @@ from typing import Any
 
 import kafka
 from kafka.admin import NewTopic
-from kafka.errors import CommitFailedError, KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    CommitFailedError,
+    KafkaError,
+    RebalanceInProgressError,
+    TopicAlreadyExistsError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from streamrec.broker import Headers, Partition, Record, TopicSpec
@@ -170,7 +175,7 @@ class _retry_later:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, CommitFailedError):
+        if isinstance(error, CommitFailedError | RebalanceInProgressError):
             raise Fenced(str(error)) from error
         if isinstance(error, KafkaError):
             raise RetryLater(f"Kafka: {error}") from error

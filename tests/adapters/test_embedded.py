@@ -22,10 +22,10 @@ from streamrec.adapters.embedded.cluster import EmbeddedRedisCluster
 from streamrec.adapters.embedded.kafka import EmbeddedKafka
 from streamrec.adapters.embedded.redis import EmbeddedRedis
 from streamrec.errors import AlreadyRunning, SetupError
+from tests.places import JARS
 
 pytestmark = pytest.mark.server
-HOME = Path(os.environ.get("STREAMREC_HOME", "~/.local/share/streamrec")).expanduser()
-CACHE = HOME / "jars"
+CACHE = JARS
 SMALL = "slf4j-simple"  # the smallest jar
 
 

@@ -17,9 +17,9 @@ from streamrec.adapters.embedded.redis import EmbeddedRedis
 from streamrec.config import Kafka, Redis, Settings
 from streamrec.events import Feedback, encode
 from streamrec.supervisor import Child
+from tests.places import JARS
 
 REPOSITORY = Path(__file__).parents[2]
-JARS = Path(os.environ.get("STREAMREC_HOME", "~/.local/share/streamrec")).expanduser() / "jars"
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""A Kafka of these tests' own: it declares a killed consumer dead after 1.5 s instead of 6 s."""
+"""A home and a stack of processes for each test."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,20 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.adapters.embedded import java, kafka
-from tests.e2e.harness import JARS, Stack
-
-QUICK = {"group.min.session.timeout.ms": "1000"}
-
-
-@pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port, as the fixture of the same name in tests/conftest.py."""
-    folder = tmp_path_factory.mktemp("e2e-kafka")
-    server = kafka.EmbeddedKafka(folder, JARS, jvm=[java.C1_ONLY], props=QUICK)
-    server.start()
-    yield server.bootstrap
-    server.kill()
+from tests.e2e.harness import Stack
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from streamrec import config, wiring
 
-JARS = Path("~/.local/share/streamrec/jars").expanduser()
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -16,8 +16,9 @@ from kafka import KafkaAdminClient
 from streamrec.adapters.embedded import java
 from streamrec.adapters.embedded.kafka import EmbeddedKafka
 from streamrec.adapters.embedded.redis import EmbeddedRedis
-from tests.e2e.harness import JARS, Process, Stack, wait_until
+from tests.e2e.harness import Process, Stack, wait_until
 from tests.e2e.load import Load
+from tests.places import JARS
 
 RATE = 1000.0
 LINES_A_PERIOD = 12  # kinds of complaint a process may have; each once in 10 s

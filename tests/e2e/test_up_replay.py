@@ -14,8 +14,9 @@ from streamrec import config
 from streamrec.events import DriftReport, Feedback, decode
 from streamrec.wiring import Parts
 from tests.e2e import log_folder
-from tests.e2e.harness import JARS, Process, Stack, wait_until
+from tests.e2e.harness import Process, Stack, wait_until
 from tests.e2e.load import whole_topic
+from tests.places import JARS
 
 KEYS = {"stored", "duplicates_refused", "dead_letters", "lag", "buffer", "model",
         "models_published", "models_refused", "last_gate", "last_drift"}
