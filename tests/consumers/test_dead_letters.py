@@ -44,6 +44,7 @@ def test_replay_can_choose_and_a_tombstone_stays_one(world: Any) -> None:
     die(world)
     die(world, None)
     shown = [dlq.described(r) for r in dlq.dead_letters(world.broker, [FEEDBACK])]
-    assert [s["place"] for s in shown] == ["0/0", "0/1"] and shown[0]["message"] == "no good"
-    assert dlq.replay(world.broker, [FEEDBACK], {"0/1"}) == 1
+    places = [s["place"] for s in shown]
+    assert places == [f"{FEEDBACK}.dlq/0/0", f"{FEEDBACK}.dlq/0/1"] and shown[0]["message"] == "no good"
+    assert dlq.replay(world.broker, [FEEDBACK], {places[1]}) == 1
     assert world.records(FEEDBACK)[-1].value is None

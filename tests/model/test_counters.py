@@ -7,17 +7,12 @@ import numpy as np
 from streamrec import replay
 from streamrec.config import Buffer
 from streamrec.model import co_reads
-from streamrec.model import counters as module
 from streamrec.model.counters import Counters
 from streamrec.model.features import FEATURES, co_feature, item_features, join
 from streamrec.replay import Applied, PartitionState, Popularity, bump
 
 T = 1_700_000_000.0
 BUFFER = Buffer(co_keep=5)
-
-
-def test_the_landmark_is_the_buffers():
-    assert module.LANDMARK == replay.LANDMARK
 
 
 def test_bump_equals_the_buffers_recursion_on_random_streams():
