@@ -55,8 +55,8 @@ class Redis(Section):
 class Buffer(Section):
     history: int = Field(50, ge=1, le=900, description="a reader's newest articles kept")
     row_history: int = Field(20, ge=1, description="of these, how many a training row keeps")
-    seen_max: int = Field(200_000, ge=1, description="event ids remembered per partition")
-    seen_age_s: float = Field(WEEK, gt=0, description="how long an event id is remembered")
+    seen_max: int = Field(200_000, ge=1, description="event ids remembered per partition, at least half")
+    seen_age_s: float = Field(WEEK, gt=0, description="how long an event id is remembered, at least half")
     window_rows: int = Field(50_000, ge=1, description="untrained rows kept per partition")
     reservoir_bytes: int = Field(8_000_000, ge=1, description="rehearsal rows kept per partition")
     user_cap: int = Field(50, ge=1, description="rehearsal rows of one reader per partition")

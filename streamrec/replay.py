@@ -269,7 +269,8 @@ class PartitionState:
         self.s = settings
         self.incarnation, self.generation = "", -1
         self.next_offset: int | None = None
-        self.seen: dict[str, float] = {}
+        self.seen: tuple[set[str], set[str]] = (set(), set())  # newer, older: they take turns
+        self.seen_since: float | None = None
         self.histories: dict[str, list[Read]] = {}
         self.popularity: dict[str, Popularity] = {}
         self.changed: dict[str, int] = {}
@@ -295,25 +296,25 @@ class PartitionState:
         if incarnation != self.incarnation or claim.generation != self.generation:
             raise Fenced(f"generation {self.generation} owns this partition")
         before = self.counts.stored, self.counts.duplicates
+        self._forget(now)
         self.seq += 1
         for event in events:
             if event.offset >= (self.next_offset or 0):
-                self._one(event, now)
+                self._one(event)
         self.reservoir.settle()
         self.next_offset = max(next_offset, self.next_offset or 0)
-        self._forget(now)
         return Counts(
             stored=self.counts.stored - before[0], duplicates=self.counts.duplicates - before[1]
         )
 
-    def _one(self, e: Applied, now: float) -> None:
+    def _one(self, e: Applied) -> None:
         if e.kind == "dead":
             self.counts.dead += 1
             return
-        if e.digest in self.seen:
+        if e.digest in self.seen[0] or e.digest in self.seen[1]:
             self.counts.duplicates += 1
             return
-        self.seen[e.digest] = now
+        self.seen[0].add(e.digest)
         self.counts.stored += 1
         self.counts.watermark = max(self.counts.watermark, e.ts)
         if e.kind == "impression":
@@ -343,8 +344,7 @@ class PartitionState:
         self.reservoir.offer(row, row_size(row, recent))
 
     def _forget(self, now: float) -> None:
-        old = [d for d, t in self.seen.items() if t < now - self.s.seen_age_s]
-        for d in old:
-            del self.seen[d]
-        for d in sorted(self.seen, key=lambda d: (self.seen[d], d))[: -self.s.seen_max]:
-            del self.seen[d]
+        """Half of what may be remembered, or half the age: the older set goes."""
+        since = self.seen_since = now if self.seen_since is None else self.seen_since
+        if len(self.seen[0]) >= self.s.seen_max / 2 or now - since >= self.s.seen_age_s / 2:
+            self.seen, self.seen_since = (set(), self.seen[0]), now

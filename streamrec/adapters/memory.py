@@ -97,8 +97,8 @@ class MemoryBuffer:
 
     def audit(self, event_ids: Sequence[str]) -> tuple[int, int]:
         """See ReplayBuffer."""
-        seen = [d for state in self._parts.values() for d in state.seen]
-        found = set(seen) & {digest(e) for e in event_ids}
+        seen = set[str]().union(*(s for state in self._parts.values() for s in state.seen))
+        found = seen & {digest(e) for e in event_ids}
         return len(found), self.counts().stored - len(found)
 
     def rows_total(self) -> Cursor:

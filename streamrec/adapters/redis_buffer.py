@@ -3,7 +3,6 @@ that the script that writes it runs on one slot of a Redis Cluster."""
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from struct import Struct, unpack
 from typing import Any, TypeVar
 
@@ -182,8 +181,10 @@ class RedisBuffer:
         rows: Counter[str] = Counter()
         for p in partitions:
             for chunk in _chunks(digests, 2000):
-                scores = self._redis.call(partial(_zmscore, self._key(p, "seen"), chunk))
-                found |= {d for d, score in zip(chunk, scores, strict=True) if score is not None}
+                known = self._redis.pipeline(
+                    ("smismember", self._key(p, f"seen-{turn}"), chunk) for turn in (0, 1)
+                )
+                found |= {d for d, *there in zip(chunk, *known, strict=True) if any(there)}
             rows.update(w.row.event_id for w in self.window({p: 0}, 10**9) if w.partition == p)
         stored = self.counts().stored
         return len(found), sum(n - 1 for n in rows.values()) + max(0, stored - len(found))
@@ -193,10 +194,6 @@ class RedisBuffer:
         partitions = self._partitions()
         found = self._redis.pipeline(("hget", self._key(p, "fence"), "rows") for p in partitions)
         return {p: int(n or 0) for p, n in zip(partitions, found, strict=True)}
-
-
-def _zmscore(key: str, members: Sequence[str], client: Any) -> Any:
-    return client.zmscore(key, members)
 
 
 def _popularity(packed: bytes) -> Popularity:

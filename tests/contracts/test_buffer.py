@@ -87,14 +87,17 @@ def test_an_event_id_sent_twice_is_a_duplicate(make: Make) -> None:
 
 
 def test_ids_are_forgotten_by_age_and_by_number(make: Make) -> None:
-    buffer = make(seen_max=3, seen_age_s=100.0)
+    buffer = make(seen_max=6, seen_age_s=100.0)
     claim = buffer.claim(0, "x", 1)
     apply(buffer, claim, [event(0, event_id="a")])
-    assert apply(buffer, claim, [event(1, event_id="a")], now=NOW + 99).duplicates == 1
-    apply(buffer, claim, [event(2, event_id="b")], now=NOW + 101)
-    assert apply(buffer, claim, [event(3, event_id="a")], now=NOW + 102).stored == 1
-    apply(buffer, claim, reads(range(4, 8)), now=NOW + 103)
-    assert apply(buffer, claim, [event(8, event_id="b")], now=NOW + 103).stored == 1
+    assert apply(buffer, claim, [event(1, event_id="a")], now=NOW + 49).duplicates == 1
+    assert apply(buffer, claim, [event(2, event_id="a")], now=NOW + 99).duplicates == 1
+    apply(buffer, claim, [event(3, event_id="b")], now=NOW + 151)
+    assert apply(buffer, claim, [event(4, event_id="a")], now=NOW + 152).stored == 1
+    apply(buffer, claim, reads(range(5, 8)), now=NOW + 153)  # half of what may be remembered
+    assert apply(buffer, claim, [event(8, event_id="b")], now=NOW + 153).duplicates == 1
+    apply(buffer, claim, reads(range(9, 12)), now=NOW + 153)
+    assert apply(buffer, claim, [event(12, event_id="b")], now=NOW + 153).stored == 1
 
 
 def test_an_older_generation_is_fenced_from_claiming_and_from_writing(make: Make) -> None:

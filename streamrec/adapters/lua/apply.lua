@@ -20,7 +20,8 @@ local DEAD, IMPRESSION, DISMISS = 'x', 'i', 'd' -- other kinds: see KINDS in red
 local MEMBER = 24 -- bytes of one owner's member: its key as a double, then its digest
 
 local f = call('HMGET', F, 'incarnation', 'generation', 'next', 'stored', 'duplicates', 'dead',
-  'impressions', 'repeats', 'rows', 'bytes', 'threshold', 'watermark', 'seq')
+  'impressions', 'repeats', 'rows', 'bytes', 'threshold', 'watermark', 'seq', 'seen-turn', 'seen-n',
+  'seen-since')
 if f[1] ~= incarnation or tonumber(f[2]) ~= generation then
   return redis.error_reply('FENCED generation ' .. tostring(f[2]) .. ' owns this partition')
 end
@@ -30,6 +31,14 @@ local impressions, repeats, rows = tonumber(f[7] or 0), tonumber(f[8] or 0), ton
 local bytes, threshold = tonumber(f[10] or 0), tonumber(f[11] or '-inf') or -math.huge
 local watermark, seq = tonumber(f[12] or 0), tonumber(f[13] or 0) + 1
 local stored_before, duplicates_before = stored, duplicates
+-- Known event ids are two sets that take turns: when the newer has half of what may be
+-- remembered, or half the age, the older is forgotten.
+local turn, seen_n, seen_since = tonumber(f[14] or 0), tonumber(f[15] or 0), tonumber(f[16] or now)
+if seen_n >= seen_max / 2 or now - seen_since >= seen_age / 2 then
+  turn, seen_n, seen_since = 1 - turn, 0, now
+  call('UNLINK', P .. ':seen-' .. turn)
+end
+local seen, seen_before = P .. ':seen-' .. turn, P .. ':seen-' .. (1 - turn)
 
 -- which events are new, and which readers they touch
 local fresh, fresh_action, digests = {}, {}, {} -- places in the columns
@@ -48,17 +57,20 @@ for n = 1, #offsets do
     end
   end
 end
-local known = #digests > 0 and call('ZMSCORE', P .. ':seen', unpack(digests)) or {}
+local known, known_before = {}, {}
+if #digests > 0 then
+  known, known_before = call('SMISMEMBER', seen, unpack(digests)), call('SMISMEMBER', seen_before, unpack(digests))
+end
 local in_batch, seen_add, active, users, user_at = {}, {}, {}, {}, {}
 local digest_at, time_at = {}, {} -- of an action
 for i = 1, #fresh do
   local digest, n = digests[i], fresh_action[i]
-  if known[i] or in_batch[digest] then
+  if known[i] == 1 or known_before[i] == 1 or in_batch[digest] then
     duplicates = duplicates + 1
   else
     local ts = ts_of[fresh[i]]
     in_batch[digest] = true
-    seen_add[#seen_add + 1] = now; seen_add[#seen_add + 1] = digest
+    seen_add[#seen_add + 1] = digest
     stored = stored + 1
     if ts > watermark then watermark = ts end
     if not n then
@@ -160,8 +172,10 @@ for a = 1, #rows_made do
   pop[TOTAL] = pop[TOTAL] + 1
 end
 
--- The reservoir: rows by digest, and for each reader and article a string of its members. Only
--- rows above the threshold can come in, and once it is full they are few: the rest costs nothing.
+-- The reservoir: rows by digest, and for each reader and article a string of its members, lowest
+-- key first. Whom the budget turns away is not taken out of these strings: a key at or below the
+-- threshold is gone by that. Only rows above the threshold can come in, and once the reservoir is
+-- full they are few: the rest costs nothing.
 local offered, owners_of, inside = {}, {{}, {}}, {}
 do
   local wanted, named = {}, {{}, {}}
@@ -184,14 +198,33 @@ local members = {load(member_keys[1], owners_of[1]), load(member_keys[2], owners
 local members_changed, floors_changed, caps = {{}, {}}, {{}, {}}, {user_cap, item_cap}
 local new_rows, gone = {}, {}
 
-local function of(i, owner)
-  if members[i][owner] == nil then members[i][owner] = call('HGET', member_keys[i], owner) end
-  return members[i][owner] or ''
+local function key_at(text, at) return (struct.unpack('<d', text, at)) end
+
+local function of(i, owner) -- the members that are still there
+  local text = members[i][owner]
+  if text == nil then text = call('HGET', member_keys[i], owner) end
+  text = text or ''
+  local at = 1
+  while at < #text and key_at(text, at) <= threshold do at = at + MEMBER end
+  if at > 1 then text = sub(text, at) end
+  members[i][owner] = text
+  return text
 end
 
 local function set_members(i, owner, text)
   members[i][owner] = text
   members_changed[i][owner] = true
+end
+
+local function join(i, owner, key, digest)
+  local text = of(i, owner)
+  local low, high = 0, #text / MEMBER -- so many are lower
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if key_at(text, middle * MEMBER + 1) < key then low = middle + 1 else high = middle end
+  end
+  local at = low * MEMBER
+  set_members(i, owner, sub(text, 1, at) .. packed_as('<d', key) .. digest .. sub(text, at + 1))
 end
 
 local function leave(i, owner, digest)
@@ -200,14 +233,13 @@ local function leave(i, owner, digest)
   if at then set_members(i, owner, sub(text, 1, at - 9) .. sub(text, at + 16)) end
 end
 
-local function evict(digest)
+local function evict(digest) -- for a cap
   local n = new_rows[digest]
   if n == false then return end
   local row, user, item
   if n then row, user, item = row_of[n], user_of[n], item_of[n]
   else
     row = call('HGET', P .. ':row', digest)
-    if not row then return end
     local _
     _, _, user, item = cmsgpack.unpack_limit(row, 3, 1) -- no more of the row than its owners
     gone[#gone + 1] = digest
@@ -221,12 +253,7 @@ end
 local function lowest_at_cap(i, owner)
   local text = of(i, owner)
   if #text < caps[i] * MEMBER then return nil end
-  local low, low_key
-  for at = 1, #text, MEMBER do
-    local key = struct.unpack('<d', text:sub(at, at + 7))
-    if not low or key < low_key then low, low_key = text:sub(at + 8, at + 23), key end
-  end
-  return low, low_key
+  return sub(text, 9, MEMBER), key_at(text, 1)
 end
 
 local function floor_of(i, owner) return tonumber(floors[i][owner] or -math.huge) end
@@ -241,9 +268,8 @@ local function offer(n)
   if low_i and key < key_i then return raise(2, item, key) end
   if low_u then raise(1, user, key_u); evict(low_u) end
   if low_i then raise(2, item, key_i); evict(low_i) end
-  local member = packed_as('<d', key) .. digest
-  set_members(1, user, of(1, user) .. member)
-  set_members(2, item, of(2, item) .. member)
+  join(1, user, key, digest)
+  join(2, item, key, digest)
   new_rows[digest] = n
   bytes = bytes + #row_of[n]
 end
@@ -288,13 +314,14 @@ end
 put(P .. ':row', row_fields)
 if #scores > 0 then call('ZADD', P .. ':reservoir', unpack(scores)) end
 if #gone > 0 then call('ZREM', P .. ':reservoir', unpack(gone)); call('HDEL', P .. ':row', unpack(gone)) end
-new_rows, gone = {}, {} -- all in Redis now: settle the byte budget there
+local turned_away = {} -- all are in Redis now: settle the byte budget there
 while bytes > max_bytes do
   local least = call('ZPOPMIN', P .. ':reservoir')
   threshold = tonumber(least[2])
-  evict(least[1])
+  bytes = bytes - call('HSTRLEN', P .. ':row', least[1])
+  turned_away[#turned_away + 1] = least[1]
 end
-in_slices('HDEL', P .. ':row', gone) -- many when the budget was made smaller
+in_slices('HDEL', P .. ':row', turned_away) -- many when the budget was made smaller
 for i = 1, 2 do
   local kept, empty = {}, {}
   for owner in pairs(members_changed[i]) do
@@ -306,10 +333,9 @@ for i = 1, 2 do
   in_slices('HDEL', member_keys[i], empty)
   put(floor_keys[i], pairs_of(floors_changed[i], function(o) return floors[i][o] end))
 end
-if #seen_add > 0 then call('ZADD', P .. ':seen', unpack(seen_add)) end
-call('ZREMRANGEBYSCORE', P .. ':seen', '-inf', string.format('(%.17g', now - seen_age))
-call('ZREMRANGEBYRANK', P .. ':seen', 0, -seen_max - 1)
+if #seen_add > 0 then call('SADD', seen, unpack(seen_add)) end
 call('HSET', F, 'next', math.max(next_offset, start), 'stored', stored, 'duplicates', duplicates,
   'dead', dead, 'impressions', impressions, 'repeats', repeats, 'rows', rows, 'bytes', bytes,
-  'threshold', threshold, 'watermark', watermark, 'seq', seq)
+  'threshold', threshold, 'watermark', watermark, 'seq', seq,
+  'seen-turn', turn, 'seen-n', seen_n + #seen_add, 'seen-since', seen_since)
 return {stored - stored_before, duplicates - duplicates_before}
