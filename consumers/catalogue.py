@@ -24,26 +24,33 @@ class CatalogueKeeper:
     def __init__(
         self, catalogue: Catalogue, encode: Callable[[list[str]], Vectors], fingerprint: str,
         text_of: Callable[[str, str], str], dead_letters: DeadLetters, clock: Clock,
-        batch: int = 32,
+        batch: int = 32, reread: bool = False,
     ) -> None:
         self._catalogue, self._encode, self._fingerprint = catalogue, encode, fingerprint
         self._text_of, self._dead, self._clock = text_of, dead_letters, clock
-        self._batch = batch
+        self._batch, self._reread = batch, reread
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
-        """See consumers.loop.Handler: all articles, then what is new."""
-        return -2 if committed is None else None
+        """See consumers.loop.Handler: all articles, then what is new; all of them again when
+        another encoder has read the catalogue's texts."""
+        return -2 if committed is None or self._reread else None
 
     def handle(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
         """See consumers.loop.Handler. Of several messages for an article the last one counts."""
         latest: dict[str, Article | None] = {}
+        refused: list[tuple[Record, Exception]] = []
         for _, records in batches:
             for record in records:
-                self._take(record, latest)
+                self._take(record, latest, refused)
         self._catalogue.remove([i for i, a in latest.items() if a is None])
         self._put([a for a in latest.values() if a is not None])
+        for record, error in refused:  # last, so that waiting for Redis does not send them again
+            self._dead.send(record, error)
 
-    def _take(self, record: Record, latest: dict[str, Article | None]) -> None:
+    def _take(
+        self, record: Record, latest: dict[str, Article | None],
+        refused: list[tuple[Record, Exception]],
+    ) -> None:
         try:
             if record.value is None:
                 latest[(record.key or b"").decode()] = None
@@ -52,7 +59,7 @@ class CatalogueKeeper:
             if record.key is not None and record.key != article.item_id.encode():
                 raise InvalidMessage("the key is not the item id - at `$.item_id`")
         except (InvalidMessage, UnicodeDecodeError) as error:
-            self._dead.send(record, error)
+            refused.append((record, error))
             return
         if article.published_at is None:
             article = replace(article, published_at=record.timestamp / 1000)

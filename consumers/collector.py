@@ -6,7 +6,7 @@ readers' refresh requests went out: after a crash those are sent again, and noth
 twice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from streamrec.metrics import DUPLICATES, EVENTS
 from streamrec.replay import Applied, Claim, ReplayBuffer, a_res_key, digest
 
 CHUNK = 500  # events of one call: a longer one would block the buffer's other clients for long
+SLATE_KEPT = 50  # places of a slate that a training row keeps: what lies lower was hardly seen
 
 
 class _Chunk(NamedTuple):
@@ -38,10 +39,12 @@ class Collector:
     def __init__(
         self, buffer: ReplayBuffer, publisher: Publisher, dead_letters: DeadLetters, clock: Clock,
         requests_topic: str, incarnation: Callable[[str], str], generation: Callable[[], int],
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self._buffer, self._publisher, self._dead = buffer, publisher, dead_letters
         self._clock, self._requests = clock, requests_topic
         self._incarnation, self._generation = incarnation, generation
+        self._weights = dict(weights or {})
         self._claims: dict[Partition, tuple[Claim, str]] = {}
         self._handled: dict[Partition, int] = {}  # next offset, since the partition is ours
         self._applier = ThreadPoolExecutor(1, "apply")
@@ -49,7 +52,9 @@ class Collector:
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         """Claim the partition; read from what was applied, or earlier if requests are owed."""
         incarnation = self._incarnation(partition.topic)
-        claim = self._buffer.claim(partition.partition, incarnation, self._generation())
+        claim = self._buffer.claim(
+            partition.partition, incarnation, self._generation(), self._clock.now()
+        )
         self._claims[partition] = (claim, incarnation)
         self._handled.pop(partition, None)
         applied = claim.next_offset
@@ -75,10 +80,17 @@ class Collector:
         self, batches: Sequence[tuple[Partition, Sequence[Record]]]
     ) -> Iterator[tuple[Partition, Sequence[Record]]]:
         for partition, records in batches:
+            if records[0].offset < self._handled.get(partition, 0):
+                self._reclaim(partition)
             for start in range(0, len(records), CHUNK):
                 chunk = records[start : start + CHUNK]
                 if chunk[-1].offset >= self._handled.get(partition, 0):
                     yield partition, chunk
+
+    def _reclaim(self, partition: Partition) -> None:
+        """Offsets went back: a poll tried again, or the topic was made anew while we read it."""
+        if self._incarnation(partition.topic) != self._claims[partition][1]:
+            self.assigned(partition, None)
 
     def _decoded(self, partition: Partition, records: Sequence[Record]) -> _Chunk:
         now = self._clock.now()
@@ -108,10 +120,12 @@ class Collector:
         except InvalidMessage as error:
             refused.append((record, error))
             return Applied(record.offset, "", "", "", "", "dead", 0.0, [], 1.0, 0.0)
-        d = digest(e.event_id)
+        d, kind = digest(e.event_id), e.event_type
+        # A clock that runs ahead must not make honest reads look old: no event is newer than now.
         return Applied(
-            record.offset, d, e.event_id, e.user_id, e.item_id or "", e.event_type,
-            epoch(e.timestamp), e.impression, e.propensity or 1.0, a_res_key(d),
+            record.offset, d, e.event_id, e.user_id, e.item_id or "", kind,
+            min(epoch(e.timestamp), now), e.impression[:SLATE_KEPT], e.propensity or 1.0,
+            a_res_key(d, self._weights.get(kind, 1.0)),
         )
 
     def _ask(self, partition: Partition, offset: int, events: Sequence[Applied]) -> None:

@@ -1,8 +1,11 @@
 """Messages that can't be used: to `<topic>.dlq`, value and key byte for byte, and why."""
 
+from streamrec import logs
 from streamrec.broker import Headers, Publisher, Record
+from streamrec.errors import RetryLater
 from streamrec.metrics import BOARD_DEAD, DEAD_LETTERS, Board
 
+log = logs.get(__name__)
 PREFIX = "streamrec.dlq."
 
 
@@ -23,7 +26,10 @@ class DeadLetters:
         self._publisher.send(dead_letter_topic(record.topic), record.key, record.value, headers)
         DEAD_LETTERS.labels(record.topic).inc()
         if self._board:
-            self._board.count(BOARD_DEAD)
+            try:
+                self._board.count(BOARD_DEAD)
+            except RetryLater as error:  # the letter has gone out: to fail now would send it again
+                log.warning("dead_letter_not_counted", why=str(error))
 
     def _origin(self, record: Record, error: Exception) -> Headers:
         facts = {

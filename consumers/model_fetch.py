@@ -5,7 +5,7 @@ import time
 
 from streamrec import logs
 from streamrec.catalogue import LiveArticles
-from streamrec.errors import CorruptArtefact, NotFound, RetryLater, StreamrecError
+from streamrec.errors import CorruptArtefact, RetryLater
 from streamrec.metrics import SWAP_FAILURES
 from streamrec.model import co_reads
 from streamrec.model.bundle import from_files
@@ -51,8 +51,8 @@ class ModelFetch:
         while not self._stop.wait(self._period_s):
             try:
                 self.fetch()
-            except (RetryLater, StreamrecError, OSError) as error:
-                log.warning("pointer_unreadable", why=str(error))
+            except Exception as error:  # whatever it was, the thread must go on looking
+                log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
 
     def fetch(self) -> None:
         """Build what the pointer names, if we do not have it yet."""
@@ -67,9 +67,11 @@ class ModelFetch:
             return
         try:
             served = self._build(version)
-        except (CorruptArtefact, NotFound) as error:
+        except RetryLater:
+            raise
+        except Exception as error:  # files made by whoever can write them: refuse, keep serving
             SWAP_FAILURES.inc()
-            log.error("model_refused", why=str(error), serving=self._have["live"])
+            log.error("model_refused", version=version, why=str(error), serving=self._have["live"])
             self._refused[version] = time.monotonic() + RETRY_S
             return
         with self._lock:
@@ -90,4 +92,5 @@ class ModelFetch:
         served = Served(version, net, co_reads.from_files(files), cursor)
         served.covered_at = self._articles.cursor  # before the vectors: the worker goes on syncing
         served.cover(self._articles.vectors)
+        served.warm()
         return served

@@ -62,19 +62,25 @@ class ScoringWorker:
         self.idle()
         wishes: list[_Wish] = []
         refreshes: dict[str, _Wish] = {}
+        refused: list[tuple[Record, InvalidMessage]] = []
         for _, records in batches:
             for record in records:
-                self._sort(record, wishes, refreshes)
+                self._sort(record, wishes, refreshes, refused)
         every = [*wishes, *refreshes.values()]
         for start in range(0, len(every), BATCH):
             self._answer(every[start : start + BATCH])
+        for record, error in refused:  # last, so that waiting for Redis does not send them again
+            self._dead.send(record, error)
 
-    def _sort(self, record: Record, wishes: list[_Wish], refreshes: dict[str, _Wish]) -> None:
+    def _sort(
+        self, record: Record, wishes: list[_Wish], refreshes: dict[str, _Wish],
+        refused: list[tuple[Record, InvalidMessage]],
+    ) -> None:
         now = self._clock.now()
         try:
             request = decode(Request, record.value, now)
         except InvalidMessage as error:
-            self._dead.send(record, error)
+            refused.append((record, error))
             return
         users = [request.user_id] if request.user_id is not None else request.user_ids
         found = [_Wish(Ask(u, request.n, request.policy), request.request_id, request.trigger) for u in users]
@@ -111,8 +117,8 @@ class ScoringWorker:
         now = self._clock.now()
         if now - self._synced_at < self._s.sync_s:
             return
-        self._synced_at = now
         self._scorer.follow()
+        self._synced_at = now
         live, frozen = self._fetch.take()
         if frozen is not None:
             self._scorer.catch_up(frozen)

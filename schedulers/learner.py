@@ -1,8 +1,8 @@
 """One increment from end to end: read, fit, decide, publish - in an order that survives kill -9.
 
 Folders are staged first; then one compare-and-set moves pointer, cursor and trainer state
-together; then the models topic is told. Killed before the move, nothing has happened. Killed
-after it, the next learner tells the topic what the pointer says (it is compacted by key).
+together. Killed before the move, nothing has happened; killed after it, all has. The models topic
+is told by the trainer (see announcer.py).
 """
 
 from collections.abc import Callable
@@ -11,18 +11,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from streamrec import logs
-from streamrec.broker import Publisher
 from streamrec.catalogue import Catalogue, LiveArticles
 from streamrec.clock import Clock
 from streamrec.config import Settings
 from streamrec.errors import RetryLater
-from streamrec.events import ModelPointer, encode
 from streamrec.learning.increment import Outcome, increment
 from streamrec.learning.state import TrainerState
+from streamrec.metrics import BOARD_LOST, Board
 from streamrec.model import co_reads
 from streamrec.model.bundle import from_files
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
-from streamrec.replay import ReplayBuffer
+from streamrec.replay import Cursor, ReplayBuffer, WindowRow
 
 log = logs.get(__name__)
 OPTIMIZER = "optimizer."  # files of the optimizer's state live in the version's folder
@@ -33,20 +32,18 @@ class IncrementRunner:
     """Everything one increment needs; `run` does one."""
 
     def __init__(
-        self, buffer: ReplayBuffer, catalogue: Catalogue, registry: Registry,
-        publisher: Publisher, clock: Clock, settings: Settings, models_topic: str,
-        dim: int, fingerprint: str,
+        self, buffer: ReplayBuffer, catalogue: Catalogue, registry: Registry, board: Board,
+        clock: Clock, settings: Settings, dim: int, fingerprint: str,
     ) -> None:
         self._buffer, self._catalogue, self._registry = buffer, catalogue, registry
-        self._publisher, self._clock, self._s = publisher, clock, settings
-        self._topic, self._fingerprint = models_topic, fingerprint
-        self._articles = LiveArticles(dim)
+        self._board, self._clock, self._s = board, clock, settings
+        self._articles, self._fingerprint = LiveArticles(dim), fingerprint
         self._waiting_since: float | None = None
+        self._lost = 0  # rows that this increment's window should have had
 
     def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
         """Train on the waiting rows; what happened, as a JSON-like dict. Raises StreamrecError."""
         pointer = self._registry.current()
-        self.announce(pointer)
         outcome = self._fit(pointer, progress)
         if outcome is None:
             return {"published": False, "reason": "no new rows"}
@@ -56,6 +53,7 @@ class IncrementRunner:
         window = self._buffer.window(pointer.cursor, self._s.trainer.max_rows)
         if not window:
             return None
+        self._lost = rows_lost(window, pointer.cursor)
         self._articles.sync(self._catalogue)
         self._wait_for_articles([w.row.item for w in window])
         parent, optimizer = self._parent(pointer)
@@ -112,12 +110,12 @@ class IncrementRunner:
         )
         if record:
             new = replace(
-                new, version=number, first_trained=pointer.first_trained or number, published_at=now,
+                new, version=number, action="publish", first_trained=pointer.first_trained or number, published_at=now,
                 learned_until=o.learned_until, published=pointer.published + 1,
             )
         self._registry.pointers.move(new, pointer.attempt, token, record)
-        if record:
-            self.announce(new)
+        self._waiting_since = None  # the next window has patience of its own
+        self._note_lost()
         self._registry.prune(keep_versions=50)
         return {"published": publish, "version": number if publish else pointer.version,
                 "reason": o.verdict.reason, "rows": o.rows, **o.metrics}
@@ -138,15 +136,21 @@ class IncrementRunner:
             learned_until=o.learned_until, metrics=o.metrics,
         )
 
-    def announce(self, pointer: Pointer) -> None:
-        """Tell the models topic where the pointer stands; saying it again does no harm."""
-        if pointer.version is None:
+    def _note_lost(self) -> None:
+        """Only once the cursor is past them: an increment that fails finds them again."""
+        if not self._lost:
             return
-        record = next(r for r in self._registry.pointers.records() if r.version == pointer.version)
-        message = ModelPointer(
-            version=record.version, parent=record.parent, action="publish",
-            published_at=pointer.published_at, learned_until=record.learned_until,
-            rows=record.rows, metrics=record.metrics,
-        )
-        self._publisher.send(self._topic, b"current", encode(message))
-        self._publisher.flush()
+        log.warning("rows_lost", rows=self._lost, why="the window was trimmed before it was learned: "
+                    "train more often, or raise STREAMREC_BUFFER__WINDOW_ROWS")
+        try:
+            self._board.count(BOARD_LOST, self._lost)
+        except RetryLater as error:
+            log.warning("rows_lost_not_noted", why=str(error))
+
+
+def rows_lost(window: list[WindowRow], cursor: Cursor) -> int:
+    """Rows between the cursor and the window's first rows: trimmed before anybody read them."""
+    first: dict[int, int] = {}
+    for row in window:
+        first[row.partition] = min(row.ordinal, first.get(row.partition, row.ordinal))
+    return sum(n - cursor.get(p, 0) - 1 for p, n in first.items())

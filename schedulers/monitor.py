@@ -1,17 +1,22 @@
-"""Monitor: reads what was served, shown and clicked; publishes drift reports."""
+"""Monitor: reads what was served, shown and clicked; publishes drift reports.
+
+Its place in the topics is committed after the reports that were due: started again, it goes on
+where it was.
+"""
 
 import threading
 from collections.abc import Callable
 
 from streamrec import logs
-from streamrec.broker import Publisher, Subscription
+from streamrec.broker import Partition, Publisher, Subscription
 from streamrec.clock import Clock
 from streamrec.drift.monitor import DriftMonitor
-from streamrec.errors import InvalidMessage, RetryLater
+from streamrec.errors import Fenced, InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
 from streamrec.metrics import BOARD_DRIFT, Board
 
 log = logs.get(__name__)
+COMMIT_S = 2.0
 
 
 class MonitorProcess:
@@ -29,7 +34,8 @@ class MonitorProcess:
         self._monitor, self._subscription, self._publisher = monitor, subscription, publisher
         self._board, self._clock, self._topic = board, clock, reports_topic
         self._topics_of, self._model_version = topics_of, model_version
-        self._followed_at = 0.0
+        self._followed_at = self._committed_at = 0.0
+        self._done: dict[Partition, int] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
@@ -39,6 +45,7 @@ class MonitorProcess:
             except RetryLater as error:
                 log.warning("waiting", why=str(error))
                 stop.wait(1.0)
+        self._commit(self._clock.now())
         self._subscription.close()
 
     def turn(self) -> None:
@@ -47,12 +54,28 @@ class MonitorProcess:
         if now - self._followed_at >= 1.0:
             self._follow(now)
         batches = self._subscription.poll(0.2, 500)
-        for records in batches.values():
+        for partition, records in batches.items():
             for record in records:
                 self._take(record.topic, record.value, now)
+            self._done[partition] = records[-1].offset + 1
         report = self._monitor.due(now)
         if report is not None:
             self._publish(report)
+        if now - self._committed_at >= COMMIT_S:
+            self._commit(now)
+
+    def _commit(self, now: float) -> None:
+        self._committed_at = now
+        mine = self._subscription.assignment()
+        done, self._done = {p: n for p, n in self._done.items() if p in mine}, {}
+        try:
+            if done:
+                self._subscription.commit(done)
+        except Fenced:
+            log.info("rebalanced_before_commit")
+        except RetryLater as error:
+            log.warning("commit_failed", why=str(error))
+            self._done = done
 
     def _follow(self, now: float) -> None:
         self._followed_at = now

@@ -2,7 +2,8 @@
 
 Of several trainers the one that holds the lease works; its fencing token goes with every move
 of the pointer, so one that lost the lease without noticing cannot publish. Checks that come
-late are counted and made up for, and two never run at once.
+late are counted and made up for, and two never run at once. The holder also keeps the models
+topic saying what the pointer says.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import Protocol
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from schedulers.announcer import Announcer
 from schedulers.trigger import waiting, why_train
 from streamrec import logs
 from streamrec.clock import Clock
@@ -39,14 +41,16 @@ class Trainer:
     """One trainer; `check` is one look at whether to train."""
 
     def __init__(
-        self, buffer: ReplayBuffer, pointers: PointerStore, learner: Learner, board: Board,
-        clock: Clock, settings: Settings,
+        self, buffer: ReplayBuffer, pointers: PointerStore, learner: Learner, announcer: Announcer,
+        board: Board, clock: Clock, settings: Settings,
     ) -> None:
-        self._buffer, self._pointers, self._learner = buffer, pointers, learner
+        self._buffer, self._pointers = buffer, pointers
+        self._learner, self._announcer = learner, announcer
         self._board, self._clock, self._s = board, clock, settings
         self._token: int | None = None
         self._started_at = self._checked_at = clock.now()
         self._back_off_until = 0.0
+        self._stopping = False
 
     def hold(self) -> bool:
         """Take or keep the lease; True while it is ours."""
@@ -55,6 +59,7 @@ class Trainer:
         self._token = self._pointers.acquire(f"pid {os.getpid()}", self._s.lease_s)
         if self._token is not None:
             log.info("lease_taken", token=self._token)
+            self._announcer.forget()  # whoever had it may have been killed before it could tell
         return self._token is not None
 
     def check(self) -> str | None:
@@ -63,11 +68,13 @@ class Trainer:
         if now < self._back_off_until or not self.hold():
             return None
         pointer = self._pointers.read()
+        self._announcer.tell(pointer, now)
         rows = waiting(self._buffer.rows_total(), pointer.cursor)
         why = why_train(now, rows, pointer, self._started_at, self._s)
         if why and self._token is not None:
             log.info("training", why=why, rows=rows)
             self._learner.train(self._token, why)
+            self._announcer.tell(self._pointers.read(), self._clock.now())
         return why
 
     def safely(self) -> None:
@@ -76,6 +83,8 @@ class Trainer:
         try:
             self.check()
         except (StreamrecError, OSError) as error:
+            if self._stopping:  # it failed because we ended it
+                return
             log.error("training_failed", why=str(error))
             self._back_off_until = self._clock.now() + min(5.0, self._s.trigger_s)
         self._checked_at = self._clock.now()
@@ -108,7 +117,15 @@ class Trainer:
         scheduler.add_job(self.renew, "interval", seconds=self._s.lease_s / 3, id="renew", **options)
         scheduler.start()
         stop.wait()
+        self._stopping = True
+        scheduler.pause()
         self._learner.close()
-        scheduler.shutdown(wait=False)
-        if self._token is not None:
-            self._pointers.release(self._token)
+        scheduler.shutdown()  # waits for the check in hand, whose fit has just ended
+        self._give_back()
+
+    def _give_back(self) -> None:
+        try:
+            if self._token is not None:
+                self._pointers.release(self._token)
+        except RetryLater as error:
+            log.warning("lease_not_given_back", why=str(error), expires_within_s=self._s.lease_s)

@@ -6,11 +6,12 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -36,7 +37,9 @@ class Kafka(Section):
     partitions: int = Field(4, ge=1, description="partitions of a topic made by `topics create`")
     replication_factor: int = Field(1, ge=1, description="copies of each partition")
     retention_hours: int = Field(168, ge=1, description="how long topics that are not compacted keep")
-    security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"
+    )
     sasl_mechanism: str = Field("", description="SCRAM-SHA-512, PLAIN, …")
     sasl_username: str = Field("", description="user of the SASL mechanism")
     sasl_password: SecretStr = Field(SecretStr(""), description="password of the SASL mechanism")
@@ -61,6 +64,10 @@ class Buffer(Section):
     reservoir_bytes: int = Field(8_000_000, ge=1, description="rehearsal rows kept per partition")
     user_cap: int = Field(50, ge=1, description="rehearsal rows of one reader per partition")
     item_cap: int = Field(200, ge=1, description="rehearsal rows of one article per partition")
+    weights: dict[str, float] = Field(
+        {"click": 1.0, "read": 1.0, "like": 1.0},
+        description="weight of each kind in the rehearsal reservoir; equal weights: uniform",
+    )
     half_lives_s: tuple[float, float, float] = Field(
         (3 * 3600.0, 86_400.0, WEEK), description="popularity counters fade by half in these"
     )
@@ -90,7 +97,7 @@ class Trainer(Section):
     rehearsal_share: float = Field(0.5, ge=0, lt=1, description="share of rehearsal rows in a batch")
     first_passes: int = Field(3, ge=1, description="passes over the rows of the first model")
     negatives: int = Field(40, ge=1, description="sampled negatives per row")
-    slate: int = Field(20, ge=0, description="articles of the slate shown that a row keeps")
+    slate: int = Field(20, ge=0, description="articles of the slate shown that one example compares with")
     lr_tower: float = Field(3e-4, gt=0, description="learning rate of head and reader encoder")
     lr_temperature: float = Field(5e-2, gt=0, description="learning rate of the temperature")
     lr_features: float = Field(5e-2, gt=0, description="learning rate of the feature weights")
@@ -103,9 +110,10 @@ class Trainer(Section):
     anchors: int = Field(400, ge=1, description="rows of older eras that the gate keeps")
     margin: float = Field(0.01, ge=0, description="NDCG@10 the new model may lose at most")
     gate_quantile: float = Field(0.05, gt=0, lt=1, description="of the bootstrap; below -margin: refuse")
+    parked_rows: int = Field(5000, ge=0, description="rows kept until their article is announced, at most")
     patience_s: float = Field(600.0, ge=0, description="wait so long for most articles to be announced")
     lease_s: float = Field(30.0, gt=0, description="a silent trainer loses its lease after this")
-    device: str = Field("auto", description="auto, cpu, cuda")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu, cuda")
     seed: int = Field(7, description="of sampling, initialisation and bootstrap")
 
 
@@ -133,7 +141,13 @@ class Settings(BaseSettings):
     )
     home: Path = Field(Path("~/.local/share/streamrec"), description="data of `up`, logs, models")
     models_url: str = Field("", description="fsspec URL of the model store; empty: HOME/models")
-    log_level: str = Field("info", description="debug, info, warning, error")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning, error"
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65_000, description="Prometheus metrics of collect on this port of 127.0.0.1, of "
+        "catalogue, score, train and monitor on the next four; 0: none"
+    )
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
     buffer: Buffer = Buffer()
@@ -181,11 +195,15 @@ def load(**overrides: Any) -> Settings:
     return _with_running_servers(settings)
 
 
+_SERVICE = re.compile(r"^STREAMREC_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$")
+
+
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     """A misspelt variable must not be silently ignored."""
     known = [v for v, _, _ in table()] + [f"STREAMREC_{n}".upper() for n in Settings.model_fields]
     for name in environment:
-        if name.startswith("STREAMREC_") and name.upper() not in known:
+        ours = name.startswith("STREAMREC_") and name.upper() not in known
+        if ours and not _SERVICE.match(name):  # which Kubernetes sets for a Service named streamrec
             near = get_close_matches(name.upper(), known, 1)
             hint = f"did you mean {near[0]}?" if near else "see `streamrec settings`"
             raise SetupError(f"{name} is no setting: {hint}")
@@ -206,7 +224,7 @@ def table(settings: Settings | None = None) -> list[tuple[str, str, str]]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | dict):
         return json.dumps(value)
     return str(value)
 

@@ -188,7 +188,7 @@ def decode(kind: type[T], value: bytes | None, now: float) -> T:
         raise InvalidMessage(f"{len(value)} bytes: at most {MAX_MESSAGE_BYTES} are taken")
     try:
         message: T = _decoders[kind].decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidMessage(str(error)) from None
     if b"\\" in value and kind in (Feedback, Article):  # JSON escapes them: else a scan per id
         _no_control_characters(_ids_of(message))

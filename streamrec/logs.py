@@ -9,10 +9,8 @@ import structlog
 
 
 class OncePer(logging.Filter):
-    """Let a library's message (by its template) through once a period; say how many were held.
-
-    kafka-python logs each reconnection attempt: thousands of lines while a broker is away.
-    """
+    """Let a warning (ours by its event, a library's by its template) through once a period, and
+    say how many were held back: while a server is away each try would be a line."""
 
     def __init__(self, period_s: float = 10.0) -> None:
         super().__init__()
@@ -21,17 +19,23 @@ class OncePer(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See logging.Filter."""
-        if not isinstance(record.msg, str):  # ours: events, written with care
+        ours = isinstance(record.msg, dict)
+        if ours and record.levelno < logging.WARNING:
             return True
-        key, now = f"{record.name}{record.msg}"[:80], time.monotonic()
+        said: Any = record.msg
+        held = self._held(f"{record.name} {said['event'] if ours else said}"[:80], time.monotonic())
+        if held:
+            record.msg = {**said, "held_back": held} if ours else f"{said} ({held} like it held back)"
+        return held is not None
+
+    def _held(self, key: str, now: float) -> int | None:
+        """How many were held back since the last one let through; None: hold this one too."""
         last, held = self._last.get(key, (-self.period_s, 0))
         if now - last < self.period_s:
             self._last[key] = (last, held + 1)
-            return False
-        if held:
-            record.msg = f"{record.msg} ({held} like it held back)"
+            return None
         self._last[key] = (now, 0)
-        return True
+        return held
 
 
 def setup(level: str, process: str) -> None:

@@ -24,6 +24,7 @@ BOARD_DEAD = "dead_letters"
 BOARD_SHED = "refreshes_shed"
 BOARD_SCORER = "scorer"
 BOARD_MISFIRES = "misfires"
+BOARD_LOST = "window_rows_lost"
 
 
 class Board(Protocol):

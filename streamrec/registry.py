@@ -10,13 +10,14 @@ repeats a window. A folder that no pointer ever named is garbage, not an error.
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from streamrec import __version__
 from streamrec.errors import CorruptArtefact, NotFound
+from streamrec.events import ModelPointer
 
 Files = dict[str, bytes]
 MANIFEST = "manifest.json"
@@ -27,6 +28,7 @@ class Pointer(Struct, frozen=True, kw_only=True):
     commits and is what compare-and-set compares; `state` names the trainer's state folder."""
 
     version: str | None = None
+    action: Literal["publish", "rollback"] = "publish"
     first_trained: str | None = None
     attempt: int = 0
     cursor: dict[int, int] = {}
@@ -48,7 +50,6 @@ class VersionRecord(Struct, frozen=True, kw_only=True):
     rows: int
     learned_until: float
     metrics: dict[str, float]
-    trained: bool = True
 
 
 class Artefact(NamedTuple):
@@ -120,8 +121,8 @@ class Registry:
         files = self.files.read(f"{kind}/{name}")
         try:
             manifest = json.loads(files.pop(MANIFEST))
-            sums = manifest["files"]
-        except (KeyError, ValueError) as error:
+            sums = dict(manifest["files"])
+        except (KeyError, ValueError, TypeError) as error:
             raise CorruptArtefact(f"{kind}/{name} has no readable manifest") from error
         for file, want in sums.items():
             if file not in files or sha256(files[file]).hexdigest() != want:
@@ -143,10 +144,13 @@ class Registry:
         """
         if version not in {r.version for r in self.pointers.records()}:
             raise NotFound(f"no published version {version}; see `streamrec models list`")
-        self.load("versions", version)
+        try:
+            self.load("versions", version)
+        except NotFound:
+            raise NotFound(f"version {version} was pruned: its files are gone, choose a newer one") from None
         old = self.current()
         new = msgspec.structs.replace(
-            old, version=version, attempt=old.attempt + 1, published_at=now
+            old, version=version, action="rollback", attempt=old.attempt + 1, published_at=now
         )
         self.pointers.move(new, old.attempt, None, None)
         return new
@@ -160,3 +164,12 @@ class Registry:
             for name in names[:-keep]:
                 if name not in in_use:
                     self.files.delete(f"{kind}/{name}")
+
+
+def pointer_message(pointer: Pointer, record: VersionRecord) -> ModelPointer:
+    """What the models topic says while `pointer` names the version of `record`."""
+    return ModelPointer(
+        version=record.version, parent=record.parent, action=pointer.action,
+        published_at=pointer.published_at, learned_until=record.learned_until, rows=record.rows,
+        metrics=record.metrics,
+    )

@@ -7,18 +7,21 @@ and servers run under guards, so that they end with us however we end.
 import fcntl
 import json
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from streamrec import logs, wiring
+from streamrec.adapters.embedded import trouble
 from streamrec.adapters.embedded.guard import Guarded, spawn
-from streamrec.config import Settings, running, up_file
+from streamrec.config import Settings, up_file
 from streamrec.errors import AlreadyRunning, SetupError
 
 log = logs.get(__name__)
@@ -36,23 +39,33 @@ class Child:
         self.restarts = -1
 
     def tend(self, now: float) -> str | None:
-        """Start it, or start it again; a sentence when something happened."""
+        """Start it, or start it again; a sentence when something happened. Raises SetupError."""
         if self._process is not None and self._process.alive():
             if now - self._started_at > 60:
                 self._pause_s = 1.0
             return None
         ended = self._process
         if ended is not None and self._next_at <= self._started_at:
-            self._next_at = now + self._pause_s
-            self._pause_s = min(self._pause_s * 2, 30.0)
+            self._pause(now)
             return f"{self.name} ended with {ended.returncode}; again soon, see {self._log}"
         if now >= self._next_at:
             self._start(now)
         return None
 
     def _start(self, now: float) -> None:
-        self._process = spawn(self._command, self._log, 5.0, env=self._env, cwd=Path.cwd())
+        try:
+            self._process = spawn(self._command, self._log, 5.0, env=self._env, cwd=Path.cwd())
+        except OSError as error:
+            self._pause(now)
+            raise trouble.from_os(error, self._log) from error
+        except SetupError:
+            self._pause(now)
+            raise
         self._started_at, self.restarts = now, self.restarts + 1
+
+    def _pause(self, now: float) -> None:
+        self._next_at = now + self._pause_s
+        self._pause_s = min(self._pause_s * 2, 30.0)
 
     @property
     def pid(self) -> int | None:
@@ -64,16 +77,21 @@ class Child:
         if self._process is not None and self._process.alive():
             self._process.stop(8.0)
 
+    def move(self, env: Mapping[str, str]) -> None:
+        """End it; the next `tend` starts it in another environment, without a pause."""
+        self.stop()
+        self._process, self._next_at, self._env = None, 0.0, dict(env)
+
 
 class Supervisor:
     """`streamrec up` as an object, so that the demo and tests can run one."""
 
     def __init__(
         self, settings: Settings, say: Say, processes: Sequence[str] = wiring.PROCESSES,
-        env: Mapping[str, str] | None = None, jars: Path | None = None,
+        env: Mapping[str, str] | None = None, jars: Path | None = None, fresh: bool = False,
     ) -> None:
         self.settings, self._say, self._names = settings, say, processes
-        self._extra = dict(env or {})
+        self._extra, self._fresh = dict(env or {}), fresh  # fresh: empty the home first
         self.home = settings.home_dir
         self._jars = jars or self.home / "jars"
         self.servers: dict[str, Any] = {}
@@ -87,6 +105,8 @@ class Supervisor:
         """
         self._own_home()
         try:
+            if self._fresh:
+                self._empty_home()
             self._servers()
             self._write_up_file()
             made = wiring.create_topics(self.settings)
@@ -105,13 +125,35 @@ class Supervisor:
             raise SetupError(f"cannot use {self.home}: {error.strerror}; set STREAMREC_HOME") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            pid = (running(self.home) or {}).get("pid", "unknown")
+            self._sign()
+        except BlockingIOError:
+            self._refuse()
+        except OSError as error:
             self._lock = None
-            raise AlreadyRunning(
-                f"`streamrec up` already runs in {self.home} as pid {pid}: stop it, "
-                "or set STREAMREC_HOME to another folder"
-            ) from None
+            raise trouble.from_os(error, self.home) from error
+
+    def _sign(self) -> None:
+        """Our pid, in the lock: known long before up.json is there."""
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def _refuse(self) -> None:
+        self._lock.seek(0)
+        pid = self._lock.read().strip() or "unknown"
+        self._lock = None
+        raise AlreadyRunning(
+            f"`streamrec up` already runs in {self.home} as pid {pid}: stop it, "
+            "or set STREAMREC_HOME to another folder"
+        ) from None
+
+    def _empty_home(self) -> None:
+        """Only now that the home is ours, and all but the lock."""
+        for path in self.home.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != "up.lock":
+                path.unlink(missing_ok=True)
 
     def _servers(self) -> None:
         s = self.settings
@@ -125,6 +167,7 @@ class Supervisor:
             self._say(f"starting {name} …")
             server.start()
         self._addresses()
+        self._say(f"kafka {self.settings.kafka.bootstrap_servers}")
 
     def _addresses(self) -> None:
         s = self.settings
@@ -135,7 +178,6 @@ class Supervisor:
         if kafka:
             update["kafka"] = s.kafka.model_copy(update={"bootstrap_servers": kafka.bootstrap})
         self.settings = s.model_copy(update=update)
-        self._say(f"kafka {self.settings.kafka.bootstrap_servers}")
 
     def _write_up_file(self) -> None:
         facts = {
@@ -144,34 +186,59 @@ class Supervisor:
         }
         path = up_file(self.home)
         temporary = path.with_suffix(".tmp")
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(facts))
-        temporary.replace(path)
+        try:
+            temporary.touch(mode=0o600)
+            temporary.write_text(json.dumps(facts))
+            temporary.replace(path)
+        except OSError as error:
+            raise trouble.from_os(error, path) from error
 
-    def _children(self) -> None:
-        logs_folder = self.home / "logs"
-        logs_folder.mkdir(exist_ok=True)
-        env = {
+    def _environment(self) -> dict[str, str]:
+        return {
             "OMP_NUM_THREADS": "1", **os.environ, **self._extra,
             "STREAMREC_HOME": str(self.home),
             "STREAMREC_KAFKA__BOOTSTRAP_SERVERS": self.settings.kafka.bootstrap_servers,
             "STREAMREC_REDIS__URL": self.settings.redis.url.get_secret_value(),
             "STREAMREC_KAFKA__TOPIC_PREFIX": self.settings.kafka.topic_prefix,
         }
+
+    def _children(self) -> None:
+        logs_folder = self.home / "logs"
+        try:
+            logs_folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise trouble.from_os(error, logs_folder) from error
+        env = self._environment()
         self.children = [Child(name, env, logs_folder) for name in self._names]
-        self.tend()
+        for child in self.children:
+            child.tend(time.monotonic())
         self._say(f"processes started: {', '.join(self._names)}; logs in {logs_folder}")
 
     def tend(self) -> None:
-        """Start again what has ended: servers first."""
+        """Start again what has ended: servers first. Raises SetupError for a server."""
         for name, server in self.servers.items():
             if not server.alive():
                 self._say(f"{name} ended; starting it again")
                 server.start()
+                self._follow()
         for child in self.children:
-            said = child.tend(time.monotonic())
+            try:
+                said = child.tend(time.monotonic())
+            except SetupError as error:  # of one child: the others are tended all the same
+                said = str(error)
             if said:
                 self._say(said)
+
+    def _follow(self) -> None:
+        """A server that found its port taken has another now: tell everybody who has to know."""
+        before = self._environment()
+        self._addresses()
+        env = self._environment()
+        if env == before:
+            return
+        self._say("a server has another address: the processes start again")
+        _at_once([partial(child.move, env) for child in self.children])
+        self._write_up_file()
 
     def run(self, stop: threading.Event) -> None:
         """Tend until `stop` is set."""
@@ -184,11 +251,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Processes, then servers, in order."""
-        threads = [threading.Thread(target=c.stop) for c in self.children]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        _at_once([child.stop for child in self.children])
         for name in ("kafka", "redis"):
             if name in self.servers:
                 self.servers[name].stop()
@@ -197,3 +260,10 @@ class Supervisor:
             self._lock.close()
             self._lock = None
 
+
+def _at_once(actions: Sequence[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=action) for action in actions]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()

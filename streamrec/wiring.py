@@ -57,7 +57,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     big = {"max.message.bytes": "8000000"}  # too large for us must reach us to become a dead letter
     compact = {"cleanup.policy": "compact"} | big
     kept = {"retention.ms": str(k.retention_hours * 3_600_000)} | big
-    dead = {"retention.ms": str(30 * DAY_MS)} | big
+    dead = {"retention.ms": str(30 * DAY_MS), "max.message.bytes": "9000000"}  # headers come on top
     plan = {
         "articles": (k.partitions, compact), "feedback": (k.partitions, kept),
         "requests": (k.partitions, kept), "recommendations": (k.partitions, kept),
@@ -160,8 +160,8 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
     publisher, group = p.broker.publisher(), p.names.group("collect")
     subscription = p.broker.subscribe([p.names.topic("feedback")], group, "earliest")
     collector = Collector(
-        p.buffer, publisher, DeadLetters(publisher, group, p.board), p.clock,
-        p.names.topic("requests"), p.broker.incarnation, subscription.generation,
+        p.buffer, publisher, DeadLetters(publisher, group), p.clock, p.names.topic("requests"),
+        p.broker.incarnation, subscription.generation, settings.buffer.weights,
     )
     Loop(subscription, publisher, collector, p.clock, Policy(max_records=2000), stop).run()
 
@@ -174,11 +174,13 @@ def run_catalogue(settings: Settings, stop: threading.Event) -> None:
     from streamrec.model.encoder import TextEncoder, article_text
     p = Parts(settings)
     encoder = TextEncoder(settings.encoder)
+    before = p.board.get(BOARD_ENCODER) or {}
+    changed = before.get("fingerprint") not in (None, encoder.fingerprint)
     p.board.put(BOARD_ENCODER, {"dim": encoder.dim, "fingerprint": encoder.fingerprint})
     publisher, group = p.broker.publisher(), p.names.group("catalogue")
     keeper = CatalogueKeeper(
         p.catalogue(encoder.dim), encoder.encode, encoder.fingerprint, article_text,
-        DeadLetters(publisher, group, p.board), p.clock, settings.encoder.batch,
+        DeadLetters(publisher, group, p.board), p.clock, settings.encoder.batch, changed,
     )
     subscription = p.broker.subscribe([p.names.topic("articles")], group, "earliest")
     Loop(subscription, publisher, keeper, p.clock, Policy(poll_s=0.02), stop).run()
@@ -210,34 +212,31 @@ def run_score(settings: Settings, stop: threading.Event) -> None:
 
 def run_train(settings: Settings, stop: threading.Event) -> None:
     """The scheduler; it fits in a child process, `run_learn`."""
+    from schedulers.announcer import Announcer
     from schedulers.child import ChildLearner
     from schedulers.trainer import Trainer
     p = Parts(settings)
-    learner = ChildLearner()
-    trainer = Trainer(p.buffer, p.registry.pointers, learner, p.board, p.clock, settings.trainer)
+    learner, pointers, publisher = ChildLearner(), p.registry.pointers, p.broker.publisher()
+    announcer = Announcer(pointers, publisher, p.names.topic("models"))
+    trainer = Trainer(p.buffer, pointers, learner, announcer, p.board, p.clock, settings.trainer)
     learner.warm()  # after Redis has answered: or both would say that it does not
     trainer.run(stop)
+    publisher.close()
+    p.close()
 
 
 def run_learn(settings: Settings, stop: threading.Event) -> None:
     """The fitting child: one JSON line in, progress and the outcome out, until stdin closes."""
-    import json
-    import sys
-
-    from schedulers.learner import IncrementRunner
+    from schedulers.child import orders, take_stdout
     from streamrec.errors import StreamrecError
+    say, incoming = take_stdout(), orders()
+    from schedulers.learner import IncrementRunner
     p = Parts(settings)
     dim, fingerprint = p.encoder(stop)
     runner = IncrementRunner(
-        p.buffer, p.catalogue(dim), p.registry, p.broker.publisher(), p.clock, settings,
-        p.names.topic("models"), dim, fingerprint,
+        p.buffer, p.catalogue(dim), p.registry, p.board, p.clock, settings, dim, fingerprint
     )
-
-    def say(event: str, facts: dict[str, Any]) -> None:
-        print(json.dumps({"event": event, **facts}), flush=True)
-
-    for line in sys.stdin:
-        order = json.loads(line)
+    for order in incoming:
         try:
             say("done", runner.run(order["token"], order["why"], lambda f: say("progress", f)))
         except (StreamrecError, OSError) as error:
@@ -262,13 +261,15 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
         }
 
     topics = [p.names.topic(n) for n in ("feedback", "recommendations", "models")]
+    subscription = p.broker.subscribe(topics, p.names.group("monitor"), "earliest")
+    publisher = p.broker.publisher()
     process = MonitorProcess(
-        DriftMonitor(settings.monitor),
-        p.broker.subscribe(topics, p.names.group("monitor"), "earliest"), p.broker.publisher(),
-        p.board, p.clock, p.names.topic("drift-reports"), new_topics,
-        lambda: registry.current().version or "0",
+        DriftMonitor(settings.monitor), subscription, publisher, p.board, p.clock,
+        p.names.topic("drift-reports"), new_topics, lambda: registry.current().version or "0",
     )
     process.run(stop)
+    publisher.close()
+    p.close()
 
 
 def status(p: Parts) -> dict[str, Any]:
@@ -284,19 +285,14 @@ def status(p: Parts) -> dict[str, Any]:
 
 
 def rollback(settings: Settings, version: str) -> None:
-    """Point at an older version and tell the models topic."""
-    from streamrec.events import ModelPointer, encode
+    """Point at an older version and tell the models topic. Raises NotFound, CorruptArtefact."""
+    from schedulers.announcer import Announcer
     p = Parts(settings)
-    registry = p.registry
+    publisher, registry = p.broker.publisher(), p.registry
     pointer = registry.rollback(version, time.time())
-    record = next(r for r in registry.pointers.records() if r.version == version)
-    message = ModelPointer(
-        version=version, parent=record.parent, action="rollback", published_at=pointer.published_at,
-        learned_until=record.learned_until, rows=record.rows, metrics=record.metrics,
-    )
-    publisher = p.broker.publisher()
-    publisher.send(p.names.topic("models"), b"current", encode(message))
+    Announcer(registry.pointers, publisher, p.names.topic("models")).announce(pointer, 30.0)
     publisher.close()
+    p.close()
 
 
 RUN = {
@@ -307,4 +303,7 @@ RUN = {
 
 def run(name: str, settings: Settings, stop: threading.Event) -> None:
     """Run one process until `stop`."""
+    if settings.metrics_port and name in PROCESSES:
+        from prometheus_client import start_http_server
+        start_http_server(settings.metrics_port + PROCESSES.index(name), "127.0.0.1")
     RUN[name](settings, stop)

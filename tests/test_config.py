@@ -120,3 +120,24 @@ def test_the_readme_table_is_the_one_the_settings_make() -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     for variable, default, meaning in config.table():
         assert f"| `{variable}` | `{default or '(empty)'}` | {meaning} |" in readme
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_mistake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("STREAMREC_SERVICE_HOST", "STREAMREC_SERVICE_PORT_HTTP", "STREAMREC_PORT",
+                 "STREAMREC_PORT_80_TCP_ADDR", "STREAMREC_WEB_SERVICE_PORT"):
+        monkeypatch.setenv(name, "tcp://10.0.0.1:80")
+    assert config.load().log_level == "info"
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("STREAMREC_LOG_LEVEL", "verbose"), ("STREAMREC_TRAINER__DEVICE", "gpu"),
+    ("STREAMREC_KAFKA__SECURITY_PROTOCOL", "TLS"),
+])
+def test_a_word_that_is_no_choice_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError, match=name):
+        config.load()

@@ -168,3 +168,8 @@ def test_whatever_comes_it_is_a_message_or_invalid(value: bytes) -> None:
 
 def test_every_message_has_its_own_topic() -> None:
     assert len({topic("p", n) for n in MESSAGES}) == len(set(MESSAGES.values())) == 6
+
+
+def test_json_nested_without_end_is_a_dead_letter_not_a_crash() -> None:
+    with pytest.raises(InvalidMessage):
+        decode(Feedback, b'{"x":' + b"[" * 200_000, NOW)

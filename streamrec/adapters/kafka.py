@@ -5,10 +5,12 @@ Every error of the client becomes RetryLater, Fenced or ServerUnreachable; the c
 messages do not name a cause, so a failed connection is probed.
 """
 
+import contextlib
 import logging
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import kafka
@@ -62,6 +64,9 @@ def _why_unreachable(s: Kafka) -> str:
             f"STREAMREC_KAFKA__SECURITY_PROTOCOL ({s.security_protocol}) and the credentials")
 
 
+_Message = tuple[str, bytes | None, bytes | None, Headers]
+
+
 class KafkaBroker:
     """See streamrec.broker.Broker."""
 
@@ -92,10 +97,11 @@ class KafkaBroker:
         return self._admin_client
 
     def publisher(self) -> "KafkaPublisher":
-        """Idempotent, acks=all, lz4, 20 ms linger: 2.7 times the default's messages a second."""
-        return KafkaPublisher(self._connect(
-            kafka.KafkaProducer, linger_ms=5, batch_size=262_144, compression_type="lz4",
-            max_request_size=MAX_BYTES, allow_auto_create_topics=False, max_block_ms=5000,
+        """Idempotent, acks=all, lz4, a linger of 5 ms: late enough to batch, soon enough to serve."""
+        return KafkaPublisher(partial(
+            self._connect, kafka.KafkaProducer, linger_ms=5, batch_size=262_144,
+            compression_type="lz4", max_request_size=2 * MAX_BYTES, max_block_ms=5000,
+            allow_auto_create_topics=False,
             delivery_timeout_ms=NEVER_MS,  # an outage of any length: late, not lost
         ))
 
@@ -113,6 +119,7 @@ class KafkaBroker:
         if group is None:
             consumer.assign(self._all_partitions(topics))
         else:
+            self._all_partitions(topics)
             for topic in topics:  # a member that joins before it knows the topic joins twice
                 consumer.partitions_for_topic(topic)
             consumer.subscribe(list(topics))
@@ -184,26 +191,43 @@ class _retry_later:
 class KafkaPublisher:
     """See streamrec.broker.Publisher."""
 
-    def __init__(self, producer: Any) -> None:
-        self._producer = producer
-        self._pending: list[Any] = []
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._producer = make, make()
+        self._owed: list[tuple[Any, _Message]] = []
 
     def send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None
     ) -> None:
         """See streamrec.broker.Publisher."""
+        message = (topic, value, key, headers or [])
         with _retry_later():
-            self._pending.append(self._producer.send(topic, value, key, headers or []))
-        if len(self._pending) > 20_000:  # kafka-python 3 bounds nothing: we do
+            self._owed.append((self._producer.send(*message), message))
+        if len(self._owed) > 20_000:  # kafka-python 3 bounds nothing: we do
             self.flush()
 
     def flush(self, timeout_s: float = 30.0) -> None:
-        """See streamrec.broker.Publisher."""
+        """See streamrec.broker.Publisher. What is not acknowledged stays owed; after a failure
+        that the client does not mend by itself it is sent again by a new producer."""
         with _retry_later():
             self._producer.flush(timeout_s)
-            while self._pending:  # what is not acknowledged stays owed to the next flush
-                self._pending[-1].get(timeout_s)
-                self._pending.pop()
+        self._owed = [(f, m) for f, m in self._owed if not f.is_done or f.failed()]
+        failed = next((f for f, _ in self._owed if f.is_done), None)
+        if failed is not None:
+            self._again()
+            raise RetryLater(f"Kafka did not take a message: {failed.exception}; it is sent again")
+        if self._owed:
+            raise RetryLater(f"Kafka has not acknowledged {len(self._owed)} messages")
+
+    def _again(self) -> None:
+        old, owed = self._producer, [m for _, m in self._owed]
+        try:
+            self._producer = self._make()
+        except ServerUnreachable as error:
+            raise RetryLater(str(error)) from error
+        with _retry_later():
+            self._owed = [(self._producer.send(*m), m) for m in owed]
+        with contextlib.suppress(KafkaError):
+            old.close(0)
 
     def close(self) -> None:
         """See streamrec.broker.Publisher."""

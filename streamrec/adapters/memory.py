@@ -39,10 +39,12 @@ class MemoryBuffer:
         self._s = settings
         self._parts: dict[int, PartitionState] = {}
 
-    def claim(self, partition: int, incarnation: str, generation: int) -> Claim:
+    def claim(
+        self, partition: int, incarnation: str, generation: int, now: float = 0.0
+    ) -> Claim:
         """See ReplayBuffer."""
         state = self._parts.setdefault(partition, PartitionState(self._s))
-        return state.claim(incarnation, generation)
+        return state.claim(incarnation, generation, now)
 
     def apply(
         self, partition: int, claim: Claim, incarnation: str, events: Sequence[Applied],

@@ -27,43 +27,59 @@ from streamrec.config import Redis
 from streamrec.errors import Conflict, Fenced, RetryLater, ServerRefused, ServerUnreachable
 
 T = TypeVar("T")
+OLDEST = (6, 2)  # ZMSCORE and SMISMEMBER
+PASSING = (  # refusals that end by themselves, or when somebody makes room
+    "OOM", "LOADING", "MISCONF", "CLUSTERDOWN", "READONLY", "BUSY", "MASTERDOWN", "NOREPLICAS",
+    "TRYAGAIN",
+)
 
 
 def connect(settings: Redis) -> "Connection":
     """Connect and check that the server keeps what it acknowledges.
 
-    Raises ServerUnreachable, or ServerRefused for one without AOF or with eviction.
+    Raises ServerUnreachable, or ServerRefused for one too old, without AOF or with eviction.
     """
     url = settings.url.get_secret_value()
     if not url:
         raise ServerUnreachable(
             "no Redis is known: run `streamrec up` in this home, or set STREAMREC_REDIS__URL"
         )
-    # No retries inside the client: a retried write could apply twice, and pausing is our job.
-    options: dict[str, Any] = {
-        "socket_timeout": settings.timeout_s, "socket_connect_timeout": settings.timeout_s,
-        "retry": Retry(NoBackoff(), 0),
-    }
     shown = re.sub(r"//.*@", "//***@", url)
     try:
-        client = (redis.RedisCluster if settings.cluster else redis.Redis).from_url(url, **options)
-        client.ping()
+        client = _client(settings, url)
+        _refuse_unfit(client, settings, shown)
     except ValueError as error:
         raise ServerUnreachable(f"STREAMREC_REDIS__URL={shown} is no redis:// URL: {error}") from None
     except AuthenticationError as error:
         raise ServerUnreachable(
-            f"Redis at {shown} refused the password ({error}): set it in "
-            "STREAMREC_REDIS__URL"
+            f"Redis at {shown} refused the password ({error}): set it in STREAMREC_REDIS__URL"
         ) from None
     except (RedisError, RedisClusterException) as error:
         raise ServerUnreachable(
             f"Redis at {shown} does not answer ({error}); start it, or set STREAMREC_REDIS__URL"
         ) from None
+    return Connection(client, settings.cluster)
+
+
+def _client(settings: Redis, url: str) -> Any:
+    """A client that answers. It retries nothing: a retried write could apply twice, and pausing
+    is our job."""
+    client = (redis.RedisCluster if settings.cluster else redis.Redis).from_url(
+        url, socket_timeout=settings.timeout_s, socket_connect_timeout=settings.timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    client.ping()
+    return client
+
+
+def _refuse_unfit(client: Any, settings: Redis, shown: str) -> None:
+    version = str(client.info("server").get("redis_version", "0"))
+    if tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < OLDEST:
+        raise ServerRefused(f"Redis at {shown} is version {version}: streamrec needs 6.2 or later")
     if not settings.cluster and client.info("cluster").get("cluster_enabled"):
         raise ServerRefused(f"Redis at {shown} is a node of a cluster: set STREAMREC_REDIS__CLUSTER=true")
     if not settings.allow_unsafe:
         _refuse_unsafe(client, shown)
-    return Connection(client, settings.cluster)
 
 
 def _refuse_unsafe(client: Any, shown: str) -> None:
@@ -127,6 +143,6 @@ def _ours(error: ResponseError) -> Exception:
         return Fenced(text.partition("FENCED ")[2] or text)
     if "CONFLICT" in text:
         return Conflict(text.partition("CONFLICT ")[2] or text)
-    if any(word in text for word in ("OOM", "LOADING", "MISCONF", "CLUSTERDOWN", "READONLY")):
+    if any(word in text for word in PASSING):
         return RetryLater(f"Redis: {text}")
-    return error
+    return ServerRefused(f"Redis refused a command: {text}")

@@ -11,6 +11,7 @@ import msgspec
 from streamrec.adapters.redis import Connection
 from streamrec.config import Buffer
 from streamrec.replay import (
+    HOLDER_SILENT_S,
     SLACK,
     Applied,
     Claim,
@@ -76,9 +77,13 @@ class RedisBuffer:
     def _partitions(self) -> list[int]:
         return sorted(int(p) for p in self._redis.call(lambda c: c.smembers(self._known)))
 
-    def claim(self, partition: int, incarnation: str, generation: int) -> Claim:
+    def claim(
+        self, partition: int, incarnation: str, generation: int, now: float = 0.0
+    ) -> Claim:
         """See ReplayBuffer."""
-        found = self._redis.script("claim", self._key(partition), incarnation, generation)
+        found = self._redis.script(
+            "claim", self._key(partition), incarnation, generation, now, HOLDER_SILENT_S
+        )
         self._redis.call(lambda c: c.sadd(self._known, partition))
         return Claim(None if found is None else int(found), generation)
 

@@ -83,7 +83,11 @@ class RedisCatalogue:
         entries, vectors = self._redis.pipeline(
             [("hmget", f"{self._p}:entry", ids), ("hmget", f"{self._p}:vector", ids)]
         )
-        found = [(_entry.decode(e), v) for e, v in zip(entries, vectors, strict=True) if e and v]
+        zero = bytes(2 * self._dim)  # also for a vector that another encoder has left there
+        found = [
+            (_entry.decode(e), v if len(v) == len(zero) else zero)
+            for e, v in zip(entries, vectors, strict=True) if e and v
+        ]
         stacked = np.frombuffer(b"".join(v for _, v in found), np.float16)
         return Changes(cursor, [e for e, _ in found], stacked.reshape(-1, self._dim), removed)
 

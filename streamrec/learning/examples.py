@@ -98,10 +98,10 @@ def materialise(
 ) -> tuple[Examples, int]:
     """Examples of `rows` in time order, and how many rows had to be skipped.
 
-    `counters` stand before the first row, know every id in the rows' histories, and are walked
-    past the last. `known` [N] bool: articles
-    announced (as of now). A row whose article is not among them, or that has nobody to compare
-    it with, is counted but not learned.
+    `counters` stand before the first row, know every id in the rows and their histories, and are walked
+    past the last. `known` [N] bool: articles announced (as of now). A row whose article is not
+    among them is neither learned nor counted (see `parked`); one that has nobody to compare it
+    with is counted but not learned.
     """
     rows, rng = in_time_order(rows), np.random.default_rng(seed)
     out = blank(len(rows), history, 1 + settings.slate + settings.negatives)
@@ -113,7 +113,8 @@ def materialise(
             if _fill(out, r, row, counters, known, sampler, liked[row.user]):
                 made.append(r)
                 ids[r] = row.event_id
-            count(counters, partition, row)
+            if known[counters.index[row.item]]:
+                count(counters, partition, row)
     full = Examples(**{f.name: getattr(out, f.name) for f in fields(out)[:-1]},
                     event_ids=tuple(ids))
     return full.take(made), len(rows) - len(made)
@@ -152,8 +153,8 @@ def _candidates(
 ) -> tuple[list[int], int, bool] | None:
     """Candidate indices, the slot of the one chosen, and whether a slate was shown."""
     index, n = counters.index, len(known)
-    positive = index.get(row.item, n)
-    if positive >= n or not known[positive]:
+    positive = index[row.item]
+    if not known[positive]:
         return None
     taken = {index[i] for i in (*row.history, *liked) if i in index}
     slate = [index[i] for i in row.slate if i in index]

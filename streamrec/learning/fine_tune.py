@@ -6,7 +6,7 @@ the same weights.
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,6 @@ from streamrec.learning.examples import Examples, concat
 from streamrec.learning.packed import OverExamples
 from streamrec.model.network import Recommender
 
-Progress = Callable[[int, int, float], None]  # step, steps, loss
 Base = NDArray[np.float16]
 
 
@@ -59,7 +58,7 @@ def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
 def fine_tune(
     net: Recommender, new: Examples, rehearsal: Examples, base_vectors: Base, settings: Trainer, *,
     optimizer_state: adam.State | None = None, first: bool, seed: int,
-    progress: Progress | None = None, plugins: Sequence[Any] = (),
+    plugins: Sequence[Any] = (),
 ) -> FitResult:
     """Fit `net` in place on each new row `passes` times, rehearsal rows mixed into every batch.
 
@@ -67,36 +66,33 @@ def fine_tune(
     `first_passes`; otherwise `increment_scale` of them. `plugins`: further Avalanche plugins.
     Raises SetupError if Avalanche is not installed.
     """
+    rehearsing, strategy = _avalanche()
+    started, losses = time.monotonic(), list[float]()
+    sizes, both = plan(len(new), len(rehearsal), settings, first), concat([new, rehearsal])
+    rows, targets = torch.arange(len(both)), torch.from_numpy(both.target)
+    window = strategy.dataset(rows[: len(new)], targets[: len(new)])
+    memory = strategy.dataset(rows[len(new) :], targets[len(new) :])
+    replay = [rehearsing.replay_plugin(memory, sizes.new, sizes.old)] if sizes.old else []
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Avalanche 0.6 warns about its own deprecated calls
+        torch.manual_seed(seed)
+        optimizer = adam.build(net, settings, first, optimizer_state)
+        strategy.FineTuning(
+            model=OverExamples(net.train(), both, base_vectors, _device(settings.device)),
+            optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
+            warmup=settings.warmup_steps, clip=settings.clip,
+            report=lambda loss: losses.append(loss.item()), plugins=[*replay, *plugins],
+        ).train(strategy.experience(window), eval_streams=[])
+    return _result(net, optimizer, losses, started)
+
+
+def _avalanche() -> tuple[Any, Any]:
+    """Our two modules that need Avalanche."""
     try:
-        from streamrec.learning.rehearsal import replay_plugin
-        from streamrec.learning.strategy import FineTuning, dataset, experience
+        from streamrec.learning import rehearsal, strategy
     except ModuleNotFoundError as error:
         raise SetupError(f"{error.name} is missing: pip install 'streamrec[train]'") from None
-    sizes, started, losses = plan(len(new), len(rehearsal), settings, first), time.monotonic(), []
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        both = concat([new, rehearsal])
-        rows, targets = torch.arange(len(both)), torch.from_numpy(both.target)
-        model = OverExamples(net.train(), both, base_vectors, _device(settings.device))
-        optimizer = adam.build(net, settings, first, optimizer_state)
-
-        def report(step: int, loss: Tensor) -> None:
-            losses.append(loss.item())
-            if progress:
-                progress(step, sizes.steps, losses[-1])
-
-        window = dataset(rows[: len(new)], targets[: len(new)])
-        memory = dataset(rows[len(new) :], targets[len(new) :])
-        replay = [replay_plugin(memory, sizes.new, sizes.old)] if sizes.old else []
-        strategy = FineTuning(
-            model=model, optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
-            warmup=settings.warmup_steps, clip=settings.clip, report=report,
-            plugins=[*replay, *plugins],
-        )
-        with warnings.catch_warnings():  # Avalanche 0.6 warns about its own deprecated calls
-            warnings.simplefilter("ignore")
-            strategy.train(experience(window), eval_streams=[])
-    return _result(net, optimizer, losses, started)
+    return rehearsal, strategy
 
 
 def plain_fit(

@@ -3,8 +3,10 @@
 Both models score the same rows; the paired differences of NDCG@10 are resampled (bootstrap,
 Efron 1979), and the low quantile of their mean must lie above -margin: a non-inferiority test.
 Rows too few to tell a loss of the margin from chance are judged by their mean instead: else a
-small window would refuse nearly every good model, and what it taught would be lost.
-The holdout says whether the model follows the stream, the anchors whether it forgets.
+small window would refuse nearly every good model, and what it taught would be lost. The mean of
+a small holdout must then not fall: a model that is not measurably better is not worth a swap.
+The holdout says whether the model follows the stream, the anchors whether it forgets. Losses
+under the margin may not add up: on the anchors no model may be two margins below the best so far.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +19,8 @@ from streamrec.config import Trainer
 
 K = 10
 FEW = 30  # fewer rows cannot carry a quantile
+TIE = 0.1  # of the margin: a mean this little below zero is no change
+RATCHET = 2.0  # margins that a model may be below the best so far
 RESAMPLES = 1000
 Array = NDArray[Any]
 
@@ -26,6 +30,9 @@ class Compared(NamedTuple):
 
     old: Array
     new: Array
+
+
+NONE = Compared(np.zeros(0), np.zeros(0))
 
 
 class Verdict(Struct, frozen=True):
@@ -47,36 +54,53 @@ def ndcg(scores: Array, target: Array) -> Array:
     return gains
 
 
-def verdict(holdout: Compared, anchors: Compared, settings: Trainer, seed: int) -> Verdict:
+def verdict(
+    holdout: Compared, anchors: Compared, settings: Trainer, seed: int, best: Compared = NONE
+) -> Verdict:
     """Publish if the new model is not inferior on the holdout and on the anchors.
 
     Under 30 rows, or when chance alone moves their mean by more than the margin, the mean
     decides. Without any holdout the answer is no; without anchors the holdout decides alone.
+    `best`: the anchors that the best model so far has scored too, its NDCG as `old`.
     """
     if not len(holdout.old):
         return Verdict(False, "no held-out rows to judge by: wait for more", {})
-    judged = [_judge(name, rows, settings, seed)
-              for name, rows in (("holdout", holdout), ("anchors", anchors)) if len(rows.old)]
+    margin = settings.margin
+    judged = [_judge("holdout", holdout, -TIE * margin, settings, seed)]
+    if len(anchors.old):
+        judged.append(_judge("anchors", anchors, -margin, settings, seed))
+    if len(best.old) >= FEW:
+        judged.append(_not_far_below(best, anchors, margin))
     metrics = {k: v for _, _, m in judged for k, v in m.items()}
     failed = [why for ok, why, _ in judged if not ok]
     reason = "; ".join(failed or [why for _, why, _ in judged])
     return Verdict(not failed, reason, metrics)
 
 
-def _judge(
-    name: str, rows: Compared, settings: Trainer, seed: int
+def _judge(  # `least`: the lowest mean that will do where rows are few
+    name: str, rows: Compared, least: float, settings: Trainer, seed: int
 ) -> tuple[bool, str, dict[str, float]]:
     diff, n = rows.new - rows.old, len(rows.old)
     mean, low = float(diff.mean()), lower_bound(diff, settings.gate_quantile, seed)
     few = n < FEW or mean - low > settings.margin
-    ok = (mean if few else low) > -settings.margin
+    ok = mean >= least if few else low > -settings.margin
     sure = f"{n} rows, too few to be sure" if few else f"{n} rows, at least {low:+.4f}"
-    so = "not worse" if ok else f"may lose over {settings.margin:g}"
+    so = "not worse" if ok else "worse" if few else f"may lose over {settings.margin:g}"
     why = f"{name} NDCG@10 {mean:+.4f} on {sure}: {so}"
     return ok, why, {
         f"{name}_ndcg_old": float(rows.old.mean()), f"{name}_ndcg_new": float(rows.new.mean()),
         f"{name}_lower": low, f"{name}_rows": float(n),
     }
+
+
+def _not_far_below(
+    best: Compared, anchors: Compared, margin: float
+) -> tuple[bool, str, dict[str, float]]:
+    """A model that is better on the anchors than its parent is on its way back: it may pass."""
+    gap = float((best.new - best.old).mean())
+    ok = gap >= -RATCHET * margin or float((anchors.new - anchors.old).mean()) > 0.0
+    why = f"anchors NDCG@10 {gap:+.4f} against the best model so far: "
+    return ok, why + ("near it" if ok else f"over {RATCHET * margin:g} below"), {"anchors_best_gap": gap}
 
 
 def lower_bound(diff: Array, quantile: float, seed: int) -> float:

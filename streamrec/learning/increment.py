@@ -3,12 +3,13 @@ same bytes.
 
 The newest rows of each partition are held out for the gate and not learned; the cursor stops
 before them, so they are read again and learned next time: each row is learned exactly once.
+Rows about an article that is not announced yet are taken, but wait in the state (`parked`).
 """
 
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 
 from streamrec.config import Settings, Trainer
 from streamrec.learning import optimizer as adam
-from streamrec.learning.examples import Examples, count, in_time_order, materialise
-from streamrec.learning.fine_tune import FitResult, Progress, fine_tune
+from streamrec.learning import parked
+from streamrec.learning.examples import Examples, concat, count, in_time_order, materialise
+from streamrec.learning.fine_tune import FitResult, fine_tune
 from streamrec.learning.gate import Compared, Verdict, ndcg, verdict
+from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
 from streamrec.learning.state import TrainerState
-from streamrec.model import bundle
+from streamrec.model import bundle, co_reads
 from streamrec.model.counters import Counters
 from streamrec.model.network import Recommender
 from streamrec.replay import Cursor, Row, WindowRow
@@ -34,12 +37,13 @@ LARGEST_HOLDOUT = 0.2  # of a window, however many rows the gate would like
 
 
 class Outcome(Struct, frozen=True):
-    """What an increment decided. On a refusal the model's and optimizer's files are empty: keep
-    the parent's; the state and the cursor move on either way."""
+    """What an increment decided. On a refusal the files of model, optimizer and co-reads are
+    empty: keep the parent's; the state and the cursor move on either way."""
 
     verdict: Verdict
     model_files: dict[str, bytes]
     optimizer_files: dict[str, bytes]
+    co_read_files: dict[str, bytes]  # counted up to the cursor
     state_files: dict[str, bytes]
     cursor: Cursor
     metrics: dict[str, float]
@@ -51,7 +55,6 @@ def increment(
     *, state: TrainerState, parent: Recommender | None, optimizer: Mapping[str, bytes] | None,
     window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles,
     settings: Settings, dim: int, encoder: str, now: float, seed: int,
-    progress: Progress | None = None,
 ) -> Outcome:
     """Learn `window` on top of `parent` (None: the untrained prior), and judge the result.
 
@@ -61,31 +64,31 @@ def increment(
     """
     if parent is not None and parent.dim != dim:
         parent = optimizer = None  # another encoder: its vectors mean nothing to the old head
+    first, ids = parent is None or not state.fitted, {r.event_id for r in reservoir}
     taken, held = split(window, settings.trainer)
+    late, _ = parked.ripe(state.parked, articles)
     after, known, running = _ready(state, window, articles)
     history = parent.history if parent else settings.model.history
-    examples, skipped = materialise(window, running, known, history, settings.trainer, seed)
-    ids = {r.event_id for r in reservoir}
+    old, _ = materialise(late, running, known, history, settings.trainer, seed)
+    made, skipped = materialise(window, running, known, history, settings.trainer, seed)
     data = _Data(
-        new=examples.only({w.row.event_id for w in taken}), rehearsal=state.examples.only(ids),
-        held_out=examples.only({w.row.event_id for w in held}), anchors=state.older_anchors(),
+        new=concat([old, made.only({w.row.event_id for w in taken})]),
+        rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}),
+        anchors=state.older_anchors(), best={} if first else state.best,
         base=vectors(running, articles, dim),
     )
-    first = parent is None or not state.fitted
     carried = adam.from_files(optimizer) if optimizer and not first else None
-    judged, net, fit = _fit_and_judge(parent, data, settings, first, seed, carried, progress)
-    _advance(after, taken)
+    found = _fit_and_judge(parent, data, settings, first, seed, carried)
+    dropped = _advance(after, late, taken, articles, settings.trainer)
     after.keep(data.new, ids, settings.trainer)
-    after.fitted = state.fitted or judged.publish
-    about = {"encoder": encoder, "made_at": now, "rows": after.rows,
-             "learned_until": after.learned_until, "cursor": sorted(after.cursor.items())}
-    files: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
-    if judged.publish and net and fit:
-        files = bundle.to_files(net, about), adam.to_files(fit.optimizer_state)
-    return Outcome(
-        judged, *files, after.to_files(), dict(after.cursor),
-        judged.metrics | _numbers(data, skipped, fit), len(data.new), after.learned_until,
-    )
+    after.best = data.best
+    numbers = _numbers(data, found.fit) | {
+        "rows_skipped": float(skipped), "rows_late": float(len(old)),
+        "rows_parked": float(len(after.parked)), "rows_dropped": float(dropped),
+    }
+    files = _publish(found, after, data.anchors, encoder, now)
+    return Outcome(found.verdict, *files, after.to_files(), dict(after.cursor),
+                   found.verdict.metrics | numbers, len(data.new), after.learned_until)
 
 
 def split(
@@ -131,12 +134,21 @@ def _ready(
     return after, known, after.counters.copy()
 
 
-def _advance(after: TrainerState, taken: Sequence[WindowRow]) -> None:
-    for w in in_time_order(taken):
-        count(after.counters, w.partition, w.row)
+def _advance(
+    after: TrainerState, late: Sequence[WindowRow], taken: Sequence[WindowRow],
+    known: Container[str], settings: Trainer,
+) -> int:
+    """Count rows, move the cursor, park what has to wait; how many rows were dropped."""
+    there, missing = parked.ripe(taken, known)
+    waiting = [*parked.ripe(after.parked, known)[1], *missing]
+    for w in taken:
         after.cursor[w.partition] = max(after.cursor.get(w.partition, w.ordinal), w.ordinal)
         after.learned_until = max(after.learned_until, w.row.ts)
     after.rows += len(taken)
+    after.parked, dropped = parked.bounded(waiting, after.learned_until, settings.parked_rows)
+    for w in (*in_time_order(late), *in_time_order(there), *dropped):
+        count(after.counters, w.partition, w.row)
+    return len(dropped)
 
 
 class _Data(NamedTuple):
@@ -146,15 +158,25 @@ class _Data(NamedTuple):
     rehearsal: Examples
     held_out: Examples
     anchors: Examples
+    best: dict[str, float]  # anchor -> NDCG@10 of the best model so far
     base: Base
+
+
+class _Found(NamedTuple):
+    """What came of fitting; no model if there was nothing to learn."""
+
+    verdict: Verdict
+    net: Recommender | None = None
+    fit: FitResult | None = None
+    anchors: Array = np.zeros(0)  # NDCG@10 of the new model on the anchors
 
 
 def _fit_and_judge(
     parent: Recommender | None, data: _Data, settings: Settings, first: bool, seed: int,
-    optimizer: adam.State | None, progress: Progress | None,
-) -> tuple[Verdict, Recommender | None, FitResult | None]:
+    optimizer: adam.State | None,
+) -> _Found:
     if not len(data.new):
-        return Verdict(False, "no row of the window is about a known article", {}), None, None
+        return _Found(Verdict(False, "no row of the window is about a known article", {}))
     base = data.base
     net = copy.deepcopy(parent) if parent else Recommender.initial(base.shape[1], settings.model)
     if first:
@@ -162,16 +184,35 @@ def _fit_and_judge(
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)
     fit = fine_tune(net, data.new, data.rehearsal, base, settings.trainer,
-                    optimizer_state=optimizer, first=first, seed=seed, progress=progress)
+                    optimizer_state=optimizer, first=first, seed=seed)
     held_out, anchors = (
         Compared(*(ndcg(scores(n, rows, base), rows.target) for n in (before, net)))
         for rows in (data.held_out, data.anchors)
     )
-    return verdict(held_out, anchors, settings.trainer, seed), net, fit
+    both = [i for i, e in enumerate(data.anchors.event_ids) if e in data.best]
+    best = np.array([data.best[data.anchors.event_ids[i]] for i in both])
+    judged = verdict(held_out, anchors, settings.trainer, seed, Compared(best, anchors.new[both]))
+    return _Found(judged, net, fit, anchors.new)
 
 
-def _numbers(data: _Data, skipped: int, fit: FitResult | None) -> dict[str, float]:
-    counts = {"rows_new": float(len(data.new)), "rows_rehearsal": float(len(data.rehearsal)),
-              "rows_skipped": float(skipped)}
+def _publish(
+    found: _Found, after: TrainerState, anchors: Examples, encoder: str, now: float
+) -> tuple[dict[str, bytes], dict[str, bytes], dict[str, bytes]]:
+    """Files of model, optimizer and co-reads, all empty on a refusal."""
+    if not (found.verdict.publish and found.net and found.fit):
+        return {}, {}, {}
+    after.fitted = True
+    after.raise_best(anchors, found.anchors)
+    about = {"encoder": encoder, "made_at": now, "rows": after.rows,
+             "learned_until": after.learned_until, "cursor": sorted(after.cursor.items())}
+    counted = after.counters.copy() if after.parked else after.counters
+    for w in after.parked:  # the scorer, which goes on from here, has counted them
+        count(counted, w.partition, w.row)
+    return (bundle.to_files(found.net, about), adam.to_files(found.fit.optimizer_state),
+            co_reads.to_files(counted))
+
+
+def _numbers(data: _Data, fit: FitResult | None) -> dict[str, float]:
+    counts = {"rows_new": float(len(data.new)), "rows_rehearsal": float(len(data.rehearsal))}
     done = {"steps": float(fit.steps), "loss": fit.loss, "seconds": fit.seconds} if fit else {}
     return counts | done

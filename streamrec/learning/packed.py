@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from streamrec.learning.examples import PAD, Examples
 from streamrec.model.network import Recommender
 
-Report = Callable[[int, Tensor], None]  # step (from 1), loss
+Report = Callable[[Tensor], None]  # the loss of a step
 
 
 class OverExamples(nn.Module):

@@ -6,18 +6,21 @@ teach that everything was popular before anybody read it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from streamrec.config import Buffer, Trainer
 from streamrec.errors import CorruptArtefact
+from streamrec.learning import parked
 from streamrec.learning.examples import Examples, concat, empty
+from streamrec.learning.negatives import Array
 from streamrec.model.counters import Counters
-from streamrec.replay import Cursor, a_res_key, digest
+from streamrec.replay import Cursor, WindowRow, a_res_key, digest
 
 ARRAYS, JSON = "state.safetensors", "state.json"
 ANCHOR_SHARE = 0.1  # anchors are never rehearsed, so they may not eat a short stream
@@ -25,16 +28,19 @@ ANCHOR_SHARE = 0.1  # anchors are never rehearsed, so they may not eat a short s
 
 @dataclass
 class TrainerState:
-    """Bounded by the reservoir (examples), the settings (anchors) and the catalogue (counters)."""
+    """Bounded by the reservoir (examples), the settings (anchors, parked) and the catalogue
+    (counters)."""
 
-    counters: Counters  # as they stood at the cursor
+    counters: Counters  # as they stood at the cursor, less the rows parked
     examples: Examples  # rows learned and still in the reservoir: rehearsal
     anchors: Examples  # rows of every era so far, learned once, never rehearsed: for the gate
     cursor: Cursor
-    rows: int = 0  # rows taken so far, learned or skipped
+    rows: int = 0  # rows taken so far: learned, skipped, parked or dropped
     fitted: bool = False  # a model of this state was published
     learned_until: float = 0.0  # newest event time taken, epoch s
     older_until: float = 0.0  # the same before the last increment
+    parked: list[WindowRow] = field(default_factory=list)  # their article is not announced yet
+    best: dict[str, float] = field(default_factory=dict)  # anchor -> NDCG@10 of the best model
 
     @classmethod
     def empty(cls, buffer: Buffer) -> "TrainerState":
@@ -48,13 +54,22 @@ class TrainerState:
 
     def keep(self, new: Examples, reservoir: set[str], settings: Trainer) -> None:
         """Take in rows just learned: some become anchors, those in the reservoir rehearsal."""
-        pool = concat([self.anchors, new])
+        # A row older than the last increment's would pass for an older anchor at once.
+        pool = concat([self.anchors, new.take(np.flatnonzero(new.ts > self.older_until).tolist())])
         # Smallest hashes: a uniform sample of the stream, whatever the size of its increments.
         order = sorted(range(len(pool)), key=lambda i: _anchor_key(pool.event_ids[i]))
         size = min(settings.anchors, int(self.rows * ANCHOR_SHARE))
         self.anchors = pool.take(sorted(order[:size]))
         kept = reservoir.difference(self.anchors.event_ids)
         self.examples = concat([self.examples, new]).only(kept)
+
+    def raise_best(self, anchors: Examples, ndcg: Array) -> None:
+        """A model was published that scores `ndcg` [n] on `anchors`. It is the best so far if it
+        is on the anchors that both scored; anchors that none has scored yet get its score."""
+        scored = dict(zip(anchors.event_ids, ndcg.tolist(), strict=True))
+        held = {e: self.best[e] for e in scored if e in self.best}
+        better = sum(scored[e] for e in held) >= sum(held.values())
+        self.best = scored if better else scored | held
 
     def to_files(self) -> dict[str, bytes]:
         """Two files, arrays and JSON."""
@@ -67,6 +82,7 @@ class TrainerState:
             "examples": self.examples.event_ids, "anchors": self.anchors.event_ids,
             "cursor": list(self.cursor.items()), "rows": self.rows, "fitted": self.fitted,
             "learned_until": self.learned_until, "older_until": self.older_until,
+            "parked": parked.to_json(self.parked), "best": self.best,
         }
         whole = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         return {ARRAYS: save(whole), JSON: json.dumps(rest).encode()}
@@ -83,10 +99,11 @@ class TrainerState:
             return cls(
                 counters=_counters(arrays, rest, buffer), cursor=dict(rest["cursor"]),
                 rows=rest["rows"], fitted=rest["fitted"], learned_until=rest["learned_until"],
-                older_until=rest["older_until"],
-                **packed,
+                older_until=rest["older_until"], parked=parked.from_json(rest["parked"]),
+                best=rest["best"], **packed,
             )
-        except (KeyError, ValueError, IndexError, SafetensorError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, SafetensorError,
+                msgspec.ValidationError) as error:
             raise CorruptArtefact(f"the trainer's state cannot be read: {error}") from None
 
 

@@ -66,4 +66,4 @@ class FineTuning(SupervisedTemplate):  # type: ignore[misc]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         self.steps += 1
-        self.report(self.steps, self.loss)
+        self.report(self.loss)

@@ -109,7 +109,9 @@ class Counters:
 
     def co_query(self, last_reads: Sequence[int], now: float) -> list[dict[int, float]]:
         """Decayed co-reads at `now`: one dict of partner -> count per last read and partition."""
-        scale = 2.0 ** (-(now - LANDMARK) / self.co_half_life)
+        if not last_reads:
+            return []
+        scale = 2.0 ** min(1000.0, (LANDMARK - now) / self.co_half_life)
         found = [table[i] for i in last_reads for table in self.co.values() if i in table]
         return [{k: w * scale for k, w in partners.items()} for partners in found]
 

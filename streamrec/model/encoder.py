@@ -19,6 +19,7 @@ from streamrec.config import Encoder
 from streamrec.errors import SetupError
 
 Vectors = NDArray[np.float16]
+HUB_S = 5.0  # a hub that does not answer within this is away
 
 
 def article_text(title: str, body: str) -> str:
@@ -27,13 +28,16 @@ def article_text(title: str, body: str) -> str:
 
 
 class TextEncoder:
-    """Encodes texts with the model named in the settings. Raises SetupError if it cannot load."""
+    """Encodes texts with the model named in the settings. Raises SetupError if it cannot load.
+    `dtype`: of the weights; None: the fastest that is exact enough on the device."""
 
-    def __init__(self, settings: Encoder, device: str = "cpu") -> None:
+    def __init__(
+        self, settings: Encoder, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> None:
         self.settings, self.device = settings, torch.device(device)
         source, local = _source(settings.name)
         self._tokenizer, model = _load(source, local)
-        self._model = model.to(self.device, _dtype(self.device)).eval()
+        self._model = model.to(self.device, dtype or _dtype(self.device)).eval()
         self.dim: int = model.config.hidden_size
         self.fingerprint = _fingerprint(source, local, settings.max_tokens)
 
@@ -88,16 +92,31 @@ def _load(source: str, local: bool) -> tuple[Any, Any]:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+
+    def read(offline: bool) -> tuple[Any, Any]:
+        return (AutoTokenizer.from_pretrained(source, local_files_only=offline),
+                AutoModel.from_pretrained(source, local_files_only=offline, use_safetensors=True))
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-        model = AutoModel.from_pretrained(source, local_files_only=local, use_safetensors=True)
+        try:
+            return read(offline=True)  # a folder, or downloaded earlier
+        except Exception:
+            if local:
+                raise
+            _ask_hub(source)
+            return read(offline=False)
     except Exception as error:  # the hub client raises many kinds; each means: not there
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise SetupError(
             f"the encoder {source!r} cannot be loaded ({reason[0]}): name a folder with the model "
             "or use STREAMREC_ENCODER__NAME=minilm"
         ) from None
-    return tokenizer, model
+
+
+def _ask_hub(name: str) -> None:
+    """Raises at once what the hub client's downloads raise only after a minute of retries."""
+    from huggingface_hub import HfApi
+    HfApi().model_info(name, timeout=HUB_S)
 
 
 def _dtype(device: torch.device) -> torch.dtype:

@@ -22,7 +22,7 @@ def status(
     return {
         "stored": counts.stored,
         "duplicates_refused": counts.duplicates,
-        "dead_letters": board.total(BOARD_DEAD),
+        "dead_letters": counts.dead + board.total(BOARD_DEAD),
         "lag": lag,
         "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
         "model": {"version": pointer.version, "age_s": age},

@@ -122,3 +122,26 @@ def test_while_redis_is_away_events_wait_and_are_then_applied_once(world: Any) -
     world.turns(loop)
     assert world.buffer.counts().stored == 10 and world.buffer.counts().duplicates == 0
     assert loop.subscription.lag() == 0
+
+
+def test_a_topic_made_anew_while_we_read_it_is_read_from_its_start(world: Any) -> None:
+    loop = world.collector()
+    for i in range(5):
+        world.click("u", f"a{i}")
+    world.turns(loop)
+    world.broker.delete_topic(FEEDBACK)
+    world.make_topics()
+    for i in range(3):
+        world.click("u", f"b{i}")
+    for partition in loop.subscription.assignment():
+        loop.subscription.seek(partition, 0)  # what a client does whose offset is out of range
+    world.turns(loop)
+    assert world.buffer.counts().stored == 8
+
+
+def test_an_event_from_a_clock_that_runs_ahead_counts_as_of_now(world: Any) -> None:
+    loop = world.collector()
+    world.sent = 3600  # the fixture's next click lies an hour ahead
+    world.click("u", "a")
+    world.turns(loop)
+    assert world.buffer.histories(["u"])["u"][0].ts <= world.clock.now()

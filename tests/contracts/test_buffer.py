@@ -177,3 +177,14 @@ def test_ids_may_hold_anything_printable(make: Make) -> None:
     apply(buffer, claim, [event(i, user=o, item=o) for i, o in enumerate(odd)])
     assert {u: [r.item for r in h] for u, h in buffer.histories(odd).items()} == {o: [o] for o in odd}
     assert {r.row.item for r in buffer.window({}, 99)} == set(odd)
+
+
+def test_a_group_that_counts_anew_is_let_in_once_the_old_holder_was_silent(make: Make) -> None:
+    buffer = make()
+    old = buffer.claim(0, "x", 57, NOW)
+    apply(buffer, old, reads(range(3)), now=NOW + 5)
+    with pytest.raises(Fenced):
+        buffer.claim(0, "x", 1, NOW + 60)
+    assert buffer.claim(0, "x", 1, NOW + 66).next_offset == 3
+    with pytest.raises(Fenced):
+        apply(buffer, old, reads(range(3, 6)), now=NOW + 67)

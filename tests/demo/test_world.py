@@ -1,6 +1,5 @@
 """The demo site keeps its promises: seeded, changing, only hinted at by text, and clickable."""
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
@@ -237,14 +236,3 @@ def test_expected_clicks_ranks_slates_as_clicks_do(world: World) -> None:
     best, worst = ([pool[i] for i in part] for part in (order[:10], order[-10:]))
     assert world.expected_clicks(reader, best, 0.0) > 5 * world.expected_clicks(reader, worst, 0.0)
     assert world.expected_clicks(reader, best, 0.0) > world.expected_clicks(reader, best[::-1], 0.0)
-
-
-def test_a_click_decision_takes_less_than_150_microseconds() -> None:
-    world, timings = World(), []
-    slate, visitors = world.released(0.0)[:10], world.next_visitors(0.0, 200)
-    for _ in range(8):  # the best of several runs: other processes only ever slow one down
-        start = time.perf_counter()
-        for reader in visitors:
-            world.click(reader, slate, 0.0)
-        timings.append((time.perf_counter() - start) / len(visitors))
-    assert min(timings) < 150e-6

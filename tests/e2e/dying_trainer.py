@@ -1,4 +1,5 @@
-"""A real trainer whose learner kills both at the worst moment: all is staged, nothing has moved."""
+"""A real trainer whose learner kills both at the worst moment: all is staged and nothing has moved
+(`before`), or the pointer has moved and nobody was told (`after`)."""
 
 import os
 import signal
@@ -6,6 +7,7 @@ import sys
 import threading
 from typing import Any
 
+from schedulers.announcer import Announcer
 from schedulers.child import ChildLearner
 from schedulers.trainer import Trainer
 from streamrec import config, logs, wiring
@@ -14,10 +16,12 @@ from streamrec.registry import Registry
 
 
 class DyingPointers(RedisPointers):
-    """kill -9 of parent and child instead of the move."""
+    """kill -9 of parent and child instead of the move, or at once after it."""
 
-    def move(self, *_: Any) -> None:
+    def move(self, *what: Any) -> None:
         """See PointerStore."""
+        if sys.argv[1] == "after":
+            super().move(*what)
         os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -32,17 +36,19 @@ class DyingParts(wiring.Parts):
 
 
 def main() -> None:
-    """The child with the argument `learn`, else the parent."""
+    """The child with a second argument `learn`, else the parent."""
     settings = config.load()
     logs.setup("info", "dying")
-    if sys.argv[1:] == ["learn"]:
+    if sys.argv[2:] == ["learn"]:
         wiring.Parts = DyingParts  # type: ignore[misc]
         return wiring.run_learn(settings, threading.Event())
     p = wiring.Parts(settings)
-    learner = ChildLearner([sys.executable, __file__, "learn"])
+    learner = ChildLearner([sys.executable, __file__, sys.argv[1], "learn"])
     learner.warm()
     pointers = p.registry.pointers
-    Trainer(p.buffer, pointers, learner, p.board, p.clock, settings.trainer).run(threading.Event())
+    announcer = Announcer(pointers, p.broker.publisher(), p.names.topic("models"))
+    trainer = Trainer(p.buffer, pointers, learner, announcer, p.board, p.clock, settings.trainer)
+    trainer.run(threading.Event())
 
 
 main()

@@ -6,17 +6,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 from streamrec.config import Trainer
+from streamrec.events import ModelPointer, decode
 from streamrec.learning.state import TrainerState
 from tests.e2e.harness import Stack, wait_until
+from tests.e2e.load import whole_topic
 from tests.e2e.models import feed, fill_catalogue, names
 
 # A margin this wide: the gate has tests of its own, here every increment is published.
 QUICK = Trainer(trigger_rows=200, min_rows=100, trigger_s=600, margin=1.0, lease_s=2.0,
                 max_steps=60)
 SLOW = QUICK.model_copy(update={"first_passes": 100, "max_steps": 20_000})
+DYING = str(Path(__file__).with_name("dying_trainer.py"))
 pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
 
 
@@ -75,7 +79,7 @@ def test_a_child_killed_in_mid_fit_is_started_again_and_the_window_read_again(fe
 
 
 def test_killed_between_staging_and_the_move_of_the_pointer(fed: Stack) -> None:
-    dying = fed.start("dying", str(Path(__file__).with_name("dying_trainer.py")))
+    dying = fed.start("dying", DYING, "before")
     assert dying.wait(90) == -signal.SIGKILL
     registry = fed.parts.registry
     orphans = registry.files.folders("versions")
@@ -90,6 +94,38 @@ def test_killed_between_staging_and_the_move_of_the_pointer(fed: Stack) -> None:
     assert not set(orphans) & {r.version for r in registry.pointers.records()}
     shown = fed.run("models", "list", "--json")
     assert [r["serving"] for r in json.loads(shown.stdout)] == [False, True]
+
+
+def announced(stack: Stack) -> list[str]:
+    """Versions that the models topic has named."""
+    log = whole_topic(stack.parts.broker, stack.topic("models"))
+    return [decode(ModelPointer, r.value, 0.0).version for r in log[0]]
+
+
+def test_killed_between_the_move_of_the_pointer_and_its_announcement(fed: Stack) -> None:
+    dying = fed.start("dying", DYING, "after")
+    assert dying.wait(90) == -signal.SIGKILL
+    version = fed.parts.registry.current().version
+    assert version and not announced(fed)
+    fed.start("train")
+    wait_until(lambda: announced(fed) == [version], 60, "the next trainer announces it", every=1.0)
+    each_row_is_learned_once(fed, 1)
+
+
+def test_a_trainer_killed_in_mid_fit_takes_its_child_along(fed: Stack) -> None:
+    fed.configure(trainer=SLOW)
+    trainer = fed.start("train")
+    wait_until(lambda: trainer.events("fitting"), 60, "the fit has begun")
+    orphans = trainer.children()
+    assert orphans
+    trainer.kill()
+    _, alive = psutil.wait_procs(orphans, timeout=10)
+    assert not alive, "what nobody waits for is not fitted to its end"
+    assert fed.parts.registry.current().attempt == 0
+    fed.env["STREAMREC_TRAINER__MAX_STEPS"] = str(QUICK.max_steps)
+    fed.start("train")
+    published(fed, 1)
+    each_row_is_learned_once(fed, 1)
 
 
 def test_of_two_trainers_one_works_and_the_other_takes_over(fed: Stack) -> None:

@@ -1,16 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from streamrec.config import Trainer
-from streamrec.learning.gate import Compared, ndcg, verdict
+from streamrec.config import Buffer, Trainer
+from streamrec.learning.examples import blank
+from streamrec.learning.gate import NONE, Compared, ndcg, verdict
+from streamrec.learning.state import TrainerState
 
 RNG = np.random.default_rng(0)
 GOOD = RNG.random(300)
-NONE = Compared(np.zeros(0), np.zeros(0))
 
 
-def judge(holdout, anchors=NONE):
-    return verdict(holdout, anchors, Trainer(), seed=0)
+def judge(holdout, anchors=NONE, best=NONE):
+    return verdict(holdout, anchors, Trainer(), 0, best)
 
 
 def test_an_equal_model_is_published():
@@ -60,3 +63,31 @@ def test_ndcg_counts_ties_half_and_cuts_at_ten():
     scores[1, :3] = 1.0  # three alike: rank 2
     scores[2] = np.arange(21)  # last of 21
     assert np.allclose(ndcg(scores, target), [1.0, 1 / np.log2(3), 0.0])
+
+
+def test_few_rows_must_not_fall_but_anchors_may_within_the_margin():
+    noise = RNG.normal(0.0, 0.3, 60)
+    noise -= noise.mean() + 0.008
+    worse = Compared(GOOD[:60], GOOD[:60] + noise)
+    assert not judge(worse).publish and "worse" in judge(worse).reason
+    assert judge(Compared(GOOD, GOOD), worse).publish
+
+
+def test_small_losses_do_not_add_up():
+    """Each increment gains a little on its holdout and loses a little on the anchors."""
+    state, rng, levels = TrainerState.empty(Buffer()), np.random.default_rng(1), [GOOD]
+    anchors = blank(300, 1, 1)
+    anchors = replace(anchors, event_ids=tuple(f"e{i}" for i in range(300)))
+    state.raise_best(anchors, GOOD)
+    for _ in range(20):
+        old = levels[-1]
+        new = old - 0.009 + 0.001 * rng.normal(size=300)
+        best = Compared(np.array([state.best[e] for e in anchors.event_ids]), new)
+        if judge(Compared(GOOD, GOOD), Compared(old, new), best).publish:
+            state.raise_best(anchors, new)
+            levels.append(new)
+    assert len(levels) == 3 and GOOD.mean() - levels[-1].mean() < 0.02
+    low, back = GOOD - 0.2, GOOD - 0.1  # far below the best, but better than its parent
+    assert judge(Compared(GOOD, GOOD), Compared(low, back), Compared(GOOD, back)).publish
+    state.raise_best(anchors, GOOD + 0.01)
+    assert np.allclose(list(state.best.values()), GOOD + 0.01)

@@ -3,13 +3,15 @@
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 from synthetic_stream import DIM, articles, rows
 
 from streamrec.config import Buffer, Model, Settings, Trainer
 from streamrec.errors import CorruptArtefact
+from streamrec.learning import parked
 from streamrec.learning.increment import increment, split
 from streamrec.learning.state import TrainerState
-from streamrec.model import bundle
+from streamrec.model import bundle, co_reads
 from streamrec.model.network import Recommender
 
 BUFFER, TRAINER = Buffer(), Trainer(anchors=60)
@@ -126,7 +128,7 @@ def test_a_refused_model_leaves_no_files_but_the_cursor_moves_on():
     assert all(out.cursor[p] > before.cursor[p] for p in before.cursor)
 
 
-def test_rows_about_unknown_articles_are_counted_and_skipped():
+def test_rows_about_unknown_articles_are_skipped():
     made = Trainee(rows(300, [*ARTICLES][:40]))
     known = {k: v for k, v in ARTICLES.items() if k != "a0"}
     out = run(made.state, None, None, made.window(300), [], known=known)
@@ -156,3 +158,94 @@ def test_a_parent_for_another_encoder_is_not_built_on():
     other = Recommender.initial(DIM * 2, Model())
     out = run(made.state, other, None, made.window(300), [])
     assert bundle.from_files(out.model_files)[0].dim == DIM
+
+
+class Late(Trainee):
+    """A trainee whose catalogue learns of an article late; notes what was learned when."""
+
+    def __init__(self, stream, late, **settings):
+        super().__init__(stream, **settings)
+        self.known = {k: v for k, v in ARTICLES.items() if k not in late}
+        self.learned = Counter()
+
+    def learn(self, until):
+        before = set(self.state.examples.event_ids + self.state.anchors.event_ids)
+        seen = [w.row for w in self.stream[:until]]
+        out = run(self.state, self.net, self.adam, self.window(until), seen, self.trainer,
+                  known=self.known, seed=len(self.outcomes))
+        self.state = TrainerState.from_files(out.state_files, BUFFER)
+        if out.model_files:
+            self.net, self.adam = bundle.from_files(out.model_files)[0], out.optimizer_files
+        now = self.state.examples.event_ids + self.state.anchors.event_ids
+        new = [e for e in now if e not in before]
+        assert len(new) == out.rows
+        self.learned.update(new)
+        self.outcomes.append(out)
+        return out
+
+
+def about(stream, articles):
+    return {w.row.event_id for w in stream if w.row.item in articles}
+
+
+def test_a_row_about_an_unknown_article_is_learned_once_when_it_is_announced():
+    late = {f"a{i}" for i in range(0, 300, 10)}
+    made = Late(rows(900, list(ARTICLES)), late, anchors=10_000)
+    for until in (300, 500):
+        out = made.learn(until)
+    waits = {w.row.event_id for w in made.state.parked}
+    assert len(waits) == out.metrics["rows_parked"] > 20 and waits.isdisjoint(made.learned)
+    assert waits == about(made.stream[:500], late) - {w.row.event_id for w in made.window(500)}
+    assert not any(made.state.counters.totals()[made.state.counters.index[a]] for a in late)
+    made.known = ARTICLES
+    out = made.learn(700)
+    assert out.metrics["rows_late"] == len(waits) and waits <= made.learned.keys()
+    assert not made.state.parked and made.learn(900).metrics["rows_late"] == 0
+    waiting = {w.row.event_id for w in made.window(900)}
+    assert set(made.learned.values()) == {1} and waiting.isdisjoint(made.learned)
+    assert len(waiting) + len(made.learned) == 900
+    assert int(made.state.counters.totals().sum()) == made.state.rows == 900 - len(waiting)
+
+
+def test_late_rows_do_not_count_themselves_before_they_are_learned():
+    window = rows(300, list(ARTICLES), partitions=1)
+    made = Late(window, {window[5].row.item}, anchors=10_000)
+    made.learn(200)
+    made.known = ARTICLES
+    made.learn(300)
+    kept = made.state.examples.event_ids, made.state.anchors.event_ids
+    packed, ids = ((made.state.examples, kept[0]) if "e5" in kept[0] else (made.state.anchors, kept[1]))
+    e = ids.index("e5")
+    assert packed.feats[e, packed.target[e], 3] == 0.0  # nobody had read it before
+
+
+def test_parked_rows_are_bounded_and_those_dropped_are_counted():
+    window = rows(300, list(ARTICLES)[:60])
+    made = Late(window, {"a0", "a1", "a2"}, parked_rows=5)
+    out = made.learn(200)
+    gone = out.metrics["rows_dropped"]
+    assert out.metrics["rows_parked"] == 5 and gone > 0
+    assert int(made.state.counters.totals().sum()) == made.state.rows - 5
+    made.known = ARTICLES
+    assert made.learn(300).metrics["rows_late"] == 5
+    assert not made.state.parked
+
+
+def test_a_row_that_waited_too_long_is_dropped():
+    old, new = rows(2, ["a1"], readers=9)
+    late = new._replace(row=replace(new.row, ts=old.row.ts + parked.AGE_S + 1))
+    assert parked.bounded([late, old], late.row.ts, 10) == ([late], [old])
+
+
+def test_co_reads_travel_with_a_model_as_the_scorer_counts_them():
+    made = Late(rows(300, list(ARTICLES)), {"a0", "a1"})
+    out = made.learn(300)
+    shipped = co_reads.from_files(out.co_read_files)
+    assert made.state.parked and len(shipped) > made.state.counters.co_table()[1].size
+    assert {after for _, _, after, _ in shipped} >= {w.row.item for w in made.state.parked if w.row.history}
+
+
+def test_the_best_published_model_is_remembered_on_the_anchors(trainee):
+    best = trainee.state.best
+    assert best and set(best) <= {w.row.event_id for w in trainee.stream}
+    assert any("anchors_best_gap" in o.metrics for o in trainee.outcomes)

@@ -6,16 +6,22 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
+from schedulers.announcer import Announcer
 from schedulers.child import TrainingFailed
 from schedulers.trainer import Trainer
 from streamrec.adapters.memory import MemoryBoard, MemoryBuffer, MemoryPointers
+from streamrec.adapters.memory_broker import MemoryBroker, MemoryPublisher
+from streamrec.broker import Partition, TopicSpec
 from streamrec.clock import ManualClock
 from streamrec.config import Buffer
 from streamrec.config import Trainer as Settings
 from streamrec.errors import Conflict, Fenced, RetryLater
+from streamrec.events import ModelPointer, decode
 from streamrec.metrics import BOARD_MISFIRES
+from streamrec.registry import VersionRecord
 from streamrec.replay import Applied, a_res_key, digest
 
+TOPIC = "models"
 S = Settings(min_rows=5, trigger_rows=10, trigger_s=60.0, lease_s=30.0)
 
 
@@ -29,6 +35,7 @@ class Learner:
     trouble: list[Exception] = field(default_factory=list)
     trained: list[str] = field(default_factory=list)
     takes_s: float = 0.0
+    publishes: bool = False
     closed: bool = False
 
     def train(self, token: int, why: str) -> None:
@@ -38,11 +45,25 @@ class Learner:
             raise self.trouble.pop()
         new = replace(old, cursor=self.buffer.rows_total(), attempt=old.attempt + 1,
                       last_attempt_at=self.clock.now())
-        self.pointers.move(new, old.attempt, token, None)
+        record = VersionRecord(version=str(new.attempt), parent=old.version, created_at=0.0, rows=1,
+                               learned_until=1.0, metrics={}) if self.publishes else None
+        if record:
+            new = replace(new, version=record.version, published_at=self.clock.now())
+        self.pointers.move(new, old.attempt, token, record)
         self.trained.append(why)
 
     def close(self) -> None:
         self.closed = True
+
+
+class FailingPublisher(MemoryPublisher):
+    """Kafka is away."""
+
+    away = True
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        if self.away:
+            raise RetryLater("Kafka: away")
 
 
 class Shop:
@@ -52,6 +73,9 @@ class Shop:
         self.clock, self.board = ManualClock(), MemoryBoard()
         self.buffer, self.pointers = MemoryBuffer(Buffer()), MemoryPointers(self.clock)
         self.claim, self.n = self.buffer.claim(0, "x", 1), 0
+        self.broker = MemoryBroker()
+        self.broker.create_topics([TopicSpec(TOPIC, 1, 1, {})])
+        self.publisher = self.broker.publisher()
 
     def rows(self, n: int) -> None:
         ids = [f"e{self.n + i}" for i in range(n)]
@@ -66,7 +90,12 @@ class Shop:
         return Learner(self.pointers, self.buffer, self.clock, **more)  # type: ignore[arg-type]
 
     def trainer(self, learner: Learner) -> Trainer:
-        return Trainer(self.buffer, self.pointers, learner, self.board, self.clock, S)
+        announcer = Announcer(self.pointers, self.publisher, TOPIC)
+        return Trainer(self.buffer, self.pointers, learner, announcer, self.board, self.clock, S)
+
+    def announced(self) -> list[str]:
+        records = self.broker.read(Partition(TOPIC, 0), 0, 99)
+        return [decode(ModelPointer, r.value, 0.0).version for r in records]
 
     def misfires(self) -> int:
         return self.board.total(BOARD_MISFIRES)
@@ -173,3 +202,79 @@ def test_at_the_end_the_lease_is_given_back_and_the_child_ended(shop: Shop) -> N
     stop.set()
     trainer.run(stop)
     assert learner.closed and shop.pointers.acquire("next", 1) is not None
+
+
+def test_each_version_is_announced_once_while_it_stands(shop: Shop) -> None:
+    trainer = shop.trainer(shop.learner(publishes=True))
+    for _ in range(2):
+        shop.rows(10)
+        trainer.check()
+        trainer.check()
+    assert shop.announced() == ["1", "2"]
+
+
+def test_who_takes_the_lease_announces_what_a_killed_one_could_not(shop: Shop) -> None:
+    shop.rows(10)
+    token = shop.pointers.acquire("killed after the move", 1.0)
+    shop.learner(publishes=True).train(token or 0, "rows")
+    shop.clock.sleep(2)
+    trainer = shop.trainer(shop.learner())
+    trainer.check()
+    trainer.check()
+    assert shop.announced() == ["1"]
+
+
+def test_a_pointer_moved_by_a_rollback_is_announced_too(shop: Shop) -> None:
+    trainer = shop.trainer(shop.learner(publishes=True))
+    for _ in range(2):
+        shop.rows(10)
+        trainer.check()
+    old = shop.pointers.read()
+    back = replace(old, version="1", attempt=old.attempt + 1, published_at=shop.clock.now() + 1)
+    shop.pointers.move(back, old.attempt, None, None)
+    trainer.check()
+    assert shop.announced() == ["1", "2", "1"]
+
+
+def test_training_goes_on_while_kafka_is_away_and_it_is_announced_later(shop: Shop) -> None:
+    shop.publisher = away = FailingPublisher(shop.broker)
+    learner = shop.learner(publishes=True)
+    trainer = shop.trainer(learner)
+    for _ in range(2):
+        shop.rows(10)
+        assert trainer.check() == "rows"
+    away.away = False
+    shop.clock.sleep(5)
+    trainer.check()
+    assert learner.trained == ["rows", "rows"] and shop.announced()[-1] == "2"
+
+
+class Slow(Learner):
+    """Fits until it is closed, as the child does."""
+
+    def __post_init__(self) -> None:
+        self.begun, self.ended = threading.Event(), threading.Event()
+
+    def train(self, token: int, why: str) -> None:
+        self.begun.set()
+        self.ended.wait(30)
+        raise TrainingFailed("killed")
+
+    def close(self) -> None:
+        self.ended.set()
+
+
+def test_a_fit_cut_off_by_a_clean_stop_is_no_failure(
+    shop: Shop, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learner, stop = Slow(shop.pointers, shop.buffer, shop.clock), threading.Event()
+    shop.rows(10)
+    running = threading.Thread(target=shop.trainer(learner).run, args=(stop,))
+    running.start()
+    assert learner.begun.wait(10)
+    stop.set()
+    running.join(10)
+    assert not running.is_alive()
+    said = capsys.readouterr()
+    assert "training_failed" not in caplog.text + said.out + said.err
+    assert shop.pointers.acquire("next", 1) is not None

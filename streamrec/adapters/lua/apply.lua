@@ -337,5 +337,5 @@ if #seen_add > 0 then call('SADD', seen, unpack(seen_add)) end
 call('HSET', F, 'next', math.max(next_offset, start), 'stored', stored, 'duplicates', duplicates,
   'dead', dead, 'impressions', impressions, 'repeats', repeats, 'rows', rows, 'bytes', bytes,
   'threshold', threshold, 'watermark', watermark, 'seq', seq,
-  'seen-turn', turn, 'seen-n', seen_n + #seen_add, 'seen-since', seen_since)
+  'alive', now, 'seen-turn', turn, 'seen-n', seen_n + #seen_add, 'seen-since', seen_since)
 return {stored - stored_before, duplicates - duplicates_before}

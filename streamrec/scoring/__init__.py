@@ -1,0 +1,12 @@
+"""Scoring: what a process knows of articles and counts, one model as a whole, and the ranking.
+
+`rank` reads one `Served` object; a swap is the assignment of that one reference, so no answer
+can mix two versions. Nothing here knows how a model is trained.
+"""
+
+from streamrec.scoring.scorer import Scorer
+from streamrec.scoring.served import Served
+from streamrec.scoring.slate import Ask, Ranked
+from streamrec.scoring.state import ServingState
+
+__all__ = ["Ask", "Ranked", "Scorer", "Served", "ServingState"]

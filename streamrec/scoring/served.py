@@ -1,0 +1,53 @@
+"""One model version as a whole."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamrec.catalogue import Vectors
+from streamrec.model.co_reads import CoRead
+from streamrec.model.network import Recommender
+from streamrec.replay import Cursor
+
+
+class Served:
+    """One model version as a whole: network, and the vectors [N, d] it gives each article."""
+
+    def __init__(
+        self, version: str, net: Recommender, co_reads: Sequence[CoRead] = (),
+        cursor: Cursor | None = None,
+    ) -> None:
+        self.version, self.net = version, net
+        self.co_reads, self.cursor = co_reads, cursor or {}
+        self._matrix, self.rows = torch.zeros(0, net.dim), 0
+        self.covered_at = 0  # where the catalogue's cursor stood when the vectors were computed
+
+    @property
+    def matrix(self) -> Tensor:
+        """[N, d], a view."""
+        return self._matrix[: self.rows]
+
+    @torch.no_grad()
+    def cover(self, vectors: Vectors, rows: Sequence[int] | None = None) -> None:
+        """Compute the vectors of `rows` and of all rows beyond those known; None: of all.
+        One matrix product: the base vectors are cached, nothing is encoded."""
+        n = len(vectors)
+        if n > len(self._matrix):
+            grown = torch.zeros(max(1024, 2 * n), self.net.dim)
+            grown[: self.rows] = self.matrix
+            self._matrix = grown
+        todo = range(n) if rows is None else sorted({*rows, *range(self.rows, n)})
+        for start in range(0, len(todo), 8192):
+            at = list(todo[start : start + 8192])
+            self._matrix[at] = self.net.articles(torch.from_numpy(vectors[at].astype(np.float32)))
+        self.rows = n
+
+    @torch.no_grad()
+    def warm(self) -> None:
+        """Run once through the network, so that the first reader does not wait for it."""
+        if not self.rows:
+            return
+        hist = self.matrix[:1][None]
+        self.net.readers(hist, torch.ones(hist.shape[:2], dtype=torch.bool))

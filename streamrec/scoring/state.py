@@ -1,0 +1,77 @@
+"""What a scoring process knows: articles and counters, followed from catalogue and buffer."""
+
+from collections.abc import Sequence
+
+from streamrec.catalogue import Catalogue, LiveArticles
+from streamrec.config import Buffer
+from streamrec.model.co_reads import CoRead
+from streamrec.model.counters import Counters
+from streamrec.replay import CO_LAST, Cursor, ReplayBuffer
+
+ROWS_PER_SYNC = 4000
+
+
+class ServingState:
+    """Articles and counters as this process knows them; `sync` follows catalogue and buffer.
+
+    An article has the same row in both. Time is stream time, the newest event or publication,
+    so that a replayed log from years ago is scored as of its own day.
+    """
+
+    def __init__(
+        self, buffer: ReplayBuffer, catalogue: Catalogue, settings: Buffer, dim: int
+    ) -> None:
+        self._buffer, self._catalogue = buffer, catalogue
+        self._popularity, self._rows, self._articles_at = Cursor(), Cursor(), 0
+        self.articles, self.counters = LiveArticles(dim), Counters(settings)
+
+    def sync(self) -> None:
+        """Take over what changed. Raises RetryLater, having taken over what it got so far."""
+        try:
+            self.articles.sync(self._catalogue)
+        finally:
+            self._follow_articles()
+        self._popularity, parts = self._buffer.popularity(self._popularity)
+        for p, items in parts.items():
+            for item, pop in items.items():
+                self._number(item)
+                self.counters.update(p, item, pop.t0, pop.values, pop.total)
+        self._follow_rows()
+
+    def _follow_articles(self) -> None:
+        for entry in self.articles.entries[len(self.counters) :]:
+            self.counters.add(entry.item_id)
+        for i in self.articles.changed_since(self._articles_at):
+            entry = self.articles.entries[i]
+            self.counters.publish(entry.item_id, entry.published_at)
+        self._articles_at = self.articles.cursor
+
+    def _number(self, item: str) -> None:
+        """The same row in both, for an article that nobody has announced yet too."""
+        self.articles.place(item)
+        self.counters.add(item)
+
+    def _follow_rows(self) -> None:
+        """Co-reads are counted from the training rows, as the trainer counts them."""
+        for p, ordinal, row in self._buffer.window(self._rows, ROWS_PER_SYNC):
+            before = row.history[:CO_LAST]
+            for item in (*before, row.item):
+                self._number(item)
+            self.counters.co_add(p, before, row.item, row.ts)
+            self._rows[p] = max(ordinal, self._rows.get(p, 0))
+
+    def adopt(self, co_reads: Sequence[CoRead], cursor: Cursor) -> None:
+        """Start from the co-reads that came with a model, counted up to `cursor`; ignored when
+        this process has already counted further itself."""
+        if any(n > cursor.get(p, 0) for p, n in self._rows.items()):
+            return
+        for p, before, item, weight in co_reads:
+            for name in (before, item):
+                self._number(name)
+            self.counters.co_set(p, before, item, weight)
+        self._rows = dict(cursor)
+
+    def now(self) -> float:
+        """Stream time, epoch seconds: of the newest read; before any, of the newest article."""
+        reads = float(self.counters.t0.max(initial=0.0))
+        return reads or float(self.articles.published.max(initial=0.0))

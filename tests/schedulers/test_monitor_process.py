@@ -1,0 +1,89 @@
+"""The monitor's place in the topics: kept over a restart, and not lost to a rebalance."""
+
+import threading
+
+import pytest
+
+from schedulers.monitor import COMMIT_S, MonitorProcess
+from streamrec.adapters.memory import MemoryBoard
+from streamrec.adapters.memory_broker import MemoryBroker
+from streamrec.broker import Partition, TopicSpec
+from streamrec.clock import ManualClock
+from streamrec.config import Monitor
+from streamrec.drift.monitor import DriftMonitor
+from streamrec.events import DriftReport, Feedback, decode, encode
+
+FEEDBACK, REPORTS, GROUP = "x.feedback.v1", "x.drift-reports.v1", "x-monitor"
+
+
+class Shop:
+    """A broker with feedback, and monitors that read it."""
+
+    def __init__(self) -> None:
+        self.broker, self.clock, self.sent = MemoryBroker(), ManualClock(), 0
+        self.broker.create_topics([TopicSpec(t, 1, 1, {}) for t in (FEEDBACK, REPORTS)])
+
+    def clicks(self, n: int) -> None:
+        publisher = self.broker.publisher()
+        for i in range(self.sent, self.sent + n):
+            event = Feedback(event_id=f"e{i}", user_id="u", event_type="click", item_id="a",
+                             timestamp=self.clock.now())
+            publisher.send(FEEDBACK, b"u", encode(event))
+        self.sent += n
+
+    def monitor(self) -> MonitorProcess:
+        return MonitorProcess(
+            DriftMonitor(Monitor(period_s=10.0)), self.broker.subscribe([FEEDBACK], GROUP),
+            self.broker.publisher(), MemoryBoard(), self.clock, REPORTS, dict, lambda: "0",
+        )
+
+    def lag(self) -> int:
+        return sum(self.broker.group_lag(GROUP, [FEEDBACK]).values())
+
+    def reports(self) -> list[DriftReport]:
+        records = self.broker.read(Partition(REPORTS, 0), 0, 99)
+        return [decode(DriftReport, r.value, 0.0) for r in records]
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def test_started_again_it_goes_on_where_it_was(shop: Shop) -> None:
+    shop.clicks(5)
+    first, stop = shop.monitor(), threading.Event()
+    first.turn()
+    stop.set()
+    first.run(stop)
+    assert shop.lag() == 0
+    shop.clicks(3)
+    second = shop.monitor()
+    second.turn()
+    shop.clock.sleep(11)
+    second.turn()
+    assert [r.events for r in shop.reports()] == [3]
+
+
+def test_it_commits_now_and_then(shop: Shop) -> None:
+    monitor = shop.monitor()
+    shop.clicks(5)
+    monitor.turn()
+    assert shop.lag() == 0
+    shop.clicks(5)
+    monitor.turn()
+    assert shop.lag() == 5
+    shop.clock.sleep(COMMIT_S)
+    monitor.turn()
+    assert shop.lag() == 0
+
+
+def test_a_rebalance_before_the_commit_is_borne(shop: Shop) -> None:
+    monitor, stop = shop.monitor(), threading.Event()
+    monitor.turn()
+    shop.clicks(5)
+    monitor.turn()
+    shop.broker.subscribe([FEEDBACK], GROUP)
+    stop.set()
+    monitor.run(stop)
+    assert shop.lag() == 5

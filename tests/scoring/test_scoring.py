@@ -1,0 +1,188 @@
+"""What an answer promises, on the shipped memory adapters and a real network."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from streamrec.adapters.memory import MemoryBuffer, MemoryCatalogue
+from streamrec.catalogue import Changes, Entry
+from streamrec.config import Buffer, Model
+from streamrec.errors import RetryLater
+from streamrec.model.features import co_feature, item_features, join
+from streamrec.model.network import Recommender
+from streamrec.replay import Applied, digest
+from streamrec.scoring import Ask, Scorer, Served, ServingState
+
+DIM, NOW = 8, 1_750_000_000.0
+
+
+class Site:
+    """A scorer over a buffer and a catalogue."""
+
+    def __init__(self, catalogue: Any = None, explore: float = 0.0) -> None:
+        self.buffer, self.catalogue = MemoryBuffer(Buffer()), catalogue or MemoryCatalogue(DIM)
+        self.claim, self.events = self.buffer.claim(0, "t", 1), 0
+        state = ServingState(self.buffer, self.catalogue, Buffer(), DIM)
+        self.scorer = Scorer(state, self.buffer, Served("0", Recommender.initial(DIM, Model())), explore, 1)
+
+    def announce(self, n: int, vector: Any = None, first: int = 0) -> None:
+        ids = [f"a{i}" for i in range(first, first + n)]
+        self.catalogue.put([Entry(i, i, NOW - 100, [], "", "h" + i) for i in ids], {i: i for i in ids})
+        rng = np.random.default_rng(first)
+        vectors = rng.normal(size=(n, DIM)) if vector is None else np.tile(vector, (n, 1))
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        owed = {o.item_id: o for o in self.catalogue.owed(n)}
+        self.catalogue.fill([(owed[i], unit[k].astype(np.float16)) for k, i in enumerate(ids)])
+
+    def event(self, user: str, item: str, kind: str = "click", at: float = NOW) -> None:
+        event_id = f"e{self.events}"
+        event = Applied(self.events, digest(event_id), event_id, user, item, kind, at, [], 1.0, -0.5)
+        self.events += 1
+        self.buffer.apply(0, self.claim, "t", [event], self.events, NOW)
+
+    def answer(self, user: str, n: int = 5, policy: Any = "live") -> Any:
+        self.scorer.follow()
+        return self.scorer.rank([Ask(user, n, policy)])[0]
+
+
+def ids(answer: Any) -> list[str]:
+    return [i.item_id for i in answer.items]
+
+
+def test_what_was_read_or_dismissed_is_left_out() -> None:
+    site = Site()
+    site.announce(6)
+    site.event("u", "a1")
+    site.event("u", "a2", "dismiss")
+    assert set(ids(site.answer("u", 10))) == {"a0", "a3", "a4", "a5"}
+    assert set(ids(site.answer("other", 10))) == {f"a{i}" for i in range(6)}
+
+
+def test_a_reader_never_seen_gets_an_answer_and_no_claim_about_what_they_read() -> None:
+    site = Site()
+    site.announce(6)
+    site.event("somebody", "a3")
+    answer = site.answer("nobody")
+    assert ids(answer)[0] == "a3" and answer.state_at is None and answer.error is None
+    assert all("you read" not in i.reason for i in answer.items)
+
+
+def test_with_nothing_to_recommend_the_answer_says_why() -> None:
+    answer = Site().answer("u")
+    assert answer.items == [] and "no article" in answer.error
+
+
+def test_a_tombstone_is_gone_from_the_next_answer_and_a_new_article_is_in_it() -> None:
+    site = Site()
+    site.announce(3)
+    assert "a1" in ids(site.answer("u"))
+    site.catalogue.remove(["a1"])
+    site.announce(1, first=9)
+    assert "a1" not in ids(site.answer("u")) and "a9" in ids(site.answer("u"))
+
+
+def test_what_others_read_next_rises() -> None:
+    site = Site()
+    site.announce(8, vector=np.ones(DIM))  # all texts alike
+    for user in ("x", "y", "z"):
+        site.event(user, "a1")
+        site.event(user, "a5")
+        site.event(f"{user} too", "a6")  # as popular as a5, but not after a1
+    site.event("u", "a1")
+    score = {i.item_id: i.score for i in site.answer("u", 8).items}
+    assert score["a5"] > score["a6"] > score["a0"]
+    score = {i.item_id: i.score for i in site.answer("nobody", 8).items}
+    assert score["a5"] == pytest.approx(score["a6"])
+
+
+def test_scores_are_those_of_the_network_on_the_full_features() -> None:
+    site = Site()
+    site.announce(20)
+    for k in range(12):
+        site.event(f"u{k % 4}", f"a{k}", at=NOW + k)
+    answer = site.answer("u1", 20)
+    state, net = site.scorer.state, site.scorer.live.net
+    history = [r.item for r in site.buffer.histories(["u1"])["u1"]]
+    rows = [state.articles.index[i] for i in history]
+    partners = state.counters.co_query(rows[:3], state.now())
+    feats = join(item_features(state.counters, state.now()), co_feature(partners, list(range(20))))
+    with torch.no_grad():
+        articles = net.articles(torch.from_numpy(state.articles.vectors.astype(np.float32)))
+        reader = net.readers(articles[rows][None], torch.ones(1, len(rows), dtype=torch.bool))
+        want = net.score(reader, articles, torch.from_numpy(feats)[None])[0].numpy()
+    for item in answer.items:
+        assert item.score == pytest.approx(want[state.articles.index[item.item_id]], abs=1e-4)
+
+
+def test_propensities_are_the_true_chances_of_the_exploring_place() -> None:
+    site = Site(explore=0.2)
+    site.announce(14)
+    drawn: Counter[str] = Counter()
+    for _ in range(600):
+        answer = site.answer("u", 5)
+        assert [i.propensity for i in answer.items[:4]] == [1.0] * 4
+        assert answer.items[4].propensity == pytest.approx(1 / 10)
+        drawn[answer.items[4].item_id] += 1
+    assert len(drawn) == 10 and all(30 < n < 95 for n in drawn.values())
+
+
+def test_control_arms_answer_under_their_own_name() -> None:
+    site = Site(explore=0.5)
+    site.announce(6)
+    site.event("x", "a4")
+    site.scorer.swap(Served("7", Recommender.initial(DIM, Model())))
+    assert site.answer("u", 5, "live").version == "7"
+    assert site.answer("u", 5, "frozen").version == "0"
+    popular = site.answer("u", 5, "popularity")
+    assert ids(popular)[0] == "a4" and all(i.propensity == 1.0 for i in popular.items)
+
+
+class Blinking(MemoryCatalogue):
+    """A catalogue whose server goes away at the second page of changes."""
+
+    away = False
+
+    def changes(self, since: int, limit: int = 2000) -> Changes:
+        if self.away and since > 0:
+            raise RetryLater("away")
+        return super().changes(since, limit)
+
+
+def test_a_blip_while_following_the_catalogue_mixes_up_no_articles() -> None:
+    site = Site(Blinking(DIM))
+    site.catalogue.away = True
+    site.announce(4)
+    with pytest.raises(RetryLater):
+        site.scorer.follow()
+    site.catalogue.away = False
+    site.event("x", "unknown")
+    site.announce(3, first=10)
+    site.scorer.follow()
+    state = site.scorer.state
+    assert state.counters.ids == [e.item_id for e in state.articles.entries]
+    assert not np.isnan(state.counters.published_at[: len(state.articles)][state.articles.live]).any()
+
+
+def test_a_vector_filled_during_a_blip_is_served_after_it() -> None:
+    site = Site(Blinking(DIM))
+    site.announce(2)
+    site.scorer.follow()
+    site.announce(1, vector=np.ones(DIM), first=1)
+    site.buffer.popularity = lambda since: (_ for _ in ()).throw(RetryLater("away"))  # type: ignore[method-assign]
+    with pytest.raises(RetryLater):
+        site.scorer.follow()
+    del site.buffer.popularity
+    site.scorer.follow()
+    row = site.scorer.live.matrix[site.scorer.state.articles.index["a1"]]
+    assert torch.allclose(row, torch.ones(DIM) / DIM**0.5, atol=1e-2)
+
+
+def test_time_is_the_streams_own() -> None:
+    site = Site()
+    site.announce(2)
+    site.event("x", "a0", at=NOW - 5e7)
+    site.scorer.follow()
+    assert site.scorer.state.now() == NOW - 5e7
