@@ -77,7 +77,9 @@ def test_an_encoded_example_fits_its_json_schema(name: str) -> None:
 def test_the_asyncapi_document_has_every_channel_message_and_schema() -> None:
     document = json.loads(msgspec.json.encode(asyncapi("mine")))
     assert document["asyncapi"].startswith("3.")
-    assert set(document["channels"]) == set(MESSAGES)
+    letters = {f"{n}-dlq" for n in ("articles", "feedback", "requests")}
+    assert set(document["channels"]) == set(MESSAGES) | letters
+    assert document["channels"]["feedback-dlq"]["address"] == "mine.feedback.v1.dlq"
     for name, kind in MESSAGES.items():
         channel = document["channels"][name]
         assert channel["address"] == f"mine.{name}.v1"
@@ -89,8 +91,12 @@ def test_the_asyncapi_document_has_every_channel_message_and_schema() -> None:
 
 def test_operations_say_who_sends() -> None:
     operations = asyncapi("p")["operations"]
-    sent = {o["channel"]["$ref"].rpartition("/")[2] for o in operations.values() if o["action"] == "send"}
-    assert sent == {"recommendations", "models", "drift-reports"} and len(operations) == len(MESSAGES)
+    by: dict[str, set[str]] = {"send": set(), "receive": set()}
+    for o in operations.values():
+        by[o["action"]].add(o["channel"]["$ref"].rpartition("/")[2])
+    assert by["receive"] == {"articles", "feedback", "requests"}
+    letters = {f"{n}-dlq" for n in by["receive"]}
+    assert by["send"] == {"requests", "recommendations", "models", "drift-reports"} | letters
 
 
 def test_an_unknown_message_is_not_found_and_the_known_are_named() -> None:

@@ -19,6 +19,7 @@ from streamrec.replay.reservoir import Reservoir, a_res_key, digest, merge_reser
 
 __all__ = [
     "CO_LAST", "HOLDER_SILENT_S", "SLACK", "Applied", "Claim", "Counts", "Cursor",
-    "PartitionState", "Popularity", "Read", "ReplayBuffer", "Reservoir", "Row", "WindowRow", "a_res_key", "bump", "digest",
-    "merge_histories", "merge_reservoirs", "oldest_first", "row_size",
+    "PartitionState", "Popularity", "Read", "ReplayBuffer", "Reservoir", "Row", "WindowRow",
+    "a_res_key", "bump", "digest", "merge_histories", "merge_reservoirs", "oldest_first",
+    "row_size",
 ]
