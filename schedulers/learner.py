@@ -18,7 +18,6 @@ from streamrec.errors import RetryLater
 from streamrec.learning.increment import Outcome, increment
 from streamrec.learning.state import TrainerState
 from streamrec.metrics import BOARD_LOST, Board
-from streamrec.model import co_reads
 from streamrec.model.bundle import from_files
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import Cursor, ReplayBuffer, WindowRow
@@ -110,8 +109,9 @@ class IncrementRunner:
         )
         if record:
             new = replace(
-                new, version=number, action="publish", first_trained=pointer.first_trained or number, published_at=now,
-                learned_until=o.learned_until, published=pointer.published + 1,
+                new, version=number, action="publish", published_at=now,
+                first_trained=pointer.first_trained or number, learned_until=o.learned_until,
+                published=pointer.published + 1,
             )
         self._registry.pointers.move(new, pointer.attempt, token, record)
         self._waiting_since = None  # the next window has patience of its own
@@ -123,9 +123,8 @@ class IncrementRunner:
     def _stage_version(
         self, pointer: Pointer, o: Outcome, number: str, now: float, why: str
     ) -> VersionRecord:
-        counted = TrainerState.from_files(o.state_files, self._s.buffer).counters
         optimizer = {OPTIMIZER + n: b for n, b in o.optimizer_files.items()}
-        files = {**o.model_files, **optimizer, **co_reads.to_files(counted)}
+        files = {**o.model_files, **optimizer, **o.co_read_files}
         self._registry.stage(
             "versions", number, files, parent=pointer.version, cursor=o.cursor, created_at=now,
             seed=self._s.trainer.seed + pointer.attempt, metrics=o.metrics, trigger=why,

@@ -11,7 +11,8 @@ from streamrec.errors import StreamrecError
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
     help="streamrec: publish clicks to Kafka, get recommendations back; it learns as it goes.\n\n"
-    "Start with [bold]streamrec demo[/], or [bold]streamrec up[/] and publish your own events.",
+    "Start with [bold]streamrec demo[/], or [bold]streamrec up[/] and publish your own events.\n\n"
+    "Example: [bold]streamrec demo[/]",
 )
 
 

@@ -7,7 +7,8 @@ import typer
 if TYPE_CHECKING:
     from streamrec.wiring import Parts
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: list, replay.")
+app = typer.Typer(no_args_is_help=True, help="Dead letters: list, replay.\n\n"
+                  "Example: [bold]streamrec dlq list[/]")
 
 
 @app.command("list", help="Dead letters with their origin and reason.\n\n"
@@ -20,6 +21,7 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
     from streamrec.operate import dlq
     parts = _parts()
     found = [dlq.described(r) for r in dlq.dead_letters(parts.broker, parts.names.with_dead_letters())]
+    parts.close()
     if as_json:
         for letter in found:
             typer.echo(json.dumps(letter))
@@ -31,15 +33,19 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
 
 
 @app.command(help="Send dead letters back to their topics, byte for byte.\n\n"
+             "What was sent back before is not sent again, unless you name its place. One that fails "
+             "again is a new dead letter.\n\n"
              "Example: [bold]streamrec dlq replay[/]  or only one:  "
              "[bold]streamrec dlq replay streamrec.feedback.v1.dlq/0/17[/]")
 def replay(
-    places: list[str] = typer.Argument(None, help="Places as `list` shows them; none: all."),
+    places: list[str] = typer.Argument(None, help="Places as `list` shows them; none: all not replayed yet."),
 ) -> None:
     """See help."""
     from streamrec.operate import dlq
     parts = _parts()
-    n = dlq.replay(parts.broker, parts.names.with_dead_letters(), set(places or []))
+    n = dlq.replay(parts.broker, parts.names.with_dead_letters(), set(places or []),
+                   parts.names.group("dlq-replay"))
+    parts.close()
     typer.echo(f"sent {n} back")
 
 

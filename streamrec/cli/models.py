@@ -8,7 +8,8 @@ import typer
 if TYPE_CHECKING:
     from streamrec.registry import Registry
 
-app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, rollback.")
+app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, rollback.\n\n"
+                  "Example: [bold]streamrec models list[/]")
 
 
 @app.command("list", help="Published versions, oldest first.\n\nExample: [bold]streamrec models list[/]")

@@ -48,7 +48,8 @@ def monitor() -> None:
     _run("monitor")
 
 
-@app.command(hidden=True, help="The fitting child of `train`: JSON lines on stdin and stdout.")
+@app.command(hidden=True, help="The fitting child of `train`: JSON lines on stdin and stdout.\n\n"
+             "Example: [bold]streamrec train[/]  starts it")
 def learn() -> None:
     """See help."""
     _run("learn")

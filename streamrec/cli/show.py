@@ -30,6 +30,7 @@ def status_table(s: dict[str, Any]) -> None:
         "models": f"{s['models_published']} published, {s['models_refused']} refused",
         "last gate": gate["reason"] if gate else "none yet",
         "last drift report": (", ".join(alarms) or "no alarm") if drift else "none yet",
+        "rows lost before they were learned": s["rows_lost"],
         "refreshes shed": s["refreshes_shed"], "misfires": s["misfires"],
     }
     for name, value in rows.items():

@@ -27,12 +27,12 @@ def replay(
     )
 
     from streamrec import config, datasets, logs
-    from streamrec.operate.replay import publish_log
+    from streamrec.operate.replay import publish_log, to_publish
     from streamrec.wiring import Parts
     logs.setup("error", "replay")
     factor = _speed(speed)
     stream = list(datasets.in_time_order(folder, announce_unknown))
-    total = min(len(stream), limit or len(stream))
+    total = to_publish(stream, limit)
     parts = Parts(config.load())
     publisher = parts.broker.publisher()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -40,9 +40,10 @@ def replay(
         task = bar.add_task("publishing", total=total)
         articles, events = publish_log(
             iter(stream), publisher, parts.names.topic("articles"), parts.names.topic("feedback"),
-            factor, limit, lambda a, e: bar.update(task, completed=min(a + e, total)),
+            factor, limit, lambda a, e: bar.update(task, completed=a + e),
         )
     publisher.close()
+    parts.close()
     typer.echo(f"published {articles} articles and {events} events")
 
 
@@ -77,14 +78,18 @@ def recommend(
     if policy not in ("live", "frozen", "popularity"):
         raise typer.BadParameter("live, frozen or popularity", param_hint="--policy")
     parts = Parts(config.load())
+    publisher = parts.broker.publisher()
     answers = parts.broker.subscribe([parts.names.topic("recommendations")], None, "latest")
-    answers.poll(0.5, 1)
     try:
-        answer = ask(user, n, parts.broker.publisher(), answers, parts.names.topic("requests"),
-                     timeout, policy)  # type: ignore[arg-type]
+        answer = ask(user, n, publisher, answers, parts.names.topic("requests"), timeout,
+                     policy)  # type: ignore[arg-type]
     except RetryLater as error:
         typer.echo(f"streamrec: {error}", err=True)
         raise typer.Exit(3) from None
+    finally:
+        publisher.close()
+        answers.close()
+        parts.close()
     if as_json:
         typer.echo(events.encode(answer).decode())
     else:

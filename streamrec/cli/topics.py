@@ -2,7 +2,8 @@
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Topics: create them.")
+app = typer.Typer(no_args_is_help=True, help="Topics: create them.\n\n"
+                  "Example: [bold]streamrec topics create[/]")
 
 
 @app.callback()

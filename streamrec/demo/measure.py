@@ -9,6 +9,7 @@ from typing import Any
 from streamrec.events import DriftReport, Feedback, ModelPointer, Policy, Recommendation
 
 POLICIES: tuple[Policy, ...] = ("live", "frozen", "popularity")
+OVERDUE_S = 2.0  # a click that has reached no list by then counts at its age
 ERAS = ("before_shift", "after_shift")
 
 
@@ -50,7 +51,7 @@ class Measured:
     named: str = "0"
     torn: int = 0
     reports: list[DriftReport] = field(default_factory=list)
-    shift_at_event: int | None = None
+    shift: tuple[int, float] | None = None  # events published by then, and epoch s
     alarm_after: int | None = None
     fans: dict[str, list[float]] = field(default_factory=lambda: {"before": [], "after": []})
     _for_list: dict[str, list[_Waiting]] = field(default_factory=lambda: defaultdict(list))
@@ -118,9 +119,21 @@ class Measured:
         """A drift report was read."""
         with self.lock:
             self.reports.append(report)
-            shifted = self.shift_at_event is not None
-            if shifted and self.alarm_after is None and report.trigger == "alarm":
-                self.alarm_after = len(self.published) - (self.shift_at_event or 0)
+            if self.shift is None or self.alarm_after is not None:
+                return
+            events, at = self.shift
+            if report.trigger == "alarm" and report.generated_at > at:
+                self.alarm_after = len(self.published) - events
+
+    def shifted(self, now: float) -> None:
+        """The readers' interests have changed; only the first call counts."""
+        with self.lock:
+            self.shift = self.shift or (len(self.published), now)
+
+    def unlisted(self) -> int:
+        """Clicks that have reached no list yet."""
+        with self.lock:
+            return sum(map(len, self._for_list.values()))
 
     def shown(self, policy: Policy, era: str, clicks: int, deserved: float) -> None:
         """A slate was shown. Arms are compared once there is a trained model to freeze."""
@@ -130,15 +143,18 @@ class Measured:
             rate.clicks += clicks
             rate.deserved += deserved
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self, now: float) -> dict[str, Any]:
         """The figures of `demo --json`, but for those of the audit and the registry."""
         with self.lock:
+            ages = [now - w.at for waiting in self._for_list.values() for w in waiting]
+            to_list = self.to_list_ms + [age * 1000 for age in ages if age > OVERDUE_S]
             before, after = (_mean(self.fans[k]) for k in ("before", "after"))
             forgetting = None if before is None or after is None else round(before - after, 4)
             return {
                 "events_published": len(self.published),
-                "click_to_recommendation_ms": {f"p{p}": _q(self.to_list_ms, p) for p in (50, 99)},
+                "click_to_recommendation_ms": {f"p{p}": _q(to_list, p) for p in (50, 99)},
                 "click_to_model_s": {"p50": _q(self.to_model_s, 50)},
+                "clicks_not_in_model": len(self._for_model),
                 "models_published": len(self.versions),
                 "swaps_torn": self.torn,
                 "requests_failed": self.failed,

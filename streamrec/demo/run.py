@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import threading
 import time
 import uuid
@@ -24,16 +23,16 @@ from streamrec.processes import stop_on_signals
 from streamrec.supervisor import Supervisor
 from streamrec.wiring import Names, Parts
 
-VISITS_PER_S = 40.0
+VISITS_PER_S = 70.0
 BUDGET_S = 150.0  # `--once` ends within this, whatever happens
 CLOSING_S = 20.0  # of which the end needs at most this
 # A demo's week lasts a minute and a half: its hours are seconds.
 FAST = {
     "STREAMREC_BUFFER__HALF_LIVES_S": "[10, 40, 160]",
     "STREAMREC_ENCODER__MAX_TOKENS": "40",
-    "STREAMREC_TRAINER__TRIGGER_ROWS": "400",
-    "STREAMREC_TRAINER__TRIGGER_S": "12",
-    "STREAMREC_TRAINER__MIN_ROWS": "100",
+    "STREAMREC_TRAINER__TRIGGER_ROWS": "500",
+    "STREAMREC_TRAINER__TRIGGER_S": "10",
+    "STREAMREC_TRAINER__MIN_ROWS": "250",
     "STREAMREC_MONITOR__PERIOD_S": "15",
     "STREAMREC_MONITOR__CLICK_TIMEOUT_S": "3",
     "STREAMREC_MONITOR__REFERENCE": "400",
@@ -52,7 +51,8 @@ def run_demo(
     logs.setup("error", "demo")
     base = config.load()
     settings = _own_home(base)
-    supervisor = Supervisor(settings, console.print, env=FAST, jars=base.home_dir / "jars")
+    jars = base.home_dir / "jars"
+    supervisor = Supervisor(settings, console.print, env=FAST, jars=jars, fresh=True)
     settings = supervisor.start()
     try:
         budget = BUDGET_S - CLOSING_S - (time.monotonic() - started) if once else None
@@ -67,14 +67,12 @@ def run_demo(
 
 
 def _own_home(base: config.Settings) -> config.Settings:
-    """A home of its own, empty; its own topics where the servers are shared."""
-    home = base.home_dir / "demo"
-    if config.running(home) is None:
-        shutil.rmtree(home, ignore_errors=True)
+    """A home of its own; its own topics where the servers are shared."""
     own = base.kafka.bootstrap_servers or base.redis.url.get_secret_value()
     prefix = f"streamrec-demo-{uuid.uuid4().hex[:8]}" if own else "streamrec"
     return base.model_copy(update={
-        "home": home, "kafka": base.kafka.model_copy(update={"topic_prefix": prefix}),
+        "home": base.home_dir / "demo",
+        "kafka": base.kafka.model_copy(update={"topic_prefix": prefix}),
     })
 
 
@@ -113,7 +111,7 @@ class _Demo:
         self._watch(seconds)
         self._mean_pace = len(self._measured.published) / seconds
         self._site.drain(10.0)
-        return self._measured.figures() | self._audit()
+        return self._measured.figures(time.time()) | self._audit()
 
     def save_picture(self, path: Path) -> None:
         """The last screen as SVG."""
@@ -126,8 +124,8 @@ class _Demo:
         while not self._done.wait(1.0):
             if self._stop.is_set():
                 self._site.stop.set()
-            self._supervisor.tend()
             try:
+                self._supervisor.tend()
                 self._status = wiring.status(self._parts)
             except StreamrecError as error:
                 self._console.print(f"status: {error}")

@@ -89,9 +89,9 @@ class Site:
         self._publisher.flush()
 
     def drain(self, seconds: float) -> None:
-        """Read on until every request is answered, at most `seconds`."""
+        """Read on until every request is answered and every click is in a list, at most `seconds`."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self.measured.requests:
+        while time.monotonic() < end and (self.measured.requests or self.measured.unlisted()):
             time.sleep(0.1)
         self.measured.overdue(time.time(), ANSWER_LIMIT_S)
 
@@ -100,6 +100,7 @@ class Site:
         self.stop.set()
         if self._listener.is_alive():
             self._listener.join(5)
+        self._inbox.close()
         self._publisher.close()
 
     def _release(self) -> None:
@@ -125,8 +126,8 @@ class Site:
     def _show(self, answer: Recommendation) -> None:
         slate, reader = [i.item_id for i in answer.items], answer.user_id
         era = "after_shift" if self.world.phase(self.progress).shifted else "before_shift"
-        if era == "after_shift" and self.measured.shift_at_event is None:
-            self.measured.shift_at_event = len(self.measured.published)
+        if era == "after_shift":
+            self.measured.shifted(time.time())
         self._publish(answer, "impression", None, None)
         clicks = self.world.click(reader, slate, self.progress)
         for click in clicks:

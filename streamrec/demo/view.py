@@ -1,5 +1,6 @@
 """The live view of the demo: one screen that a person would rather look at than read."""
 
+import time
 from typing import Any
 
 from rich.console import Group
@@ -31,7 +32,7 @@ def _phase(progress: float) -> Table:
 
 
 def _loop(m: Measured, s: dict[str, Any], events_per_s: float) -> Table:
-    model, f = s.get("model", {}), m.figures()
+    model, f = s.get("model", {}), m.figures(time.time())
     latency = f["click_to_recommendation_ms"]
     table = Table.grid(padding=(0, 3))
     for _ in range(4):

@@ -19,7 +19,7 @@ from streamrec.config import Trainer
 
 K = 10
 FEW = 30  # fewer rows cannot carry a quantile
-TIE = 0.1  # of the margin: a mean this little below zero is no change
+TIE = 0.25  # of the margin: a mean this little below zero is no change (0.1: refused more, learned less)
 RATCHET = 2.0  # margins that a model may be below the best so far
 RESAMPLES = 1000
 Array = NDArray[Any]

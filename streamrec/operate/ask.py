@@ -12,10 +12,13 @@ def ask(
     user: str, n: int, publisher: Publisher, answers: Subscription, requests_topic: str,
     timeout_s: float, policy: Policy = "live",
 ) -> Recommendation:
-    """The answer to one request. `answers` must already be reading at the end of the topic.
+    """The answer to one request. `answers` reads alone, from the end of the topic on.
 
     Raises RetryLater when none came in time.
     """
+    answers.poll(0.05, 1)
+    for partition in answers.assignment():  # now: `latest` would mean once the client gets to it
+        answers.seek(partition, -1)
     request = Request(request_id=uuid.uuid4().hex, user_id=user, n=n, policy=policy)
     publisher.send(requests_topic, user.encode(), encode(request))
     publisher.flush()

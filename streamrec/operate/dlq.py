@@ -1,27 +1,38 @@
 """Dead letters: look at them, and send them back where they came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from consumers.dead_letters import dead_letter_topic, origin, original_headers
-from streamrec.broker import Broker, Record
+from streamrec.broker import Broker, Partition, Record
+from streamrec.errors import RetryLater
 
 NOBODY = "streamrec-nobody"  # a group that commits nothing: its lag is where the topic ends
 PATIENCE = 10  # empty polls: the first only connect, and what is old may have been deleted
 
 
-def dead_letters(broker: Broker, topics: list[str]) -> Iterator[Record]:
-    """All dead letters of these topics that the broker keeps at this moment, oldest first per
-    partition. What comes later is left out: a replayed one may come back at once."""
+def dead_letters(broker: Broker, topics: list[str], group: str = NOBODY) -> Iterator[Record]:
+    """All dead letters of these topics that the broker keeps at this moment and that `group` has
+    not committed, oldest first per partition. What comes later is left out: a replayed one may
+    come back at once."""
     names = [dead_letter_topic(t) for t in topics]
-    ends = broker.group_lag(NOBODY, names)
-    left = {p for p, n in ends.items() if n}
+    ends, waiting = broker.group_lag(NOBODY, names), broker.group_lag(group, names)
+    # Less than nothing waits where the topic was deleted and made again: then all is new.
+    starts = {p: ends[p] - n if n >= 0 else 0 for p, n in waiting.items()}
+    yield from _between(broker, names, {p: n for p, n in starts.items() if n < ends[p]}, ends)
+
+
+def _between(
+    broker: Broker, names: list[str], starts: Mapping[Partition, int], ends: Mapping[Partition, int]
+) -> Iterator[Record]:
+    left = set(starts)
     subscription, empty = broker.subscribe(names, None, "earliest"), 0
     while left and empty < PATIENCE:
         batches = subscription.poll(0.5, 500)
         empty = 0 if batches else empty + 1
         for partition, records in batches.items():
-            yield from (r for r in records if r.offset < ends[partition])
+            wanted = range(starts.get(partition, ends[partition]), ends[partition])
+            yield from (r for r in records if r.offset in wanted)
             if records[-1].offset + 1 >= ends[partition]:
                 left.discard(partition)
     subscription.close()
@@ -39,18 +50,39 @@ def described(record: Record) -> dict[str, Any]:
     return {"place": place(record), **origin(record), "key": key, "value": value}
 
 
-def replay(broker: Broker, topics: list[str], only: set[str]) -> int:
-    """Send dead letters back to their topics, byte for byte; `only` names places, empty: all.
+def replay(broker: Broker, topics: list[str], only: set[str], group: str) -> int:
+    """Send dead letters back to their topics, byte for byte; `only` names places, empty: all that
+    were not sent back before, which `group` remembers (in Kafka: for a week by default).
 
     They stay in the dead-letter topic (a topic is a log); one that fails again comes back as a
     new dead letter, and an event that was stored meanwhile is refused as a duplicate.
     """
-    publisher, n = broker.publisher(), 0
-    for record in dead_letters(broker, topics):
+    publisher, n, done = broker.publisher(), 0, dict[Partition, int]()
+    for record in dead_letters(broker, topics, NOBODY if only else group):
         if only and place(record) not in only:
             continue
         topic = record.topic.removesuffix(".dlq")
         publisher.send(topic, record.key, record.value, original_headers(record))
+        done[Partition(record.topic, record.partition)] = record.offset + 1
         n += 1
+    publisher.flush()
     publisher.close()
+    if not only:
+        _remember(broker, group, done)
     return n
+
+
+def _remember(broker: Broker, group: str, done: Mapping[Partition, int]) -> None:
+    """Commit as the only member of the group. Raises RetryLater: the next replay sends again
+    what this one has sent, and the copies are refused as duplicates."""
+    if not done:
+        return
+    member = broker.subscribe(sorted({p.topic for p in done}), group, "earliest")
+    try:
+        for _ in range(PATIENCE * 4):
+            member.poll(0.5, 1)
+            if member.assignment() >= set(done):
+                return member.commit(done)
+        raise RetryLater(f"the group {group} has another member: is another replay running?")
+    finally:
+        member.close()

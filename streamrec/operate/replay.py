@@ -1,10 +1,21 @@
 """Publish a log to the topics, in time order, at any speed."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from streamrec.broker import Publisher
 from streamrec.events import Article, Feedback, encode
+
+
+def to_publish(stream: Sequence[tuple[float, Article | Feedback]], limit: int | None) -> int:
+    """How many messages `publish_log` publishes: those before the event beyond the limit."""
+    events = 0
+    for n, (_, message) in enumerate(stream):
+        if isinstance(message, Feedback):
+            if events == limit:
+                return n
+            events += 1
+    return len(stream)
 
 
 def publish_log(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from streamrec.broker import Broker
-from streamrec.metrics import BOARD_DEAD, BOARD_DRIFT, BOARD_MISFIRES, BOARD_SHED, Board
+from streamrec.metrics import BOARD_DEAD, BOARD_DRIFT, BOARD_LOST, BOARD_MISFIRES, BOARD_SHED, Board
 from streamrec.registry import PointerStore
 from streamrec.replay import ReplayBuffer
 
@@ -32,5 +32,6 @@ def status(
         "last_drift": board.get(BOARD_DRIFT),
         "articles": articles,
         "refreshes_shed": board.total(BOARD_SHED),
+        "rows_lost": board.total(BOARD_LOST),
         "misfires": board.total(BOARD_MISFIRES),
     }

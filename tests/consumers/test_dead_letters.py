@@ -6,7 +6,7 @@ from consumers.dead_letters import origin, original_headers
 from streamrec.errors import InvalidMessage
 from streamrec.operate import dlq
 
-FEEDBACK, DLQ = "s.feedback.v1", "s.feedback.v1.dlq"
+FEEDBACK, DLQ, GROUP = "s.feedback.v1", "s.feedback.v1.dlq", "s-dlq-replay"
 HEADERS = [("trace", b"\x00\xff"), ("trace", b"again")]
 
 
@@ -35,7 +35,7 @@ def test_it_says_where_it_came_from_and_why(world: Any) -> None:
 
 def test_replay_sends_back_the_original_bytes(world: Any) -> None:
     was = die(world)
-    assert dlq.replay(world.broker, [FEEDBACK], set()) == 1
+    assert dlq.replay(world.broker, [FEEDBACK], set(), GROUP) == 1
     back = [r for r in world.records(FEEDBACK) if r.offset > was.offset]
     assert [(r.key, r.value, list(r.headers)) for r in back] == [(was.key, was.value, HEADERS)]
 
@@ -46,5 +46,15 @@ def test_replay_can_choose_and_a_tombstone_stays_one(world: Any) -> None:
     shown = [dlq.described(r) for r in dlq.dead_letters(world.broker, [FEEDBACK])]
     places = [s["place"] for s in shown]
     assert places == [f"{FEEDBACK}.dlq/0/0", f"{FEEDBACK}.dlq/0/1"] and shown[0]["message"] == "no good"
-    assert dlq.replay(world.broker, [FEEDBACK], {places[1]}) == 1
+    assert dlq.replay(world.broker, [FEEDBACK], {places[1]}, GROUP) == 1
     assert world.records(FEEDBACK)[-1].value is None
+
+
+def test_what_was_replayed_is_not_sent_again_unless_it_is_named(world: Any) -> None:
+    die(world)
+    assert dlq.replay(world.broker, [FEEDBACK], set(), GROUP) == 1
+    assert dlq.replay(world.broker, [FEEDBACK], set(), GROUP) == 0
+    die(world)
+    assert dlq.replay(world.broker, [FEEDBACK], set(), GROUP) == 1
+    assert dlq.replay(world.broker, [FEEDBACK], {f"{DLQ}/0/0"}, GROUP) == 1
+    assert len(list(dlq.dead_letters(world.broker, [FEEDBACK]))) == 2, "they stay in their topic"

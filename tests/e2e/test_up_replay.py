@@ -19,7 +19,7 @@ from tests.e2e.load import whole_topic
 from tests.places import JARS
 
 KEYS = {"stored", "duplicates_refused", "dead_letters", "lag", "buffer", "model",
-        "models_published", "models_refused", "last_gate", "last_drift"}
+        "models_published", "models_refused", "last_gate", "last_drift", "rows_lost"}
 QUICK = {
     "STREAMREC_TRAINER__TRIGGER_ROWS": "400", "STREAMREC_TRAINER__MIN_ROWS": "100",
     "STREAMREC_TRAINER__TRIGGER_S": "2", "STREAMREC_MONITOR__PERIOD_S": "3",
@@ -120,6 +120,9 @@ def dead_letters_are_listed_and_replayed(up: Up) -> None:
     assert "event_id" in letter["message"]
     assert "sent 1 back" in up.said("dlq", "replay")
     wait_until(lambda: up.parts.buffer.counts().dead == 2, 10, "it comes back as it is no better")
+    assert "sent 1 back" in up.said("dlq", "replay"), "the new one only"
+    wait_until(lambda: up.parts.buffer.counts().dead == 3, 10, "and again")
+    assert "sent 1 back" in up.said("dlq", "replay", letter["place"]), "named, it is sent again"
     assert "created" not in up.said("topics", "create"), "topics are there already"
 
 
@@ -128,7 +131,7 @@ def the_same_log_again_stores_nothing(up: Up, ids: list[str]) -> None:
     wait_until(lambda: up.parts.buffer.counts().duplicates >= len(ids), 30, "duplicates refused")
     assert up.parts.buffer.audit(ids) == (len(ids), 0)
     log = whole_topic(up.parts.broker, "streamrec.feedback.v1")
-    assert sum(map(len, log.values())) == 2 * len(ids) + 2
+    assert sum(map(len, log.values())) == 2 * len(ids) + 4
     assert decode(Feedback, log[0][0].value, time.time()).event_id in ids
 
 

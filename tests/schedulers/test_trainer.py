@@ -249,11 +249,12 @@ def test_training_goes_on_while_kafka_is_away_and_it_is_announced_later(shop: Sh
     assert learner.trained == ["rows", "rows"] and shop.announced()[-1] == "2"
 
 
+@dataclass
 class Slow(Learner):
     """Fits until it is closed, as the child does."""
 
-    def __post_init__(self) -> None:
-        self.begun, self.ended = threading.Event(), threading.Event()
+    begun: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def train(self, token: int, why: str) -> None:
         self.begun.set()
@@ -269,7 +270,7 @@ def test_a_fit_cut_off_by_a_clean_stop_is_no_failure(
 ) -> None:
     learner, stop = Slow(shop.pointers, shop.buffer, shop.clock), threading.Event()
     shop.rows(10)
-    running = threading.Thread(target=shop.trainer(learner).run, args=(stop,))
+    running = threading.Thread(target=shop.trainer(learner).run, args=(stop,), daemon=True)
     running.start()
     assert learner.begun.wait(10)
     stop.set()

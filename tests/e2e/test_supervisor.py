@@ -1,0 +1,133 @@
+"""`up` on a bad day: full disks, a lock that is held, a server that comes back on another port."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamrec import config
+from streamrec.errors import AlreadyRunning, SetupError
+from streamrec.supervisor import Child, Supervisor
+from tests.e2e.harness import wait_until
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+Make = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def make(kafka_server: str, redis_server: str, prefix: str, home: Path) -> Iterator[Make]:
+    """Supervisors of no process on the session's servers, stopped at the end."""
+    made: list[Supervisor] = []
+
+    def supervisor(folder: Path = home, redis: str = redis_server, **more: object) -> Supervisor:
+        settings = config.Settings(
+            home=folder, redis=config.Redis(url=redis),  # type: ignore[arg-type]
+            kafka=config.Kafka(bootstrap_servers=kafka_server, topic_prefix=prefix),
+        )
+        made.append(Supervisor(settings, print, **{"processes": (), **more}))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield supervisor
+    for one in made:
+        one.stop()
+
+
+@contextmanager
+def tiny(folder: Path, size: str) -> Iterator[None]:
+    """A file system of that size in `folder`, where we may mount one."""
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+                          capture_output=True)
+    if done.returncode:
+        pytest.skip("mounting is not permitted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("filled", [True, False], ids=["for the lock", "for up.json"])
+def test_a_full_disk_is_one_sentence(make: Make, home: Path, filled: bool) -> None:
+    with tiny(home, "4k"):
+        if filled:
+            (home / "junk").write_bytes(b"x" * 4096)
+        up = make()
+        with pytest.raises(SetupError, match="is full: free some space") as caught:
+            up.start()
+        assert "\n" not in str(caught.value)
+        up.stop()
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(home: Path) -> None:
+    (home / "file").touch()
+    child = Child("collect", {}, home / "file")
+    for now in (10.0, 11.0, 13.0):
+        with pytest.raises(SetupError, match="Cannot use"):
+            child.tend(now)
+        assert child.tend(now + 0.5) is None, "after a pause"
+
+
+def test_tending_goes_on_when_one_process_cannot_be_started(make: Make, home: Path) -> None:
+    up = make()
+    up.start()
+    up.children = [Child("collect", {}, home / "up.json"), Child("catalogue", dict(os.environ), home)]
+    up.tend()
+    assert up.children[1].pid
+
+
+def test_a_second_up_names_the_first_even_while_that_one_still_starts(make: Make, home: Path) -> None:
+    first = make()
+    first._own_home()
+    assert not (home / "up.json").exists()
+    with pytest.raises(AlreadyRunning, match=f"as pid {os.getpid()}:"):
+        make().start()
+
+
+def test_a_home_is_emptied_only_by_who_owns_it(make: Make, home: Path) -> None:
+    (home / "models").mkdir()
+    (home / "models" / "old").touch()
+    first = make()
+    first._own_home()
+    with pytest.raises(AlreadyRunning):
+        make(fresh=True).start()
+    assert (home / "models" / "old").exists()
+    first.stop()
+    make(fresh=True).start()
+    assert not (home / "models").exists() and (home / "up.json").exists()
+
+
+def test_a_server_back_on_another_port_is_followed(make: Make, home: Path) -> None:
+    up = make(redis="", processes=("collect",))
+    before = up.start().redis.url.get_secret_value()
+    first = wait_until(lambda: up.children[0].pid, 10, "the process runs")
+    up.servers["redis"].kill()
+    taken = taking(int(before.rpartition(":")[2].partition("/")[0]))
+    up.tend()
+    taken.close()
+    after = up.settings.redis.url.get_secret_value()
+    assert after != before
+    assert json.loads((home / "up.json").read_text())["redis"] == after
+    again = up.children[0].pid
+    assert again and again != first and not psutil.pid_exists(first)
+    assert psutil.Process(again).environ()["STREAMREC_REDIS__URL"] == after
+
+
+def taking(port: int) -> socket.socket:
+    """A listener on that port, as soon as it is free."""
+    taken, end = socket.socket(), time.monotonic() + 10
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    while True:
+        try:
+            taken.bind(("127.0.0.1", port))
+            taken.listen(1)
+            return taken
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
