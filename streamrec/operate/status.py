@@ -3,7 +3,15 @@
 from typing import Any
 
 from streamrec.broker import Broker
-from streamrec.metrics import BOARD_DEAD, BOARD_DRIFT, BOARD_LOST, BOARD_MISFIRES, BOARD_SHED, Board
+from streamrec.metrics import (
+    BOARD_DEAD,
+    BOARD_DRIFT,
+    BOARD_LOST,
+    BOARD_MISFIRES,
+    BOARD_SCORER,
+    BOARD_SHED,
+    Board,
+)
 from streamrec.registry import PointerStore
 from streamrec.replay import ReplayBuffer
 
@@ -26,6 +34,8 @@ def status(
         "lag": lag,
         "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
         "model": {"version": pointer.version, "age_s": age},
+        "serving": (board.get(BOARD_SCORER) or {}).get("version"),
+        "newest_event_at": counts.watermark or None,
         "models_published": pointer.published,
         "models_refused": pointer.refused,
         "last_gate": pointer.last_gate,
