@@ -34,6 +34,7 @@ class Section(BaseModel):
 class Kafka(Section):
     bootstrap_servers: str = Field("", description="host:port,…; empty: `up` starts its own broker")
     topic_prefix: str = Field("streamrec", description="first word of every topic and Redis key")
+    jars_mirror: str = Field("", description="Maven repository for `up`'s own broker; empty: the usual")
     partitions: int = Field(4, ge=1, description="partitions of a topic made by `topics create`")
     replication_factor: int = Field(1, ge=1, description="copies of each partition")
     retention_hours: int = Field(168, ge=1, description="how long topics that are not compacted keep")

@@ -105,13 +105,19 @@ class Supervisor:
             from streamrec.adapters.embedded.redis import EmbeddedRedis
             self.servers["redis"] = EmbeddedRedis(self.home / "redis")
         if not s.kafka.bootstrap_servers:
+            from streamrec.adapters.embedded import jars
             from streamrec.adapters.embedded.kafka import EmbeddedKafka
+            jars.fetch(self._jars, mirror=s.kafka.jars_mirror or None, progress=self._fetching)
             self.servers["kafka"] = EmbeddedKafka(self.home / "kafka", self._jars)
         for name, server in self.servers.items():
             self._say(f"starting {name} …")
             server.start()
         self._addresses()
         self._say(f"kafka {self.settings.kafka.bootstrap_servers}")
+
+    def _fetching(self, done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            self._say(f"fetching Kafka's jars, once: {done} of {total}")
 
     def _addresses(self) -> None:
         s = self.settings
