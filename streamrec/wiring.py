@@ -153,6 +153,8 @@ def create_topics(settings: Settings) -> list[str]:
 
 def run_collect(settings: Settings, stop: threading.Event) -> None:
     """Feedback into the buffer."""
+    import gc
+
     from consumers.collector import Collector
     from consumers.dead_letters import DeadLetters
     from consumers.loop import Loop, Policy
@@ -163,6 +165,9 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
         p.buffer, publisher, DeadLetters(publisher, group), p.clock, p.names.topic("requests"),
         p.broker.incarnation, subscription.generation, settings.buffer.weights,
     )
+    # The records of a poll live and die together: looking for cycles among them is time lost.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     Loop(subscription, publisher, collector, p.clock, Policy(max_records=2000), stop).run()
 
 
