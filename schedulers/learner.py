@@ -65,8 +65,8 @@ class IncrementRunner:
         )
 
     def _wait_for_articles(self, items: list[str]) -> None:
-        """Rows about articles nobody has announced teach nothing, and are taken only once: while
-        the catalogue catches up, leave them where they are."""
+        """Rows about articles nobody has announced teach nothing yet. A few are parked by the
+        increment; while most are such, the catalogue is catching up: leave them where they are."""
         unknown = sum(i not in self._articles.index for i in items)
         now = self._clock.now()
         if 2 * unknown <= len(items):
@@ -99,12 +99,11 @@ class IncrementRunner:
     def _commit(self, pointer: Pointer, o: Outcome, token: int, why: str) -> dict[str, Any]:
         now, publish = self._clock.now(), o.verdict.publish
         number = self._registry.new_name()
-        state = number
-        self._registry.stage("states", state, o.state_files, cursor=o.cursor)
+        self._registry.stage("states", number, o.state_files, cursor=o.cursor)
         record = self._stage_version(pointer, o, number, now, why) if publish else None
         gate = {"publish": publish, "reason": o.verdict.reason, "at": now, **o.verdict.metrics}
         new = replace(
-            pointer, attempt=pointer.attempt + 1, cursor=o.cursor, state=state, last_gate=gate,
+            pointer, attempt=pointer.attempt + 1, cursor=o.cursor, state=number, last_gate=gate,
             last_attempt_at=now, refused=pointer.refused + (not publish),
         )
         if record:

@@ -106,13 +106,13 @@ class LiveArticles:
         """[N], a view."""
         return self._live[: len(self)]
 
-    def sync(self, catalogue: Catalogue) -> list[int]:
-        """Take over all changes; returns the rows that changed."""
-        changed: list[int] = []
+    def sync(self, catalogue: Catalogue) -> None:
+        """Take over all changes, a page at a time. What changed, `changed_since` says: also of the
+        pages that came before one that failed."""
         while True:
             found = catalogue.changes(self.cursor)
             if found.cursor == self.cursor:
-                return changed
+                return
             rows = [self._set(e, v) for e, v in zip(found.entries, found.vectors, strict=True)]
             for item in found.removed:
                 if item in self.index:
@@ -120,7 +120,6 @@ class LiveArticles:
                     rows.append(self.index[item])
             self._changed_at[rows] = found.cursor
             self.cursor = found.cursor  # last: who reads it first, then vectors, misses nothing
-            changed += rows
 
     def changed_since(self, cursor: int) -> list[int]:
         """Rows that changed after the cursor stood there."""

@@ -256,10 +256,12 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
     from streamrec.drift.topics import topic_of
     p = Parts(settings)
     dim, _ = p.encoder(stop)
-    articles, catalogue, registry = LiveArticles(dim), p.catalogue(dim), p.registry
+    articles, catalogue, registry, told = LiveArticles(dim), p.catalogue(dim), p.registry, 0
 
     def new_topics() -> dict[str, str]:
-        rows = articles.sync(catalogue)
+        nonlocal told
+        articles.sync(catalogue)
+        rows, told = articles.changed_since(told), articles.cursor
         return {
             articles.entries[i].item_id: topic_of(articles.entries[i].tags, articles.vectors[i])
             for i in rows

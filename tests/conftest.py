@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from streamrec.adapters.embedded import java, kafka
 from streamrec.adapters.embedded.redis import EmbeddedRedis
+from streamrec.adapters.embedded.server import Server
 from streamrec.config import Redis
 from streamrec.errors import SetupError
 from tests.places import JARS
@@ -32,21 +33,22 @@ def one_torch_thread() -> None:
         torch.set_num_threads(1)
 
 
-def no_server(error: SetupError) -> None:
-    """Skip on a laptop, fail in CI: a suite that skips its servers proves nothing."""
-    if os.environ.get("CI"):
-        pytest.fail(f"no server: {error}", pytrace=False)
-    pytest.skip(f"no server: {error}")
+def start(server: Server) -> None:
+    """Start it; where that cannot be done, skip on a laptop and fail in CI: a suite that skips
+    its servers proves nothing."""
+    try:
+        server.start()
+    except SetupError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"no server: {error}", pytrace=False)
+        pytest.skip(f"no server: {error}")
 
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of the session's Kafka; the AOT cache is used when somebody trained one."""
     server = kafka.EmbeddedKafka(tmp_path_factory.mktemp("kafka"), JARS, jvm=[java.C1_ONLY], props=QUICK)
-    try:
-        server.start()
-    except SetupError as error:
-        no_server(error)
+    start(server)
     yield server.bootstrap
     server.kill()
 
@@ -55,10 +57,7 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the session's Redis."""
     server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
-    try:
-        server.start()
-    except SetupError as error:
-        no_server(error)
+    start(server)
     yield server.url
     server.kill()
 

@@ -2,11 +2,11 @@
 
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from streamrec.adapters.embedded import ports
 from streamrec.adapters.embedded.redis import EmbeddedRedis
+from streamrec.adapters.embedded.server import Started
 from streamrec.errors import SetupError
 
 SLOTS = 16_384
@@ -35,7 +35,7 @@ class _Node(EmbeddedRedis):
         return dict(row.split(":", 1) for row in str(said).split("\r\n") if ":" in row)
 
 
-class EmbeddedRedisCluster:
+class EmbeddedRedisCluster(Started):
     """`nodes` primaries in sub-folders of `folder`, all 16384 slots spread over them."""
 
     def __init__(self, folder: Path, nodes: int = 3) -> None:
@@ -81,13 +81,3 @@ class EmbeddedRedisCluster:
     def kill(self) -> None:
         for node in self.nodes:
             node.kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

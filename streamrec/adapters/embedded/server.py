@@ -10,7 +10,29 @@ from streamrec.adapters.embedded import claim, guard, trouble
 from streamrec.errors import SetupError
 
 
-class Server(ABC):
+class Started(ABC):
+    """Something that `with` starts and stops."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop it."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class Server(Started):
     """One server process with its data, log, lock and remembered ports in `folder`.
 
     Use it as a context manager, or call `start` and `stop`.
@@ -86,13 +108,3 @@ class Server(ABC):
     def pid(self) -> int | None:
         """Process id of the server itself while it runs."""
         return self._guarded.pid if self._guarded and self._guarded.alive() else None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
