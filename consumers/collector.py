@@ -1,24 +1,26 @@
 """Collector: feedback into the replay buffer, each event once; then asks for fresh lists.
 
 One atomic call per partition batch applies events and moves this partition's offset, fenced by
-the topic's incarnation and the group's generation. Kafka's committed offset only marks which
-readers' refresh requests went out: after a crash those are sent again, and nothing is applied
-twice.
+the topic's incarnation and the group's generation. The calls go on while the next poll is read
+and decoded; `settle` waits for them, and the loop settles before it commits. Kafka's committed
+offset only marks which readers' refresh requests went out: after a crash those are sent again,
+and nothing is applied twice.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from consumers.dead_letters import DeadLetters
+from consumers.pipeline import Pipeline
 from streamrec.broker import Partition, Publisher, Record
 from streamrec.clock import Clock
-from streamrec.errors import Fenced, InvalidMessage
+from streamrec.errors import InvalidMessage
 from streamrec.events import Feedback, Request, decode, encode, epoch
 from streamrec.metrics import DUPLICATES, EVENTS
 from streamrec.replay import Applied, Claim, ReplayBuffer, a_res_key, digest
 
 CHUNK = 500  # events of one call: a longer one would block the buffer's other clients for long
+AHEAD = 4  # chunks decoded and not yet applied: a poll's worth
 SLATE_KEPT = 50  # places of a slate that a training row keeps: what lies lower was hardly seen
 
 
@@ -26,6 +28,8 @@ class _Chunk(NamedTuple):
     """Decoded records of one partition on their way into the buffer."""
 
     partition: Partition
+    claim: Claim  # of when it was polled: what is claimed later never vouches for it
+    incarnation: str
     start: int
     end: int
     events: list[Applied]
@@ -46,8 +50,8 @@ class Collector:
         self._incarnation, self._generation = incarnation, generation
         self._weights = dict(weights or {})
         self._claims: dict[Partition, tuple[Claim, str]] = {}
-        self._handled: dict[Partition, int] = {}  # next offset, since the partition is ours
-        self._applier = ThreadPoolExecutor(1, "apply")
+        self._taken: dict[Partition, int] = {}  # next offset, since the partition is ours
+        self._applying = Pipeline(self._apply, AHEAD)
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         """Claim the partition; read from what was applied, or earlier if requests are owed."""
@@ -56,39 +60,38 @@ class Collector:
             partition.partition, incarnation, self._generation(), self._clock.now()
         )
         self._claims[partition] = (claim, incarnation)
-        self._handled.pop(partition, None)
+        self._taken.pop(partition, None)
         applied = claim.next_offset
         if committed is None or applied is None:  # nothing is known to have been asked for
             return -2
         return min(committed, applied)
 
     def handle(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
-        """See consumers.loop.Handler. While one chunk is applied, which is waiting for the buffer,
-        the next is decoded. When one fails the poll comes again, and goes on there."""
-        running: Future[None] | None = None
-        try:
-            for partition, records in self._chunks(batches):
-                chunk = self._decoded(partition, records)
-                if running is not None:
-                    running.result()
-                running = self._applier.submit(self._apply, chunk)
-        finally:
-            if running is not None:
-                running.result()
+        """See consumers.loop.Handler. Returns when all is decoded; the last chunks may still be
+        on their way. When one fails the poll comes again, and goes on behind what was taken."""
+        for partition, records in self._chunks(batches):
+            chunk = self._decoded(partition, records)
+            self._applying.put(chunk)
+            self._taken[partition] = chunk.end
+
+    def settle(self) -> None:
+        """See consumers.loop.Settles."""
+        self._applying.settle()
 
     def _chunks(
         self, batches: Sequence[tuple[Partition, Sequence[Record]]]
     ) -> Iterator[tuple[Partition, Sequence[Record]]]:
         for partition, records in batches:
-            if records[0].offset < self._handled.get(partition, 0):
+            if records[0].offset < self._taken.get(partition, 0):
                 self._reclaim(partition)
             for start in range(0, len(records), CHUNK):
                 chunk = records[start : start + CHUNK]
-                if chunk[-1].offset >= self._handled.get(partition, 0):
+                if chunk[-1].offset >= self._taken.get(partition, 0):
                     yield partition, chunk
 
     def _reclaim(self, partition: Partition) -> None:
         """Offsets went back: a poll tried again, or the topic was made anew while we read it."""
+        self.settle()  # under the old claim
         if self._incarnation(partition.topic) != self._claims[partition][1]:
             self.assigned(partition, None)
 
@@ -96,21 +99,18 @@ class Collector:
         now = self._clock.now()
         refused: list[tuple[Record, InvalidMessage]] = []
         events = [self._decode(record, now, refused) for record in records]
-        return _Chunk(partition, records[0].offset, records[-1].offset + 1, events, refused, now)
+        start, end = records[0].offset, records[-1].offset + 1
+        return _Chunk(partition, *self._claims[partition], start, end, events, refused, now)
 
     def _apply(self, c: _Chunk) -> None:
-        if c.partition not in self._claims:
-            raise Fenced(f"{c.partition} is not claimed")
-        claim, incarnation = self._claims[c.partition]
         counts = self._buffer.apply(
-            c.partition.partition, claim, incarnation, c.events, c.end, c.now
+            c.partition.partition, c.claim, c.incarnation, c.events, c.end, c.now
         )
         EVENTS.inc(counts.stored)
         DUPLICATES.inc(counts.duplicates)
         for record, error in c.refused:  # now, so that waiting for Redis does not send them again
             self._dead.send(record, error)
         self._ask(c.partition, c.start, c.events)
-        self._handled[c.partition] = c.end
 
     def _decode(
         self, record: Record, now: float, refused: list[tuple[Record, InvalidMessage]]

@@ -1,5 +1,5 @@
-"""The loop of every Kafka-driven process: poll, handle, flush, commit - and wait, losing nothing,
-while a server is away or full.
+"""The loop of every Kafka-driven process: poll, handle, settle, flush, commit - and wait, losing
+nothing, while a server is away or full.
 
 Commit comes last and is throttled: whoever handles a batch must bear to see it again.
 """
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Record, Subscription
@@ -45,6 +45,15 @@ class Handler(Protocol):
         """Called once a turn, with or without records."""
 
 
+@runtime_checkable
+class Settles(Protocol):
+    """A handler whose work goes on after `handle` has returned."""
+
+    def settle(self) -> None:
+        """Wait until all of it is done. Raises RetryLater: then it is still owed, and the next
+        call goes on with it; or Fenced: then it was dropped."""
+
+
 @dataclass
 class Loop:
     """One process's loop; `stop` ends it after the turn in hand."""
@@ -71,6 +80,7 @@ class Loop:
         """Poll once and work through what came."""
         batches = self._patiently(lambda: self.subscription.poll(self.policy.poll_s, self.policy.max_records))
         if self.subscription.generation() != self._generation:
+            self._patiently(self._settle)  # what was claimed before ends before it is claimed anew
             self._generation, self._ready, self._done = self.subscription.generation(), set(), {}
         starts: dict[Partition, int] = {}
         for partition in self.subscription.assignment() - self._ready:
@@ -82,12 +92,17 @@ class Loop:
         self._patiently(self.handler.idle)
         LAG.set(self.subscription.lag())
         if self.clock.now() - self._committed_at >= self.policy.commit_every_s:
+            self._patiently(self._settle)
             self._commit()
 
     def _handled(self, work: Sequence[tuple[Partition, Sequence[Record]]]) -> bool:
         """True: what was fenced, or never handled because we were stopped, is not committed."""
         self.handler.handle(work)
         return True
+
+    def _settle(self) -> None:
+        if isinstance(self.handler, Settles):
+            self.handler.settle()
 
     def _take(self, partition: Partition, starts: dict[Partition, int]) -> None:
         start = self.handler.assigned(partition, self.subscription.committed(partition))
@@ -111,7 +126,7 @@ class Loop:
                 break
             except Fenced as error:  # a later owner has this work: drop it, rejoin
                 log.warning("fenced", why=str(error))
-                self._generation, result = -2, None
+                self._generation, self._done, result = -2, {}, None  # what is done was perhaps not settled
                 self.clock.sleep(self.policy.backoff_s)
                 break
             except RetryLater as error:
@@ -147,9 +162,11 @@ class Loop:
             return
         done, self._done = self._done, {}
         try:
+            self._settle()
             self.publisher.flush()
             self.subscription.commit(done)
         except Fenced:
+            self._generation = -2
             log.info("rebalanced_before_commit")
         except RetryLater as error:
             log.warning("commit_failed", why=str(error))

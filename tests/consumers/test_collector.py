@@ -1,8 +1,12 @@
 """Feedback into the buffer: each event once, whatever crashes, and a request for each reader."""
 
+import threading
 from typing import Any
+from unittest import mock
 
-from streamrec.errors import RetryLater
+import pytest
+
+from streamrec.errors import Fenced, RetryLater
 from streamrec.events import Feedback, encode
 
 FEEDBACK, DLQ = "s.feedback.v1", "s.feedback.v1.dlq"
@@ -32,7 +36,8 @@ def test_after_a_crash_nothing_is_applied_twice_and_owed_requests_go_out_again(w
     world.turns(loop)
     before = len(world.asked())
     world.click("u", "b")
-    loop.turn()  # applied, but the throttle has not let it commit
+    loop.turn()
+    loop.handler.settle()  # applied, but the throttle has not let it commit
     world.crash(loop)
     world.turns(world.collector())
     counts = world.buffer.counts()
@@ -145,3 +150,45 @@ def test_an_event_from_a_clock_that_runs_ahead_counts_as_of_now(world: Any) -> N
     world.click("u", "a")
     world.turns(loop)
     assert world.buffer.histories(["u"])["u"][0].ts <= world.clock.now()
+
+
+def test_the_next_poll_does_not_wait_for_redis_but_the_commit_does(world: Any) -> None:
+    gate = threading.Event()
+
+    class Slow:
+        """The buffer, behind a server that answers when the gate opens."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "apply":
+                assert gate.wait(10)
+            return getattr(world.buffer, name)
+
+    loop = world.collector(Slow())
+    gate.set()
+    world.turns(loop)
+    gate.clear()
+    for i in range(2):
+        world.click("u", f"i{i}")
+        loop.turn()
+    assert world.buffer.counts().stored == 0 and loop.subscription.lag() == 0
+    threading.Timer(0.05, gate.set).start()
+    world.turns(loop, 1)
+    assert world.buffer.counts().stored == 2
+    assert sum(world.broker._groups["collect"].committed.values()) == 2
+
+
+def test_a_zombie_that_owes_chunks_writes_none_of_them(world: Any) -> None:
+    zombie, gate = world.collector(), threading.Event()
+    world.turns(zombie)
+    apply, zombie.handler._buffer = zombie.handler._buffer.apply, mock.Mock(wraps=world.buffer)
+    zombie.handler._buffer.apply = lambda *args: (gate.wait(10), apply(*args))[1]
+    for i in range(3):
+        world.click("u", f"i{i}")
+        zombie.turn()
+    world.crash(zombie)
+    world.turns(world.collector())
+    gate.set()
+    with pytest.raises(Fenced):
+        zombie.handler.settle()
+    counts = world.buffer.counts()
+    assert (counts.stored, counts.duplicates, counts.rows) == (3, 0, 3)

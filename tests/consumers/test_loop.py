@@ -197,3 +197,73 @@ def test_a_flush_that_fails_is_no_commit(broker: MemoryBroker) -> None:
     assert committed(broker) is None
     later(loop)
     assert committed(broker) == 1
+
+
+@dataclass
+class Behind(Handler):
+    """Works after `handle` has returned: `settling` is raised instead, in this order."""
+
+    settling: list[Exception | None] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    def settle(self) -> None:
+        trouble = self.settling.pop(0) if self.settling else None
+        self.order.append("failed" if trouble else "settled")
+        if trouble:
+            raise trouble
+
+
+def test_what_goes_on_behind_is_settled_before_it_is_flushed_and_committed(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Behind())
+    loop.turn()
+    flush = loop.publisher.flush
+    loop.publisher.flush = lambda *a: (handler.order.append("flushed"), flush(*a))[1]
+    handler.order.clear()
+    send(broker, b"1")
+    later(loop)
+    assert handler.order[-2:] == ["settled", "flushed"] and committed(broker) == 1
+
+
+def test_what_cannot_be_settled_is_waited_for_not_committed(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Behind())
+    loop.turn()
+    send(broker, b"1")
+    loop.turn()
+    handler.settling = [RetryLater("away")] * 3
+    commit = loop.subscription.commit
+    loop.subscription.commit = lambda o: pytest.fail("too early") if handler.settling else commit(o)
+    later(loop)
+    assert handler.order.count("failed") == 3 and committed(broker) == 1
+
+
+def test_what_was_fenced_behind_is_not_committed_and_read_again(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Behind(start=lambda committed: committed or 0))
+    loop.turn()
+    send(broker, b"1")
+    loop.turn()
+    handler.settling = [Fenced("another owner")]
+    later(loop)
+    assert committed(broker) is None
+    later(loop)
+    later(loop)
+    assert handler.seen == [b"1", b"1"] and committed(broker) == 1
+
+
+def test_a_stop_with_work_that_cannot_be_settled_commits_nothing(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Behind())
+    loop.turn()
+    handler.during = loop.stop.set
+    handler.settling = [RetryLater("away")] * 9
+    send(broker, b"1")
+    loop.run()
+    assert handler.seen == [b"1"] and committed(broker) is None
+
+
+def test_before_a_partition_is_taken_anew_what_goes_on_is_settled(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Behind())
+    loop.turn()
+    handler.order.clear()
+    handler.start = lambda committed: handler.order.append("assigned")
+    broker.subscribe(["t"], "g")
+    loop.turn()
+    assert handler.order[:2] == ["settled", "assigned"]

@@ -1,8 +1,8 @@
 -- Apply one batch of one partition: the same decision as streamrec.replay.PartitionState.
 -- KEYS[1] is the partition's prefix with its hash tag; every key below starts with it, so all
 -- lie in one slot. ARGV: msgpack of {incarnation, generation, next_offset, now}, of the events'
--- columns, and of the settings; then, for each event that could make a row, its packed row but for
--- the last element, the history. A script blocks every other client, so what a batch touches is
+-- columns, and of the settings; then, one behind the other, for each event that could make a row its
+-- packed row but for the last element, the history. A script blocks every other client, so what a batch touches is
 -- read in few calls, decided in Lua tables, and written in few calls; what costs most is making
 -- and freeing strings and tables, so events come in columns and rows come packed.
 local P = KEYS[1]
@@ -14,8 +14,9 @@ local call, pack = redis.call, cmsgpack.pack
 local packed_as, find, sub = struct.pack, string.find, string.sub
 local F = P .. ':fence'
 -- offsets of all events, their kinds as one text; of all but dead letters digests and times; of
--- those that are not impressions either readers, articles and reservoir keys
+-- those that are not impressions either readers, articles, reservoir keys, and where rows end
 local offsets, kinds, digest_of, ts_of, user_of, item_of, key_of = E[1], E[2], E[3], E[4], E[5], E[6], E[7]
+local row_end = E[8]
 local DEAD, IMPRESSION, DISMISS = 'x', 'i', 'd' -- other kinds: see KINDS in redis_buffer.py
 local MEMBER = 24 -- bytes of one owner's member: its key as a double, then its digest
 
@@ -84,16 +85,18 @@ for i = 1, #fresh do
   end
 end
 
-local function load(key, fields)
+local function load(key, fields, at_once) -- a reply over 16 kB is copied once more: keep below
   local out = {}
-  if #fields == 0 then return out end
-  for i, value in ipairs(call('HMGET', key, unpack(fields))) do out[fields[i]] = value end
+  for from = 1, #fields, at_once do
+    local values = call('HMGET', key, unpack(fields, from, math.min(from + at_once - 1, #fields)))
+    for i = 1, #values do out[fields[from + i - 1]] = values[i] end
+  end
   return out
 end
 -- A history is two strings, newest first: the items, each between two ENDs and one dismissed
 -- with a mark before it, and for each a STAMP of its time as a double and its kind.
 local END, MARK, STAMP = '\30', '\29', 9
-local items_of, stamps_of = load(P .. ':history', users), load(P .. ':history-at', users)
+local items_of, stamps_of = load(P .. ':history', users, 12), load(P .. ':history-at', users, 24)
 
 local function after(items, entries) -- where the END behind so many entries is
   local at = 1
@@ -128,13 +131,15 @@ for a = 1, #active do
     rows = rows + 1
     local recent = items
     if #stamps > row_history * STAMP then recent = sub(items, 1, after(items, row_history)) end
-    local packed = ARGV[n + 3] .. pack(recent)
+    local packed = sub(ARGV[4], (row_end[n - 1] or 0) + 1, row_end[n]) .. pack(recent)
     window[#window + 1] = packed
     row_of[n] = packed
     rows_made[#rows_made + 1] = n
     if not touched_at[item] then touched[#touched + 1] = item; touched_at[item] = true end
   end
-  if from then
+  if from == 1 then -- a read after its click
+    items, stamps = sub(items, to), sub(stamps, STAMP + 1)
+  elseif from then
     local at = place(items, from) * STAMP
     items = sub(items, 1, from - 1) .. sub(items, to)
     stamps = sub(stamps, 1, at) .. sub(stamps, at + STAMP + 1)
@@ -147,7 +152,7 @@ for a = 1, #active do
 end
 
 -- first reads are popularity: as doubles the time, a decayed count for each half-life, the total
-local popularity, TOTAL = load(P .. ':popularity', touched), #half_lives + 2
+local popularity, TOTAL = load(P .. ':popularity', touched, 200), #half_lives + 2
 local doubles = '<' .. string.rep('d', TOTAL)
 local function counter(item, ts)
   local pop = popularity[item]
@@ -172,8 +177,9 @@ for a = 1, #rows_made do
   pop[TOTAL] = pop[TOTAL] + 1
 end
 
--- The reservoir: rows by digest, and for each reader and article a string of its members, lowest
--- key first. Whom the budget turns away is not taken out of these strings: a key at or below the
+-- The reservoir: rows by digest; and for each reader and article a text: its floor as a double if it
+-- has one, and its members as they came. Whom the budget turns
+-- away is not taken out of these texts before they seem to reach a cap: a key at or below the
 -- threshold is gone by that. Only rows above the threshold can come in, and once the reservoir is
 -- full they are few: the rest costs nothing.
 local offered, owners_of, inside = {}, {{}, {}}, {}
@@ -184,53 +190,54 @@ do
     if key_of[n] > threshold then
       offered[#offered + 1] = n
       wanted[#wanted + 1] = digest_at[n]
-      for i = 1, 2 do
-        local owner = i == 1 and user_of[n] or item_of[n]
-        if not named[i][owner] then named[i][owner] = true; table.insert(owners_of[i], owner) end
-      end
+      local user, item = user_of[n], item_of[n]
+      if not named[1][user] then named[1][user] = true; owners_of[1][#owners_of[1] + 1] = user end
+      if not named[2][item] then named[2][item] = true; owners_of[2][#owners_of[2] + 1] = item end
     end
   end
   if #wanted > 0 then inside = call('ZMSCORE', P .. ':reservoir', unpack(wanted)) end
 end
-local member_keys, floor_keys = {P .. ':of-user', P .. ':of-item'}, {P .. ':user-floor', P .. ':item-floor'}
-local floors = {load(floor_keys[1], owners_of[1]), load(floor_keys[2], owners_of[2])}
-local members = {load(member_keys[1], owners_of[1]), load(member_keys[2], owners_of[2])}
-local members_changed, floors_changed, caps = {{}, {}}, {{}, {}}, {user_cap, item_cap}
-local new_rows, gone = {}, {}
+local owner_keys, caps = {P .. ':of-user', P .. ':of-item'}, {user_cap, item_cap}
+local texts, changed = {load(owner_keys[1], owners_of[1], 50), load(owner_keys[2], owners_of[2], 50)}, {{}, {}}
+local reservoir, row_key, new_rows, gone = P .. ':reservoir', P .. ':row', {}, {}
 
-local function key_at(text, at) return (struct.unpack('<d', text, at)) end
-
-local function of(i, owner) -- the members that are still there
-  local text = members[i][owner]
-  if text == nil then text = call('HGET', member_keys[i], owner) end
-  text = text or ''
-  local at = 1
-  while at < #text and key_at(text, at) <= threshold do at = at + MEMBER end
-  if at > 1 then text = sub(text, at) end
-  members[i][owner] = text
-  return text
-end
-
-local function set_members(i, owner, text)
-  members[i][owner] = text
-  members_changed[i][owner] = true
-end
-
-local function join(i, owner, key, digest)
-  local text = of(i, owner)
-  local low, high = 0, #text / MEMBER -- so many are lower
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if key_at(text, middle * MEMBER + 1) < key then low = middle + 1 else high = middle end
+local function text_of(i, owner)
+  local text = texts[i][owner]
+  if text == nil then
+    text = call('HGET', owner_keys[i], owner) or ''
+    texts[i][owner] = text
   end
-  local at = low * MEMBER
-  set_members(i, owner, sub(text, 1, at) .. packed_as('<d', key) .. digest .. sub(text, at + 1))
+  return text or ''
+end
+local function set_text(i, owner, text) texts[i][owner] = text; changed[i][owner] = true end
+local function key_at(text, at) return (struct.unpack('<d', text, at)) end
+local function floor_of(text) return #text % MEMBER == 8 and key_at(text, 1) or -math.huge end
+local function raise(i, owner, floor)
+  local text = text_of(i, owner)
+  set_text(i, owner, packed_as('<d', floor) .. sub(text, #text % MEMBER + 1))
+end
+
+local function lowest_at_cap(i, owner) -- digest and key of the one that a better one replaces
+  local text = text_of(i, owner)
+  if #text < caps[i] * MEMBER then return nil end
+  local first, kept = #text % MEMBER + 1, {}
+  local low, low_at = math.huge, nil
+  for at = first, #text, MEMBER do
+    local key = key_at(text, at)
+    if key > threshold then
+      kept[#kept + 1] = sub(text, at, at + MEMBER - 1)
+      if key < low then low, low_at = key, at end
+    end
+  end
+  if #kept * MEMBER < #text - first + 1 then set_text(i, owner, sub(text, 1, first - 1) .. table.concat(kept)) end
+  if #kept < caps[i] then return nil end
+  return sub(text, low_at + 8, low_at + MEMBER - 1), low
 end
 
 local function leave(i, owner, digest)
-  local text = of(i, owner)
-  local at = find(text, digest, 1, true)
-  if at then set_members(i, owner, sub(text, 1, at - 9) .. sub(text, at + 16)) end
+  local text = text_of(i, owner)
+  local at = find(text, digest, #text % MEMBER + 1, true)
+  if at then set_text(i, owner, sub(text, 1, at - 9) .. sub(text, at + 16)) end
 end
 
 local function evict(digest) -- for a cap
@@ -239,10 +246,9 @@ local function evict(digest) -- for a cap
   local row, user, item
   if n then row, user, item = row_of[n], user_of[n], item_of[n]
   else
-    row = call('HGET', P .. ':row', digest)
+    row, gone[#gone + 1] = call('HGET', row_key, digest), digest
     local _
     _, _, user, item = cmsgpack.unpack_limit(row, 3, 1) -- no more of the row than its owners
-    gone[#gone + 1] = digest
   end
   new_rows[digest] = false
   bytes = bytes - #row
@@ -250,26 +256,18 @@ local function evict(digest) -- for a cap
   leave(2, item, digest)
 end
 
-local function lowest_at_cap(i, owner)
-  local text = of(i, owner)
-  if #text < caps[i] * MEMBER then return nil end
-  return sub(text, 9, MEMBER), key_at(text, 1)
-end
-
-local function floor_of(i, owner) return tonumber(floors[i][owner] or -math.huge) end
-local function raise(i, owner, key) floors[i][owner] = key; floors_changed[i][owner] = true end
-
 local function offer(n)
   local key, digest, user, item = key_of[n], digest_at[n], user_of[n], item_of[n]
-  if key <= floor_of(1, user) or key <= floor_of(2, item) then return end
+  if key <= floor_of(text_of(1, user)) or key <= floor_of(text_of(2, item)) then return end
   local low_u, key_u = lowest_at_cap(1, user)
   local low_i, key_i = lowest_at_cap(2, item)
   if low_u and key < key_u then return raise(1, user, key) end
   if low_i and key < key_i then return raise(2, item, key) end
   if low_u then raise(1, user, key_u); evict(low_u) end
   if low_i then raise(2, item, key_i); evict(low_i) end
-  join(1, user, key, digest)
-  join(2, item, key, digest)
+  local member = packed_as('<d', key) .. digest
+  set_text(1, user, text_of(1, user) .. member)
+  set_text(2, item, text_of(2, item) .. member)
   new_rows[digest] = n
   bytes = bytes + #row_of[n]
 end
@@ -285,11 +283,6 @@ local function in_slices(command, key, fields) -- unpack takes 8,000 at most
   end
 end
 local function put(key, fields) in_slices('HSET', key, fields) end
-local function pairs_of(set, value)
-  local out = {}
-  for name in pairs(set) do out[#out + 1] = name; out[#out + 1] = value(name) end
-  return out
-end
 local function both(key, names, values) -- the same names in order, with their values
   local out = {}
   for n = 1, #names do out[2 * n - 1] = names[n]; out[2 * n] = values(names[n]) end
@@ -298,7 +291,7 @@ end
 both(P .. ':history', users, function(u) return items_of[u] end)
 both(P .. ':history-at', users, function(u) return stamps_of[u] end)
 both(P .. ':popularity', touched, function(i) return packed_as(doubles, unpack(popularity[i])) end)
-local seqs, row_fields, scores = {}, {}, {}
+local seqs, scores, row_fields = {}, {}, {}
 for n = 1, #touched do seqs[2 * n - 1] = seq; seqs[2 * n] = touched[n] end
 if #seqs > 0 then call('ZADD', P .. ':changed', unpack(seqs)) end
 if #window > 0 then
@@ -307,31 +300,34 @@ if #window > 0 then
 end
 for digest, n in pairs(new_rows) do
   if n then
-    row_fields[#row_fields + 1] = digest; row_fields[#row_fields + 1] = row_of[n]
     scores[#scores + 1] = key_of[n]; scores[#scores + 1] = digest
+    row_fields[#row_fields + 1] = digest; row_fields[#row_fields + 1] = row_of[n]
   end
 end
-put(P .. ':row', row_fields)
-if #scores > 0 then call('ZADD', P .. ':reservoir', unpack(scores)) end
-if #gone > 0 then call('ZREM', P .. ':reservoir', unpack(gone)); call('HDEL', P .. ':row', unpack(gone)) end
-local turned_away = {} -- all are in Redis now: settle the byte budget there
-while bytes > max_bytes do
-  local least = call('ZPOPMIN', P .. ':reservoir')
-  threshold = tonumber(least[2])
-  bytes = bytes - call('HSTRLEN', P .. ':row', least[1])
-  turned_away[#turned_away + 1] = least[1]
+put(row_key, row_fields)
+if #scores > 0 then call('ZADD', reservoir, unpack(scores)) end
+if #gone > 0 then call('ZREM', reservoir, unpack(gone)); call('HDEL', row_key, unpack(gone)) end
+while bytes > max_bytes do -- all are in Redis now: settle the byte budget there, some rows at a time
+  local few = math.min(500, math.ceil((bytes - max_bytes) / bytes * call('ZCARD', reservoir)))
+  local least, turned_away = call('ZRANGE', reservoir, 0, few - 1, 'WITHSCORES'), {}
+  for n = 1, #least, 2 do
+    if bytes <= max_bytes then break end
+    threshold = tonumber(least[n + 1])
+    bytes = bytes - call('HSTRLEN', row_key, least[n])
+    turned_away[#turned_away + 1] = least[n]
+  end
+  call('ZREMRANGEBYRANK', reservoir, 0, #turned_away - 1)
+  call('HDEL', row_key, unpack(turned_away))
 end
-in_slices('HDEL', P .. ':row', turned_away) -- many when the budget was made smaller
 for i = 1, 2 do
   local kept, empty = {}, {}
-  for owner in pairs(members_changed[i]) do
-    local text = members[i][owner]
+  for owner in pairs(changed[i]) do
+    local text = texts[i][owner]
     if text == '' then empty[#empty + 1] = owner
     else kept[#kept + 1] = owner; kept[#kept + 1] = text end
   end
-  put(member_keys[i], kept)
-  in_slices('HDEL', member_keys[i], empty)
-  put(floor_keys[i], pairs_of(floors_changed[i], function(o) return floors[i][o] end))
+  put(owner_keys[i], kept)
+  in_slices('HDEL', owner_keys[i], empty)
 end
 if #seen_add > 0 then call('SADD', seen, unpack(seen_add)) end
 call('HSET', F, 'next', math.max(next_offset, start), 'stored', stored, 'duplicates', duplicates,
