@@ -15,7 +15,7 @@ from streamrec.catalogue import Catalogue, LiveArticles
 from streamrec.clock import Clock
 from streamrec.config import Settings
 from streamrec.errors import RetryLater
-from streamrec.learning.increment import Outcome, increment
+from streamrec.learning.increment import Known, Outcome, increment
 from streamrec.learning.state import TrainerState
 from streamrec.metrics import BOARD_LOST, Board
 from streamrec.model.bundle import from_files
@@ -79,9 +79,10 @@ class IncrementRunner:
                 "them (see the lag of the articles topic)"
             )
 
-    def _known(self) -> dict[str, tuple[Any, float]]:
+    def _known(self) -> dict[str, Known]:
         live = self._articles
-        return {e.item_id: (live.vectors[i], e.published_at) for i, e in enumerate(live.entries)}
+        return {e.item_id: Known(live.vectors[i], e.published_at, e.title, e.tags)
+                for i, e in enumerate(live.entries)}
 
     def _state(self, pointer: Pointer) -> TrainerState:
         if pointer.state is None:

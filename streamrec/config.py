@@ -80,6 +80,7 @@ class Encoder(Section):
     name: str = Field("minilm", description="minilm (in the wheel), a folder, or a hub name")
     max_tokens: int = Field(96, ge=8, description="an article's text is cut after this")
     batch: int = Field(32, ge=1, description="articles encoded at once")
+    cache_mb: int = Field(256, ge=0, description="output of frozen layers kept while an encoder learns")
 
 
 class Model(Section):
@@ -102,13 +103,15 @@ class Trainer(Section):
     lr_tower: float = Field(3e-4, gt=0, description="learning rate of head and reader encoder")
     lr_temperature: float = Field(5e-2, gt=0, description="learning rate of the temperature")
     lr_features: float = Field(5e-2, gt=0, description="learning rate of the feature weights")
+    lr_interplay: float = Field(5e-3, gt=0, description="learning rate of the features' MLP")
     increment_scale: float = Field(0.3, gt=0, description="increments multiply each rate by this")
     warmup_steps: int = Field(10, ge=0, description="linear warm-up")
     clip: float = Field(1.0, gt=0, description="gradient norm is cut here")
-    weight_decay: float = Field(1e-4, ge=0, description="AdamW's, on the tower only")
+    weight_decay: float = Field(1e-4, ge=0, description="AdamW's, on the tower and the MLP only")
     holdout: float = Field(0.05, gt=0, lt=0.5, description="newest share of a window, for the gate")
     min_holdout: int = Field(50, ge=1, description="rows the gate wants at least of the window")
     anchors: int = Field(400, ge=1, description="rows of older eras that the gate keeps")
+    gate: bool = Field(True, description="false publishes every model, however it compares")
     margin: float = Field(0.01, ge=0, description="NDCG@10 the new model may lose at most")
     gate_quantile: float = Field(0.05, gt=0, lt=1, description="of the bootstrap; below -margin: refuse")
     parked_rows: int = Field(5000, ge=0, description="rows kept until their article is announced, at most")
@@ -120,6 +123,7 @@ class Trainer(Section):
 
 class Scorer(Section):
     explore: float = Field(0.1, ge=0, le=1, description="share of a slate given to exploration")
+    rerank: int = Field(500, ge=1, description="best articles by the fast score that get the full one")
     refresh_max_age_s: float = Field(30.0, gt=0, description="older refreshes are dropped, counted")
     sync_s: float = Field(0.2, gt=0, description="how often counters and catalogue are read")
 

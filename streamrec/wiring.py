@@ -203,7 +203,7 @@ def run_score(settings: Settings, stop: threading.Event) -> None:
     dim, fingerprint = p.encoder(stop)
     state = ServingState(p.buffer, p.catalogue(dim), settings.buffer, dim)
     prior = Served("0", Recommender.initial(dim, settings.model))
-    scorer = Scorer(state, p.buffer, prior, settings.scorer.explore, settings.trainer.seed)
+    scorer = Scorer(state, p.buffer, prior, settings.scorer, settings.trainer.seed)
     fetch = ModelFetch(p.registry, state.articles, fingerprint)
     publisher, group = p.broker.publisher(), p.names.group("score")
     worker = ScoringWorker(

@@ -3,7 +3,7 @@ same contract suites as the real adapters. For tests, evaluation and trying thin
 
 import threading
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -64,7 +64,11 @@ class MemoryBuffer:
         """See ReplayBuffer."""
         new, out = dict(since), {}
         for p, state in self._parts.items():
-            items = [i for i, seq in state.changed.items() if seq > since.get(p, 0)]
+            items = []
+            for item, seq in reversed(state.changed.items()):  # newest change first
+                if seq <= since.get(p, 0):
+                    break
+                items.append(item)
             if items:
                 new[p] = state.seq
                 out[p] = {i: state.popularity[i] for i in items}
@@ -73,8 +77,8 @@ class MemoryBuffer:
     def window(self, since: Cursor, limit: int) -> list[WindowRow]:
         """See ReplayBuffer."""
         rows = [
-            WindowRow(p, n, row) for p, state in self._parts.items() for n, row in
-            islice(((n, r) for n, r in state.window.items() if n > since.get(p, 0)), limit)
+            WindowRow(p, n, state.window[n]) for p, state in self._parts.items()
+            for n in islice(range(_first(state, since.get(p, 0)), state.counts.rows + 1), limit)
         ]
         return oldest_first(rows, limit)
 
@@ -108,6 +112,11 @@ class MemoryBuffer:
         return {p: s.counts.rows for p, s in self._parts.items()}
 
 
+def _first(state: PartitionState, since: int) -> int:
+    """Ordinal of the oldest row after `since` that the window still has."""
+    return max(since, state.counts.rows - len(state.window)) + 1
+
+
 class MemoryCatalogue:
     """See streamrec.catalogue.Catalogue."""
 
@@ -125,6 +134,7 @@ class MemoryCatalogue:
             owed, old = texts.get(entry.item_id), self._live.get(entry.item_id)
             same = old is not None and old[1].text_hash == entry.text_hash
             vector = old[2] if old and same and not owed else zero
+            self._live.pop(entry.item_id, None)  # the newest change stands last
             self._live[entry.item_id] = (self._seq, entry, vector)
             self._removed.pop(entry.item_id, None)
             if owed or not same:
@@ -142,6 +152,7 @@ class MemoryCatalogue:
         for owed, vector in encoded:
             _, entry, _ = self._live.get(owed.item_id, (0, None, None))
             if entry is not None and entry.text_hash == owed.text_hash:
+                self._live.pop(owed.item_id)
                 self._live[owed.item_id] = (self._seq, entry, vector.astype(np.float16))
                 self._owed.pop(owed.item_id, None)
 
@@ -159,11 +170,11 @@ class MemoryCatalogue:
 
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """See Catalogue."""
-        new = [(e, v) for seq, e, v in self._live.values() if seq > since]
+        newest_first = takewhile(lambda entry: entry[0] > since, reversed(self._live.values()))
+        new = [(e, v) for _, e, v in newest_first][::-1]
         removed = [i for i, seq in self._removed.items() if seq > since]
-        seqs = [s for s, _, _ in self._live.values()] + list(self._removed.values())
         stacked = np.array([v for _, v in new], np.float16).reshape(-1, self._dim)
-        return Changes(max([since, *seqs]), [e for e, _ in new], stacked, removed)
+        return Changes(max(since, self._seq), [e for e, _ in new], stacked, removed)
 
     def size(self) -> int:
         """See Catalogue."""

@@ -16,8 +16,9 @@ import numpy as np
 from streamrec.config import Trainer
 from streamrec.learning.negatives import Array, Sampler
 from streamrec.model.counters import Counters
-from streamrec.model.features import FEATURES, co_feature, item_features, join
-from streamrec.replay import CO_LAST, Row, WindowRow
+from streamrec.model.features import CO_LAST, FEATURES, all_features
+from streamrec.model.words import Words
+from streamrec.replay import Row, WindowRow
 
 BLOCK = 64  # rows that share one look at who is alive and popular, for speed
 PAD = -1
@@ -93,24 +94,25 @@ def count(counters: Counters, partition: int, row: Row) -> None:
 
 
 def materialise(
-    rows: Sequence[WindowRow], counters: Counters, known: Array, history: int, settings: Trainer,
-    seed: int,
+    rows: Sequence[WindowRow], counters: Counters, known: Array, base: Array, words: Words,
+    history: int, settings: Trainer, seed: int,
 ) -> tuple[Examples, int]:
     """Examples of `rows` in time order, and how many rows had to be skipped.
 
-    `counters` stand before the first row, know every id in the rows and their histories, and are walked
-    past the last. `known` [N] bool: articles announced (as of now). A row whose article is not
-    among them is neither learned nor counted (see `parked`); one that has nobody to compare it
-    with is counted but not learned.
+    `counters` stand before the first row, know every id in the rows and their histories, and are
+    walked past the last. `known` [N] bool: articles announced (as of now); `base` [N, d] their text
+    vectors, `words` their words. A row whose article is not known is neither learned nor counted
+    (see `parked`); one that has nobody to compare it with is counted but not learned.
     """
     rows, rng = in_time_order(rows), np.random.default_rng(seed)
     out = blank(len(rows), history, 1 + settings.slate + settings.negatives)
-    liked, made, ids = _liked(rows), [], list(out.event_ids)
+    liked, made, ids = _liked(rows), list[int](), list(out.event_ids)
+    text = base.astype(np.float32)
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         sampler = Sampler(counters, known, block[0].row.ts, settings.negatives, rng)
         for r, (partition, _, row) in enumerate(block, start):
-            if _fill(out, r, row, counters, known, sampler, liked[row.user]):
+            if _fill(out, r, row, counters, known, text, words, sampler, liked[row.user]):
                 made.append(r)
                 ids[r] = row.event_id
             if known[counters.index[row.item]]:
@@ -129,8 +131,8 @@ def _liked(rows: Sequence[WindowRow]) -> dict[str, set[str]]:
 
 
 def _fill(
-    out: Examples, r: int, row: Row, counters: Counters, known: Array, sampler: Sampler,
-    liked: set[str],
+    out: Examples, r: int, row: Row, counters: Counters, known: Array, text: Array,
+    words: Words, sampler: Sampler, liked: set[str],
 ) -> bool:
     """Write row `r`; False if there is nothing to learn from it."""
     found = _candidates(row, counters, known, sampler, liked, out.cand.shape[1] - 1)
@@ -140,9 +142,8 @@ def _fill(
     n, idx = len(cand), np.array(cand)
     history = [counters.index[i] for i in row.history]
     hist = history[: out.hist.shape[1]]
-    co = co_feature(counters.co_query(history[:CO_LAST], row.ts), cand)
     out.hist[r, : len(hist)], out.cand[r, :n] = hist, cand
-    out.feats[r, :n] = join(item_features(counters, row.ts, idx), co)
+    out.feats[r, :n] = all_features(counters, row.ts, idx, history, text, words)
     out.logq[r, :n] = 0.0 if shown else sampler.logq(idx)
     out.target[r], out.ts[r] = slot, row.ts
     return True

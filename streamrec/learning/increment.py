@@ -9,8 +9,8 @@ Rows about an article that is not announced yet are taken, but wait in the state
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,11 +29,29 @@ from streamrec.learning.state import TrainerState
 from streamrec.model import bundle, co_reads
 from streamrec.model.counters import Counters
 from streamrec.model.network import Recommender
+from streamrec.model.words import Words
 from streamrec.replay import Cursor, Row, WindowRow
 
 Base = NDArray[np.float16]
-Articles = Mapping[str, tuple[Base, float | None]]  # id -> text vector [d], published (epoch s)
+Plugins = Callable[[Recommender, Examples, Examples], Sequence[Any]]
 LARGEST_HOLDOUT = 0.2  # of a window, however many rows the gate would like
+
+
+class Known(NamedTuple):
+    """What a trainer knows of an article: text vector [d], publication (epoch s), title, tags."""
+
+    vector: Base
+    published_at: float | None
+    title: str = ""
+    tags: Sequence[str] = ()
+
+
+Articles = Mapping[str, Known]
+
+
+def no_plugins(parent: Recommender, new: Examples, rehearsal: Examples) -> Sequence[Any]:
+    """Nothing beside rehearsal."""
+    return ()
 
 
 class Outcome(Struct, frozen=True):
@@ -54,13 +72,14 @@ class Outcome(Struct, frozen=True):
 def increment(
     *, state: TrainerState, parent: Recommender | None, optimizer: Mapping[str, bytes] | None,
     window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles,
-    settings: Settings, dim: int, encoder: str, now: float, seed: int,
+    settings: Settings, dim: int, encoder: str, now: float, seed: int, plugins: Plugins = no_plugins,
 ) -> Outcome:
     """Learn `window` on top of `parent` (None: the untrained prior), and judge the result.
 
     `optimizer` are the parent's optimizer files. `dim` and `encoder` (its fingerprint) tell what
     made the text vectors; they and `now` (epoch s) go into the model's config.json. Nothing
-    passed in is changed. Raises CorruptArtefact if the optimizer's files cannot be read.
+    passed in is changed. `plugins(parent, new, rehearsal)` makes further Avalanche plugins of a fit.
+    Raises CorruptArtefact if the optimizer's files cannot be read.
     """
     if parent is not None and parent.dim != dim:
         parent = optimizer = None  # another encoder: its vectors mean nothing to the old head
@@ -69,16 +88,16 @@ def increment(
     late, _ = parked.ripe(state.parked, articles)
     after, known, running = _ready(state, window, articles)
     history = parent.history if parent else settings.model.history
-    old, _ = materialise(late, running, known, history, settings.trainer, seed)
-    made, skipped = materialise(window, running, known, history, settings.trainer, seed)
+    base, words = vectors(running, articles, dim), words_of(running, articles)
+    old, _ = materialise(late, running, known, base, words, history, settings.trainer, seed)
+    made, skipped = materialise(window, running, known, base, words, history, settings.trainer, seed)
     data = _Data(
         new=concat([old, made.only({w.row.event_id for w in taken})]),
         rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}),
-        anchors=state.older_anchors(), best={} if first else state.best,
-        base=vectors(running, articles, dim),
+        anchors=state.older_anchors(), best={} if first else state.best, base=base,
     )
     carried = adam.from_files(optimizer) if optimizer and not first else None
-    found = _fit_and_judge(parent, data, settings, first, seed, carried)
+    found = _fit_and_judge(parent, data, settings, first, seed, carried, plugins)
     dropped = _advance(after, late, taken, articles, settings.trainer)
     after.keep(data.new, ids, settings.trainer)
     after.best = data.best
@@ -112,9 +131,17 @@ def split(
 def vectors(counters: Counters, articles: Articles, dim: int) -> Base:
     """Text vectors [N, d] by article index; zero for articles deleted or never announced."""
     base: Base = np.zeros((len(counters), dim), dtype=np.float16)
-    for item_id, (vector, _) in articles.items():
-        base[counters.index[item_id]] = vector
+    for item_id, article in articles.items():
+        base[counters.index[item_id]] = article.vector
     return base
+
+
+def words_of(counters: Counters, articles: Articles) -> Words:
+    """Words by article index."""
+    words = Words()
+    for item_id, article in articles.items():
+        words.put(counters.index[item_id], article.title, article.tags)
+    return words
 
 
 def _ready(
@@ -125,8 +152,8 @@ def _ready(
     after = copy.copy(state)
     after.counters, after.cursor = state.counters.copy(), dict(state.cursor)
     after.older_until = state.learned_until
-    for item_id, (_, published_at) in articles.items():
-        after.counters.publish(item_id, published_at)
+    for item_id, article in articles.items():
+        after.counters.publish(item_id, article.published_at)
     for w in in_time_order(window):
         for item_id in (w.row.item, *w.row.history):
             after.counters.add(item_id)
@@ -173,7 +200,7 @@ class _Found(NamedTuple):
 
 def _fit_and_judge(
     parent: Recommender | None, data: _Data, settings: Settings, first: bool, seed: int,
-    optimizer: adam.State | None,
+    optimizer: adam.State | None, plugins: Plugins,
 ) -> _Found:
     if not len(data.new):
         return _Found(Verdict(False, "no row of the window is about a known article", {}))
@@ -184,7 +211,8 @@ def _fit_and_judge(
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)
     fit = fine_tune(net, data.new, data.rehearsal, base, settings.trainer,
-                    optimizer_state=optimizer, first=first, seed=seed)
+                    optimizer_state=optimizer, first=first, seed=seed,
+                    plugins=plugins(before, data.new, data.rehearsal))
     held_out, anchors = (
         Compared(*(ndcg(scores(n, rows, base), rows.target) for n in (before, net)))
         for rows in (data.held_out, data.anchors)

@@ -25,10 +25,10 @@ def build(net: Recommender, settings: Trainer, first: bool, state: State | None
     """The optimizer, with its state from the last increment. Each group's `base` is its full
     rate: later increments take `increment_scale` of it."""
     scale = 1.0 if first else settings.increment_scale
-    rates = (settings.lr_tower, settings.lr_temperature, settings.lr_features)
+    rates = (settings.lr_tower, settings.lr_temperature, settings.lr_features, settings.lr_interplay)
     groups = [
         {"params": params, "lr": rate * scale, "base": rate * scale,
-         "weight_decay": settings.weight_decay if i == 0 else 0.0}
+         "weight_decay": settings.weight_decay if i in (0, 3) else 0.0}
         for i, (params, rate) in enumerate(zip(_kinds(net), rates, strict=True))
     ]
     optimizer = torch.optim.AdamW(groups)
@@ -65,10 +65,12 @@ def from_files(files: Mapping[str, bytes]) -> State:
 
 def _kinds(net: Recommender) -> Iterator[list[nn.Parameter]]:
     named = dict(net.named_parameters())
-    small = (*_SCALARS, "weights")
+    together = [n for n in named if n.startswith("interplay.")]
+    small = (*_SCALARS, "weights", *together)
     yield [p for n, p in named.items() if n not in small]
     yield [named[n] for n in _SCALARS]
     yield [net.weights]
+    yield [named[n] for n in together]
 
 
 def _like(slot: str, value: Tensor, p: Tensor) -> Tensor:

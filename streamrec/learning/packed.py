@@ -12,13 +12,17 @@ from streamrec.learning.examples import PAD, Examples
 from streamrec.model.network import Recommender
 
 Report = Callable[[Tensor], None]  # the loss of a step
+Vectors = Callable[[Tensor], Tensor]  # distinct article numbers [U] -> text vectors [U, d]
 
 
 class OverExamples(nn.Module):
-    """The recommender over numbered examples; their data stays outside the parameters."""
+    """The recommender over numbered examples; their data stays outside the parameters.
+
+    `vectors`: where a batch's text vectors come from, if not from `base` [N, d]."""
 
     def __init__(
-        self, net: Recommender, examples: Examples, base: NDArray[np.float16], device: torch.device
+        self, net: Recommender, examples: Examples, base: NDArray[np.float16], device: torch.device,
+        vectors: Vectors | None = None,
     ) -> None:
         super().__init__()
         self.net, self.device = net.to(device), device
@@ -28,7 +32,17 @@ class OverExamples(nn.Module):
         self._hist = torch.from_numpy(np.where(has_text[hist], hist, PAD))
         self._cand = torch.from_numpy(examples.cand)
         self._feats, self._logq = torch.from_numpy(examples.feats), torch.from_numpy(examples.logq)
-        self._base = torch.from_numpy(base).to(device)
+        self.targets = torch.from_numpy(examples.target)
+        self._vectors = vectors or _rows_of(torch.from_numpy(base).to(device))
+
+    def under(self, net: Recommender, rows: Tensor) -> Tensor:
+        """What `forward` would answer with another network in place of ours."""
+        own, self.net = self.net, net.to(self.device)
+        try:
+            logits: Tensor = self(rows)
+            return logits
+        finally:
+            self.net = own
 
     def forward(self, rows: Tensor, correct: bool = True) -> Tensor:
         """Logits [B, C] of examples `rows` [B]; empty slots -inf; logQ-corrected if `correct`."""
@@ -37,7 +51,7 @@ class OverExamples(nn.Module):
         feats = self._feats[at].to(self.device).float()
         # Each distinct article of the batch goes through the head once.
         distinct, where = torch.unique(torch.cat([hist, cand], 1).clamp(min=0), return_inverse=True)
-        base, h = self._base[distinct].float(), hist.shape[1]
+        base, h = self._vectors(distinct), hist.shape[1]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.net(base, where[:, :h], hist != PAD, where[:, h:], feats).float()
         if correct:
@@ -49,6 +63,10 @@ class OverExamples(nn.Module):
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         """Softmax cross-entropy over each row's candidates."""
         return F.cross_entropy(logits, targets)
+
+
+def _rows_of(base: Tensor) -> Vectors:
+    return lambda distinct: base[distinct].float()
 
 
 @torch.inference_mode()

@@ -31,6 +31,7 @@ class Counters:
         self.values: Floats = np.zeros((0, 0, len(self.half_lives)))
         self.total: Ints = np.zeros((0, 0), dtype=np.int64)
         self.published_at: Floats = np.zeros(0)  # epoch s; NaN: unknown
+        self._in_order: Floats | None = None  # publication times, sorted; None: to be made
         self.co: dict[int, CoReads] = {}
 
     def __len__(self) -> int:
@@ -50,6 +51,7 @@ class Counters:
         """Note when an article was published (epoch s, None: unknown); returns its index."""
         i = self.add(item_id)
         self.published_at[i] = np.nan if published_at is None else published_at
+        self._in_order = None
         return i
 
     def update(
@@ -85,6 +87,23 @@ class Counters:
         summed: Ints = self.total[:, at].sum(axis=0)
         return summed
 
+    def last_read(self, idx: Ints | None = None) -> Floats:
+        """Time of the newest first read [n], epoch s; NaN: never read."""
+        at: Ints | slice = slice(len(self)) if idx is None else idx
+        newest = np.where(self.total[:, at] > 0, self.t0[:, at], -np.inf).max(axis=0, initial=-np.inf)
+        return np.where(np.isfinite(newest), newest, np.nan)
+
+    def newer(self, now: float, idx: Ints | None = None) -> Floats:
+        """How many articles [n] were published after each and by `now`; NaN: time unknown."""
+        at: Ints | slice = slice(len(self)) if idx is None else idx
+        if self._in_order is None:
+            times = self.published_at[: len(self)]
+            self._in_order = np.sort(times[~np.isnan(times)])
+        published = self.published_at[at]
+        until = np.searchsorted(self._in_order, now, side="right")
+        after = until - np.searchsorted(self._in_order, published, side="right")
+        return np.where(np.isnan(published), np.nan, np.maximum(after, 0).astype(np.float64))
+
     def co_add(self, partition: int, before: Sequence[str], item_id: str, ts: float) -> None:
         """Count a read of `item_id` at `ts` after each article of `before`."""
         table, item = self.co.setdefault(partition, {}), self.add(item_id)
@@ -108,12 +127,14 @@ class Counters:
         return np.array(columns[:3], dtype=np.int64).reshape(3, -1), np.array(columns[3], float)
 
     def co_query(self, last_reads: Sequence[int], now: float) -> list[dict[int, float]]:
-        """Decayed co-reads at `now`: one dict of partner -> count per last read and partition."""
-        if not last_reads:
-            return []
+        """Decayed co-reads at `now`: for each last read one dict of partner -> count."""
         scale = 2.0 ** min(1000.0, (LANDMARK - now) / self.co_half_life)
-        found = [table[i] for i in last_reads for table in self.co.values() if i in table]
-        return [{k: w * scale for k, w in partners.items()} for partners in found]
+        found: list[dict[int, float]] = [{} for _ in last_reads]
+        for counts, i in zip(found, last_reads, strict=True):
+            for table in self.co.values():
+                for k, w in table.get(i, {}).items():
+                    counts[k] = counts.get(k, 0.0) + w * scale
+        return found
 
     def copy(self) -> "Counters":
         """An independent copy."""
@@ -122,7 +143,7 @@ class Counters:
         twin.co_keep, twin.ids, twin.index = self.co_keep, list(self.ids), dict(self.index)
         twin.partitions = dict(self.partitions)
         twin.t0, twin.values, twin.total = self.t0.copy(), self.values.copy(), self.total.copy()
-        twin.published_at = self.published_at.copy()
+        twin.published_at, twin._in_order = self.published_at.copy(), None
         twin.co = {p: {i: dict(d) for i, d in t.items()} for p, t in self.co.items()}
         return twin
 

@@ -5,54 +5,99 @@ so a weight learned here means the same there. Popularity and age carry most of 
 text places what has no counts yet.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.model.counters import Counters, Ints
+from streamrec.model.words import Words
 
-FEATURES: tuple[str, ...] = (
-    "popular_short", "popular_middle", "popular_long", "popular_ever", "age", "co_read",
-)
+ITEM = ("popular_short", "popular_middle", "popular_long", "popular_ever", "idle", "never_read",
+        "age", "newer")
+CO = ("co_read", "co_follow", "co_last", "co_lift")
+TEXT = ("text_mean", "text_max", "text_last", "words_last", "words_all", "tags")
+FEATURES: tuple[str, ...] = (*ITEM, *CO, *TEXT, "reads")
 PARTS: dict[str, slice] = {
-    "popularity": slice(0, 4), "freshness": slice(4, 5), "co_read": slice(5, 6),
+    "popularity": slice(0, 6), "freshness": slice(6, 8), "co_read": slice(8, 12),
+    "content": slice(12, 18),
 }
+CO_LAST = 3  # reads before an event that count as co-read with it
+TEXT_LAST = 20  # reads whose text a candidate is compared with
+SHARE = 20.0  # log1p(SHARE * p): resolves a chance of 1 in 20 from one in 5
 Features = NDArray[np.float32]
-K = TypeVar("K", bound=Hashable)
+Partners = Sequence[Mapping[int, float]]
 
 
 def item_features(counters: Counters, now: float, idx: Ints | None = None) -> Features:
-    """Features [n, 5] that no reader changes, at `now` (epoch s); all articles if no `idx`.
+    """Features [n, 8] that no reader changes, at `now` (epoch s); all articles if no `idx`.
 
-    log1p of decayed reads at three half-lives, log1p of reads ever, and log1p of the age in
-    shortest half-lives. An unknown publication time is NaN, which the network reads as average.
+    log1p of decayed reads at three half-lives, of reads ever, of the time since the last read (in
+    shortest half-lives), a flag for never read, log1p of the age (same unit), and log1p of how
+    many articles are newer. What is unknown is NaN, which the network reads as average.
     """
     at: Ints | slice = slice(len(counters)) if idx is None else idx
-    age = np.maximum(now - counters.published_at[at], 0.0) / counters.half_lives[0]
-    parts = [counters.decayed(now, idx), counters.totals(idx)[:, None], age[:, None]]
-    found: Features = np.log1p(np.concatenate(parts, axis=1)).astype(np.float32)
+    unit, totals = counters.half_lives[0], counters.totals(idx)
+    idle = np.maximum(now - counters.last_read(idx), 0.0) / unit
+    age = np.maximum(now - counters.published_at[at], 0.0) / unit
+    raw = [*counters.decayed(now, idx).T, totals, idle, np.zeros(len(age)), age, counters.newer(now, idx)]
+    found: Features = np.log1p(np.stack(raw, axis=1)).astype(np.float32)
+    found[:, ITEM.index("never_read")] = totals == 0
     return found
 
 
-def co_feature(partners: Iterable[Mapping[K, float]], candidates: Sequence[K]) -> Features:
-    """log1p of decayed co-reads [n] of each candidate with the reader's last reads.
+def co_features(partners: Partners, candidates: Sequence[int], totals: NDArray[Any]) -> Features:
+    """Features [n, 4] of candidates from what others read after the reader's last reads.
 
-    `partners`: for each of the last CO_LAST reads, what others read after it, decayed to now, as
-    `Counters.co_query` answers. Keys may be any names of articles, the same in `candidates`.
+    `partners`: one dict of article -> decayed count per last read, newest first, as
+    `Counters.co_query` answers; `totals` [n]: reads ever of the candidates. The features: log1p of
+    the summed counts; the share of those counts that went to the candidate; the same after the
+    newest read alone; and the sum over the root of the candidate's reads (lift).
     """
-    summed: dict[K, float] = {}
-    for counts in partners:
-        for k, count in counts.items():
-            summed[k] = summed.get(k, 0.0) + count
-    if not summed:
-        return np.zeros(len(candidates), dtype=np.float32)
-    raw = np.array([summed.get(c, 0.0) for c in candidates], dtype=np.float64)
-    found: Features = np.log1p(raw).astype(np.float32)
+    found = np.zeros((len(candidates), len(CO)), dtype=np.float32)
+    if not any(partners):
+        return found
+    at = {c: i for i, c in enumerate(candidates)}
+    for k, counts in enumerate(partners):
+        mass = sum(counts.values()) + 1.0
+        for c, count in counts.items():
+            i = at.get(c)
+            if i is not None:
+                found[i, 0] += count
+                found[i, 1] += count / mass
+                found[i, 2] += count / mass if k == 0 else 0.0
+    found[:, 3] = found[:, 0] / np.sqrt(1.0 + totals)
+    scale = np.array([1.0, SHARE / len(partners), SHARE, 1.0], dtype=np.float32)
+    logs: Features = np.log1p(found * scale)
+    return logs
+
+
+def text_features(text: NDArray[Any], words: Words, idx: Ints, read: Sequence[int]) -> Features:
+    """Features [n, 6] of the articles `idx` [n]: cosines of their base vectors (of `text` [N, d]) to
+    the mean, the nearest and the newest of the reader's last reads (newest first), and those of
+    `Words.features`; zeros without history or text."""
+    if not len(read):
+        return np.zeros((len(idx), len(TEXT)), dtype=np.float32)
+    cosines = text[idx].astype(np.float32) @ text[list(read)].astype(np.float32).T
+    own = [cosines.mean(axis=1), cosines.max(axis=1), cosines[:, 0]]
+    found: Features = np.concatenate([np.stack(own, axis=1), words.features(idx, read)], axis=1)
     return found
 
 
-def join(items: Features, co: Features) -> Features:
-    """All features [n, len(FEATURES)] from `item_features` [n, 5] and `co_feature` [n]."""
-    return np.concatenate([items, co[:, None]], axis=1)
+def join(items: Features, co: Features, text: Features, reads: int) -> Features:
+    """All features [n, len(FEATURES)] from `item_features` [n, 8], `co_features` [n, 4],
+    `text_features` [n, 6] and how many of the reader's last reads are known."""
+    length = np.full((len(items), 1), np.log1p(reads), dtype=np.float32)
+    return np.concatenate([items, co, text, length], axis=1)
+
+
+def all_features(
+    counters: Counters, now: float, idx: Ints, read: Sequence[int], text: NDArray[Any], words: Words
+) -> Features:
+    """All features [n, F] of the articles `idx` [n] at `now` (epoch s) for a reader of `read` (newest
+    first); `text` [N, d] are the base vectors of all articles, `words` their words."""
+    partners = counters.co_query(list(read[:CO_LAST]), now)
+    co = co_features(partners, idx.tolist(), counters.totals(idx))
+    last = list(read[:TEXT_LAST])
+    return join(item_features(counters, now, idx), co, text_features(text, words, idx, last), len(last))

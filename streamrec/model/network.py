@@ -1,6 +1,7 @@
 """The recommender network: text where there are no counts, counts where there are.
 
-score = reader . article / temperature + weights . standardised features.
+score = reader . article / temperature + weights . features + a small MLP of the features,
+all features standardised; the MLP's last layer starts at zero.
 An article is its cached text vector through a head that starts as the identity; a reader is
 attention over the articles they read last (as in NRMS, Wu et al. 2019, with one learned query),
 so there is no user table to grow. The untrained network already ranks sensibly.
@@ -16,8 +17,10 @@ from streamrec.config import Model
 from streamrec.model.features import FEATURES, PARTS
 
 CLAMP = 6.0  # standard deviations: an outlier may not outvote the text
-# Weights before any training, in the order of FEATURES: read more is better, older is worse.
-PRIOR = (0.5, 0.3, 0.2, 0.1, -0.2, 0.3)
+# Weights before any training: read more is better, older is worse; the others are 0.
+PRIOR = {"popular_short": 0.5, "popular_middle": 0.3, "popular_long": 0.2, "popular_ever": 0.1,
+         "age": -0.2, "co_read": 0.3}
+HIDDEN = (64, 32)
 TEMPERATURE = 0.1
 
 
@@ -37,7 +40,8 @@ class Recommender(nn.Module):
         self.query = nn.Parameter(torch.zeros(dim))
         self.recency = nn.Parameter(-0.15 * torch.arange(history, dtype=torch.float32))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(TEMPERATURE)))
-        self.weights = nn.Parameter(torch.tensor(PRIOR))
+        self.weights = nn.Parameter(torch.tensor([PRIOR.get(f, 0.0) for f in FEATURES]))
+        self.interplay = _mlp(len(FEATURES))
         self.register_buffer("mean", torch.zeros(len(FEATURES)))
         self.register_buffer("std", torch.ones(len(FEATURES)))
 
@@ -81,11 +85,14 @@ class Recommender(nn.Module):
         return torch.softmax(scores.masked_fill(~mask, -1e9), dim=1) * mask
 
     def parts(self, readers: Tensor, articles: Tensor, feats: Tensor) -> dict[str, Tensor]:
-        """The additive parts [B, C] of each score, which explain it: content, popularity,
-        freshness, co_read. Takes readers [B, d], articles [C, d] or [B, C, d], feats [B, C, F]."""
-        weighted = self.standardised(feats) * self.weights
-        found = {"content": _dots(readers, articles) / self.temperature()}
-        return found | {name: weighted[..., at].sum(-1) for name, at in PARTS.items()}
+        """The additive parts [B, C] of each score, which explain it: popularity, freshness, co_read,
+        content, and what the features do together. Takes readers [B, d], articles [C, d] or
+        [B, C, d], feats [B, C, F]."""
+        scaled = self.standardised(feats)
+        weighted = scaled * self.weights
+        found = {name: weighted[..., at].sum(-1) for name, at in PARTS.items()}
+        found["content"] = found["content"] + _dots(readers, articles) / self.temperature()
+        return found | {"interplay": self.interplay(scaled)[..., 0]}
 
     def temperature(self) -> Tensor:
         """Within [0.02, 1]."""
@@ -93,10 +100,13 @@ class Recommender(nn.Module):
 
     def score(self, readers: Tensor, articles: Tensor, feats: Tensor) -> Tensor:
         """Scores [B, C]: the sum of `parts`, without splitting them."""
-        return self._sum(_dots(readers, articles), feats)
+        return self.combine(_dots(readers, articles), feats)
 
-    def _sum(self, dots: Tensor, feats: Tensor) -> Tensor:
-        return dots / self.temperature() + self.standardised(feats) @ self.weights
+    def combine(self, dots: Tensor, feats: Tensor) -> Tensor:
+        """Scores [...] from dots of reader and article [...] and features [..., F]."""
+        scaled = self.standardised(feats)
+        together: Tensor = self.interplay(scaled)[..., 0]
+        return dots / self.temperature() + scaled @ self.weights + together
 
     def forward(
         self, base: Tensor, hist: Tensor, mask: Tensor, cand: Tensor, feats: Tensor
@@ -111,7 +121,19 @@ class Recommender(nn.Module):
         attention = self._attention((articles @ self.query)[hist], mask)
         spread = attention.new_zeros(len(hist), len(base)).scatter_add(1, hist, attention)
         readers = self.reader(spread.to(articles.dtype) @ articles)
-        return self._sum((readers @ articles.T).gather(1, cand), feats)
+        return self.combine((readers @ articles.T).gather(1, cand), feats)
+
+
+def _mlp(inputs: int) -> nn.Sequential:
+    """Features -> one number, zero before any training."""
+    sizes = (inputs, *HIDDEN)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same prior every time
+        layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.ReLU())]
+    last = nn.Linear(sizes[-1], 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
 
 
 def _dots(readers: Tensor, articles: Tensor) -> Tensor:

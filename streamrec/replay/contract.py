@@ -8,7 +8,6 @@ from msgspec import Struct
 Cursor = dict[int, int]  # partition -> ordinal of the last row taken
 SLACK = 16  # a history may hold so many more before it is cut
 HOLDER_SILENT_S = 60.0  # a claim of a lower generation is then taken
-CO_LAST = 3  # reads before an event that count as co-read with it
 
 
 class Row(Struct, array_like=True, frozen=True):

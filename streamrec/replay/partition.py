@@ -132,6 +132,7 @@ class PartitionState:
         self.popularity[e.item] = bump(
             self.popularity.get(e.item, zero), e.ts, self.s.half_lives_s
         )
+        self.changed.pop(e.item, None)  # the newest change stands last
         self.changed[e.item] = self.seq
         self.reservoir.offer(row, row_size(row, recent))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from streamrec.config import Scorer as Settings
 from streamrec.events import Policy
 from streamrec.replay import ReplayBuffer
 from streamrec.scoring.batch import Batch
@@ -16,10 +17,10 @@ class Scorer:
     """Ranks the live catalogue for batches of readers."""
 
     def __init__(
-        self, state: ServingState, buffer: ReplayBuffer, live: Served, explore: float, seed: int
+        self, state: ServingState, buffer: ReplayBuffer, live: Served, settings: Settings, seed: int
     ) -> None:
         self.state, self._buffer, self.live, self.frozen = state, buffer, live, live
-        self._slates = Slates(state, explore, seed)
+        self._rerank, self._slates = settings.rerank, Slates(state, settings.explore, seed)
 
     def swap(self, served: Served) -> None:
         """Serve this version from the next batch on."""
@@ -52,7 +53,8 @@ class Scorer:
             at = [i for i, a in enumerate(asks) if a.policy == policy]
             if at:
                 known = [histories[asks[i].user] for i in at]
-                batch = Batch(self.state, served, known, policy == "popularity")
-                for b, (i, scores) in enumerate(zip(at, batch.scores(), strict=True)):
-                    out[i] = self._slates.slate(batch, b, scores, asks[i])
+                batch = Batch(self.state, served, known, policy == "popularity", self._rerank)
+                masks = [self.state.eligible(h) for h in known]
+                for b, (i, scores) in enumerate(zip(at, batch.scores(masks), strict=True)):
+                    out[i] = self._slates.slate(batch, b, scores, masks[b], asks[i])
         return [out[i] for i in range(len(asks))]

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrec.events import Policy, RankedItem
-from streamrec.replay import Read
-from streamrec.scoring.batch import Batch, Floats
+from streamrec.scoring.batch import Batch, Bools, Floats
 from streamrec.scoring.state import ServingState
 
 EXPLORE_POOL = 100  # newest eligible articles that an exploring place draws from
@@ -39,10 +37,9 @@ class Slates:
         self._articles, self._explore = state.articles, explore
         self._rng = np.random.default_rng(seed)
 
-    def slate(self, batch: Batch, b: int, scores: Floats, ask: Ask) -> Ranked:
-        """The answer to reader b of a batch, whose scores [N] are given."""
-        history = batch.histories[b]
-        mask = self._eligible(history)[: len(scores)]
+    def slate(self, batch: Batch, b: int, scores: Floats, eligible: Bools, ask: Ask) -> Ranked:
+        """The answer to reader b of a batch, whose scores [N] and eligible articles are given."""
+        history, mask = batch.histories[b], eligible[: len(scores)]
         explore = 0 if batch.popularity else int(round(self._explore * ask.n))
         top = _top(np.where(mask, scores, -np.inf), ask.n - explore, int(mask.sum()))
         drawn, propensity = self._explored(mask, top, explore)
@@ -55,14 +52,8 @@ class Slates:
             None if items else "no article is live that this reader has not read",
         )
 
-    def _eligible(self, history: Sequence[Read]) -> NDArray[np.bool_]:
-        mask = self._articles.live.copy()
-        seen = [self._articles.index.get(r.item, -1) for r in history]
-        mask[[i for i in seen if i >= 0]] = False
-        return mask
-
     def _explored(
-        self, mask: NDArray[np.bool_], taken: Sequence[int], k: int
+        self, mask: Bools, taken: Sequence[int], k: int
     ) -> tuple[list[int], float]:
         """k rows drawn evenly from the newest eligible ones not `taken`, and the chance of each
         to stand at its rank."""

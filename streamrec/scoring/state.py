@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamrec.catalogue import Catalogue, LiveArticles
 from streamrec.config import Buffer
 from streamrec.model.co_reads import CoRead
 from streamrec.model.counters import Counters
-from streamrec.replay import CO_LAST, Cursor, ReplayBuffer
+from streamrec.model.features import CO_LAST, Features, item_features
+from streamrec.model.words import Words
+from streamrec.replay import Cursor, Read, ReplayBuffer
 
 ROWS_PER_SYNC = 4000
 
@@ -24,9 +29,13 @@ class ServingState:
         self._buffer, self._catalogue = buffer, catalogue
         self._popularity, self._rows, self._articles_at = Cursor(), Cursor(), 0
         self.articles, self.counters = LiveArticles(dim), Counters(settings)
+        self.words = Words()
+        self.at: float | None = None  # set: the time of every answer; None: stream time
+        self._features: tuple[float, Features] | None = None  # of a moment, until something changes
 
     def sync(self) -> None:
         """Take over what changed. Raises RetryLater, having taken over what it got so far."""
+        self._features = None
         try:
             self.articles.sync(self._catalogue)
         finally:
@@ -44,6 +53,7 @@ class ServingState:
         for i in self.articles.changed_since(self._articles_at):
             entry = self.articles.entries[i]
             self.counters.publish(entry.item_id, entry.published_at)
+            self.words.put(i, entry.title, entry.tags)
         self._articles_at = self.articles.cursor
 
     def _number(self, item: str) -> None:
@@ -69,9 +79,26 @@ class ServingState:
             for name in (before, item):
                 self._number(name)
             self.counters.co_set(p, before, item, weight)
+        self._features = None
         self._rows = dict(cursor)
 
+    def eligible(self, history: Sequence[Read]) -> NDArray[np.bool_]:
+        """[N]: live, and not among what this reader has read or dismissed."""
+        mask = self.articles.live.copy()
+        seen = [self.articles.index.get(r.item, -1) for r in history]
+        mask[[i for i in seen if i >= 0]] = False
+        return mask
+
+    def item_features(self, now: float) -> Features:
+        """See model.features; made once for all arms that ask at the same moment."""
+        if self._features is None or self._features[0] != now:
+            self._features = now, item_features(self.counters, now)
+        return self._features[1]
+
     def now(self) -> float:
-        """Stream time, epoch seconds: of the newest read; before any, of the newest article."""
+        """Stream time, epoch seconds: as last set by `at`; else of the newest read; before any,
+        of the newest article."""
+        if self.at is not None:
+            return self.at
         reads = float(self.counters.t0.max(initial=0.0))
         return reads or float(self.articles.published.max(initial=0.0))

@@ -8,6 +8,7 @@ import torch
 from streamrec.adapters.memory import MemoryBuffer, MemoryCatalogue
 from streamrec.catalogue import Entry, Owed, Vectors
 from streamrec.config import Buffer, Model
+from streamrec.config import Scorer as Settings
 from streamrec.events import Feedback
 from streamrec.model.network import Recommender
 from streamrec.replay import Applied, ReplayBuffer
@@ -71,7 +72,7 @@ def _rank(label: str, n: int, sizes: Sizes, figures: Figures) -> None:
     owed = [Owed(e.item_id, e.text_hash, "text") for e in entries(n)]
     catalogue.fill(list(zip(owed, vectors(n), strict=True)))
     state = ServingState(buffer, catalogue, Buffer(), DIM)
-    scorer = Scorer(state, buffer, Served("1", network(1)), 0.1, 1)
+    scorer = Scorer(state, buffer, Served("1", network(1)), Settings(), 1)
     scorer.follow()
     rng = np.random.default_rng(1)
     for _ in range(sizes.repeats + 1):

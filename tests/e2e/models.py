@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from streamrec.catalogue import Entry
 from streamrec.config import Model
 from streamrec.model.bundle import from_files, to_files
-from streamrec.model.features import co_feature, item_features, join
+from streamrec.model.features import all_features
 from streamrec.model.network import Recommender
 from streamrec.registry import VersionRecord
-from streamrec.replay import CO_LAST, Applied, a_res_key, digest
+from streamrec.replay import Applied, a_res_key, digest
 from streamrec.scoring import ServingState
 from streamrec.wiring import BOARD_ENCODER
 from tests.e2e.harness import Stack
@@ -103,7 +103,7 @@ def _of_reader(
     hist = torch.zeros(1, net.history, DIM)
     hist[0, : len(rows)] = articles[rows]
     reader = net.readers(hist, torch.arange(net.history)[None] < len(rows))
-    partners = state.counters.co_query(rows[:CO_LAST], now)
-    feats = join(item_features(state.counters, now), co_feature(partners, range(len(articles))))
+    everything = np.arange(len(articles))
+    feats = all_features(state.counters, now, everything, rows, state.articles.vectors, state.words)
     found = net.score(reader, articles, torch.from_numpy(feats)[None])[0]
     return {e.item_id: float(s) for e, s in zip(state.articles.entries, found, strict=True)}

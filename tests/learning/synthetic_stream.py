@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from streamrec.learning.increment import Known
 from streamrec.replay import Row, WindowRow
 
 START = 1_700_000_000.0
@@ -18,7 +19,7 @@ def articles(n: int = 300, dim: int = DIM, seed: int = 0):
     made = {}
     for i in range(n):
         v = 0.5 * centres[i % TOPICS] + rng.normal(size=dim)
-        made[f"a{i}"] = ((v / np.linalg.norm(v)).astype(np.float16), START - 86_400.0 + 60.0 * i)
+        made[f"a{i}"] = Known((v / np.linalg.norm(v)).astype(np.float16), START - 86_400.0 + 60.0 * i)
     return made
 
 

@@ -18,6 +18,7 @@ from streamrec.learning.increment import vectors
 from streamrec.learning.packed import scores
 from streamrec.model.counters import Counters
 from streamrec.model.network import Recommender
+from streamrec.model.words import Words
 
 MODEL = Model(dropout=0.0)
 
@@ -27,13 +28,13 @@ class Stream:
 
     def __init__(self):
         self.articles, self.counters = articles(), Counters(Buffer())
-        for item_id, (_, published_at) in self.articles.items():
-            self.counters.publish(item_id, published_at)
+        for item_id, article in self.articles.items():
+            self.counters.publish(item_id, article.published_at)
         self.known = np.ones(len(self.counters), dtype=bool)
         self.base = vectors(self.counters, self.articles, DIM)
 
     def examples(self, window, trainer=Trainer()):
-        made, _ = materialise(window, self.counters, self.known, 20, trainer, 0)
+        made, _ = materialise(window, self.counters, self.known, self.base, Words(), 20, trainer, 0)
         return made
 
 

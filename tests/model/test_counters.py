@@ -8,7 +8,8 @@ from streamrec import replay
 from streamrec.config import Buffer
 from streamrec.model import co_reads
 from streamrec.model.counters import Counters
-from streamrec.model.features import FEATURES, co_feature, item_features, join
+from streamrec.model.features import CO_LAST, FEATURES, all_features, item_features
+from streamrec.model.words import Words
 from streamrec.replay import Applied, PartitionState, Popularity, bump
 
 T = 1_700_000_000.0
@@ -44,7 +45,7 @@ def test_features_at_training_time_equal_those_at_serving_time():
         if buffers[p].counts.rows > rows:
             row = buffers[p].window[rows + 1]
             walked.bump(p, row.item, row.ts)
-            walked.co_add(p, row.history[: replay.CO_LAST], row.item, row.ts)
+            walked.co_add(p, row.history[: CO_LAST], row.item, row.ts)
     for item in reversed(walked.ids):  # the scorer may number articles in another order
         served.publish(item, T)
         walked.publish(item, T)
@@ -57,8 +58,9 @@ def test_features_at_training_time_equal_those_at_serving_time():
     now, found = T + 60.0 * 500, []
     for side in (walked, served):
         at = [side.index[item] for item in walked.ids]
-        partners = side.co_query([side.index[a] for a in ("a1", "a2", "a3")], now)
-        found.append(join(item_features(side, now, np.array(at)), co_feature(partners, at)))
+        read, text = [side.index[a] for a in ("a1", "a2", "a3")], np.zeros((len(side), 4))
+        text[at, 0] = np.linspace(0, 1, len(at))
+        found.append(all_features(side, now, np.array(at), read, text, Words()))
     assert found[0].shape == (len(walked), len(FEATURES))
     assert np.allclose(found[0], found[1], atol=1e-6)
     assert found[0][:, FEATURES.index("co_read")].max() > 0

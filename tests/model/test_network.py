@@ -60,7 +60,7 @@ def test_parts_add_up_to_the_score_and_batched_training_gives_the_same(net):
     articles = net.articles(base)
     readers = net.readers(articles[hist], mask)
     parts = net.parts(readers, articles[cand], feats)
-    assert set(parts) == {"content", "popularity", "freshness", "co_read"}
+    assert set(parts) == {"content", "popularity", "freshness", "co_read", "interplay"}
     score = net.score(readers, articles[cand[0]], feats)
     assert torch.allclose(sum(parts.values()), score, atol=1e-5)
     assert torch.allclose(net(base, hist, mask, cand, feats), score, atol=1e-5)

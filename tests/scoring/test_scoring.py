@@ -10,8 +10,9 @@ import torch
 from streamrec.adapters.memory import MemoryBuffer, MemoryCatalogue
 from streamrec.catalogue import Changes, Entry
 from streamrec.config import Buffer, Model
+from streamrec.config import Scorer as Settings
 from streamrec.errors import RetryLater
-from streamrec.model.features import co_feature, item_features, join
+from streamrec.model.features import all_features
 from streamrec.model.network import Recommender
 from streamrec.replay import Applied, digest
 from streamrec.scoring import Ask, Scorer, Served, ServingState
@@ -22,11 +23,12 @@ DIM, NOW = 8, 1_750_000_000.0
 class Site:
     """A scorer over a buffer and a catalogue."""
 
-    def __init__(self, catalogue: Any = None, explore: float = 0.0) -> None:
+    def __init__(self, catalogue: Any = None, explore: float = 0.0, rerank: int = 500) -> None:
         self.buffer, self.catalogue = MemoryBuffer(Buffer()), catalogue or MemoryCatalogue(DIM)
         self.claim, self.events = self.buffer.claim(0, "t", 1), 0
         state = ServingState(self.buffer, self.catalogue, Buffer(), DIM)
-        self.scorer = Scorer(state, self.buffer, Served("0", Recommender.initial(DIM, Model())), explore, 1)
+        first = Served("0", Recommender.initial(DIM, Model()))
+        self.scorer = Scorer(state, self.buffer, first, Settings(explore=explore, rerank=rerank), 1)
 
     def announce(self, n: int, vector: Any = None, first: int = 0) -> None:
         ids = [f"a{i}" for i in range(first, first + n)]
@@ -107,8 +109,8 @@ def test_scores_are_those_of_the_network_on_the_full_features() -> None:
     state, net = site.scorer.state, site.scorer.live.net
     history = [r.item for r in site.buffer.histories(["u1"])["u1"]]
     rows = [state.articles.index[i] for i in history]
-    partners = state.counters.co_query(rows[:3], state.now())
-    feats = join(item_features(state.counters, state.now()), co_feature(partners, list(range(20))))
+    text = state.articles.vectors, state.words
+    feats = all_features(state.counters, state.now(), np.arange(20), rows, *text)
     with torch.no_grad():
         articles = net.articles(torch.from_numpy(state.articles.vectors.astype(np.float32)))
         reader = net.readers(articles[rows][None], torch.ones(1, len(rows), dtype=torch.bool))

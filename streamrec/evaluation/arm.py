@@ -1,0 +1,64 @@
+"""What is compared: an arm scores the live catalogue for a reader at a moment, and may learn."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.events import Article, Feedback
+from streamrec.replay import Read, Row
+from streamrec.scoring import ServingState
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+class Moment(NamedTuple):
+    """The instant before an event: nothing in it knows the event, or anything later.
+
+    `state` holds articles and counters in rows 0..N-1; `history` is newest first; `eligible` [N]
+    are the articles published by then that this reader has not read.
+    """
+
+    user: str
+    t: float  # epoch s
+    history: Sequence[Read]
+    state: ServingState
+    eligible: Bools
+
+
+class Cost(NamedTuple):
+    """What a `learn` took: seconds on this machine, optimizer steps, and the tokens that went
+    forward and backward through a text encoder or, without one, articles through a tower."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    tokens: int = 0
+
+
+class Arm(Protocol):
+    """One way of recommending. Everything an arm knows comes through `observe` and `learn`."""
+
+    def announce(self, article: Article) -> None:
+        """An article is published; the state of later moments has it too."""
+
+    def observe(self, event: Feedback) -> None:
+        """An event has happened; it was scored before."""
+
+    def scores(self, moment: Moment) -> Floats:
+        """Scores [N] of the rows of `moment.state`; those not eligible are ignored."""
+
+    def learn(self, rows: Sequence[Row]) -> Cost:
+        """A window has ended (the first: the bootstrap); `rows` are its training rows, oldest
+        first, without those held out for the matrix R."""
+
+
+class Recommender(Protocol):
+    """The protocol of an outside system: two methods. See docs/benchmark.md for an example."""
+
+    def observe(self, event: Feedback) -> None:
+        """An event has happened."""
+
+    def recommend(self, user: str, t: float, n: int) -> list[str]:
+        """Up to n article ids, best first, at time t (epoch s)."""

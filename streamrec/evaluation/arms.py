@@ -1,0 +1,85 @@
+"""Every arm by name, each a family of variants; the variant is chosen on the tuning windows."""
+
+import importlib
+from collections.abc import Callable, Iterable
+
+from streamrec.errors import SetupError
+from streamrec.evaluation.arm import Arm, Recommender
+from streamrec.evaluation.families import FAMILIES
+from streamrec.evaluation.learned import How, Learned
+from streamrec.evaluation.outside import Outside
+from streamrec.evaluation.site import Site
+
+Factory = Callable[[int, Site, str], Arm]  # seed, site, the encoder's fingerprint
+DEFAULT = "replay"
+JOINT = "retrain"  # what costs and intransigence are compared with
+STRONG = {"increment_scale": 1.0, "passes": 3}
+LEARNED: dict[str, dict[str, How]] = {
+    "replay": {"as shipped": How(gate=True)},
+    "frozen": {"-": How(frozen=True)},
+    "naive": {"gentle": How("none"), "strong": How("none", trainer=STRONG)},
+    "sliding": {"gentle": How("recent"), "strong": How("recent", trainer=STRONG)},
+    "replay-kd": {"0.5": How(regulariser="kd", strength=0.5), "2": How(regulariser="kd", strength=2.0)},
+    "der++": {"0.1": How(regulariser="der", strength=0.1), "0.5": How(regulariser="der", strength=0.5)},
+    "ewc": {"1": How("none", regulariser="ewc", strength=1.0),
+            "100": How("none", regulariser="ewc", strength=100.0)},
+    "a-gem": {"gentle": How("none", regulariser="a-gem", strength=64),
+              "strong": How("none", regulariser="a-gem", strength=64, trainer=STRONG)},
+    "retrain": {"-": How("none", restart="scratch")},
+    "retrain-warm": {"-": How("none", restart="warm")},
+}
+
+
+def variants(name: str, outside: dict[str, str]) -> list[str]:
+    """The variants of an arm, in a fixed order. Raises SetupError naming the arms there are."""
+    if name in outside:
+        return ["-"]
+    if name in LEARNED:
+        return list(LEARNED[name])
+    if name in FAMILIES:
+        return list(FAMILIES[name])
+    raise SetupError(
+        f"no arm {name!r}: choose of {', '.join(names())}, or give --outside {name}=module:factory"
+    )
+
+
+def names() -> list[str]:
+    """All arms of our own, heuristics first."""
+    return [*FAMILIES, *LEARNED]
+
+
+def learns(name: str) -> bool:
+    """Whether an arm is one of our own model's: it has versions, a matrix R, and depends on its seed."""
+    return name in LEARNED
+
+
+def build(
+    name: str, variant: str, seed: int, site: Site, fingerprint: str, outside: dict[str, str]
+) -> Arm:
+    """One arm over a site."""
+    if name in outside:
+        return Outside(_load(outside[name])())
+    if name in LEARNED:
+        return Learned(LEARNED[name][variant], site, seed, fingerprint)
+    return FAMILIES[name][variant](seed)
+
+
+def parse_outside(pairs: Iterable[str]) -> dict[str, str]:
+    """`name=package.module:factory` pairs. Raises SetupError."""
+    found = {}
+    for pair in pairs:
+        name, _, place = pair.partition("=")
+        if not name or ":" not in place:
+            raise SetupError(f"--outside {pair}: give name=package.module:factory")
+        _load(place)
+        found[name] = place
+    return found
+
+
+def _load(place: str) -> Callable[[], Recommender]:
+    module, _, factory = place.partition(":")
+    try:
+        found: Callable[[], Recommender] = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError) as error:
+        raise SetupError(f"{place} cannot be imported: {error}") from None
+    return found

@@ -1,0 +1,223 @@
+"""An evaluation as a whole: variants chosen on the tuning windows, then every arm over all windows.
+
+The work is cut into units of one arm, variant and seed, each kept in a file as soon as it is done:
+what was interrupted goes on where it stopped, and says the same as if it had not been.
+"""
+
+import gzip
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import streamrec
+from streamrec.config import Settings
+from streamrec.errors import SetupError
+from streamrec.evaluation import arms, log, unit
+from streamrec.evaluation.learned import Learned
+from streamrec.evaluation.metrics import ndcg
+from streamrec.evaluation.schedule import Protocol, plan
+from streamrec.evaluation.site import Site
+from streamrec.evaluation.vectors import VectorCache
+
+Say = Callable[[str, float, float], None]  # what is done, units done, units in all
+Done = dict[str, Any]
+HEAVY = {"retrain": 12.0, "retrain-warm": 8.0, "sasrec": 8.0}  # of a heuristic's time
+LEARNED = 4.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be evaluated."""
+
+    folder: Path
+    arms: tuple[str, ...]
+    seeds: int = 5
+    protocol: Protocol = Protocol()
+    lang: str = ""
+    with_text: bool = False
+    limit: int | None = None
+    jobs: int = 1
+    outside: dict[str, str] = field(default_factory=dict)
+    cache: Path = Path("evaluations")
+
+
+class Run(NamedTuple):
+    """One arm with one variant and seed. `until`: the last window, for choosing a variant; None: all,
+    and the matrix R."""
+
+    arm: str
+    variant: str
+    seed: int
+    until: int | None
+
+
+Unit = tuple[Run, ...]  # what one process does: heuristics share a walk through the log
+
+
+def _weight(u: Unit) -> float:
+    """A unit's expected time, in walks of a heuristic."""
+    return sum((0.3 if r.until is not None else 1.0) * HEAVY.get(
+        r.arm, LEARNED if arms.learns(r.arm) else 0.1) for r in u)
+
+
+def evaluate(
+    request: Request, settings: Settings, say: Say = lambda *_: None
+) -> dict[tuple[str, str, int], Done]:
+    """Runs of every arm with its chosen variant, by (arm, variant, seed). Raises SetupError."""
+    families = {name: arms.variants(name, request.outside) for name in request.arms}
+    folder = request.cache / _key(request, settings)
+    first = _tuning(families, request)
+    last_seeds = {n: _seeds(n, request.seeds) for n in families}
+    guess = [(Run(n, "", s, None),) for n in families if not _shared(n) for s in last_seeds[n]]
+    total, done = sum(map(_weight, [*first, *guess])), 0.0
+    for u in _run(first, request, settings, folder):
+        done += _weight(u)
+        say(f"chose among {u[0].arm}", done, total)
+    chosen = {n: _best(n, vs, folder, request.protocol.tuning) for n, vs in families.items()}
+    runs = [Run(n, chosen[n], s, None) for n in families for s in last_seeds[n]]
+    for u in _run([(r,) for r in runs], request, settings, folder):
+        done += 0.0 if _shared(u[0].arm) else _weight(u)
+        say(f"{u[0].arm}, seed {u[0].seed}", done, total)
+    return {(r.arm, r.variant, r.seed): _read(_file(folder, r)) or {} for r in runs}
+
+
+def _tuning(families: dict[str, list[str]], request: Request) -> list[Unit]:
+    """First all heuristics over all windows in one walk; then the learners' variants over the tuning
+    windows, one at a time."""
+    walk = [Run(n, v, 0, None) for n, vs in families.items() if _shared(n) for v in vs]
+    learners = [n for n, vs in families.items() if not _shared(n) and len(vs) > 1]
+    alone = [(Run(n, v, 0, request.protocol.tuning),) for n in learners for v in families[n]]
+    return [*([tuple(walk)] if walk else []), *alone]
+
+
+def _shared(name: str) -> bool:
+    """Arms so cheap that all their variants walk through the log together."""
+    return not arms.learns(name) and name not in HEAVY
+
+
+def _seeds(name: str, seeds: int) -> range:
+    """What chance has no part in runs once."""
+    return range(seeds if arms.learns(name) or name == "sasrec" else 1)
+
+
+def _best(name: str, variants: list[str], folder: Path, tuning: int) -> str:
+    """The variant with the best NDCG@10 on the tuning windows."""
+    if len(variants) == 1:
+        return variants[0]
+    until = None if _shared(name) else tuning
+
+    def quality(variant: str) -> float:
+        rows = (_read(_file(folder, Run(name, variant, 0, until))) or {})["rows"]
+        ranks, windows = np.array(rows["rank"], dtype=np.float64), np.array(rows["window"])
+        return float(ndcg(ranks[windows <= tuning]).mean())
+
+    return max(variants, key=quality)
+
+
+def _run(units: list[Unit], request: Request, settings: Settings, folder: Path) -> Iterator[Unit]:
+    """Run what is not there yet, a process a unit so that memory is measured; yields each."""
+    missing = {u: tuple(r for r in u if _read(_file(folder, r)) is None) for u in units}
+    yield from (u for u, runs in missing.items() if not runs)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(request.jobs, mp_context=context, max_tasks_per_child=1) as pool:
+        running: dict[Future[None], Unit] = {
+            pool.submit(work, runs, request, settings, folder): u for u, runs in missing.items() if runs
+        }
+        try:
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    future.result()
+                    yield running.pop(future)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def work(runs: Unit, request: Request, settings: Settings, folder: Path) -> None:
+    """One unit, in its own process. Each run is written as soon as it is complete."""
+    import torch
+    torch.set_num_threads(1)  # small matrices: more threads are slower, and units run side by side
+    read = log.read(request.folder, lang=request.lang, with_text=request.with_text, limit=request.limit)
+    vectors = _vectors(read, request, settings)
+    schedule, fingerprint = plan(read, request.protocol), vectors.fingerprint
+    site = Site(settings, vectors.encode, vectors.dim)
+    made = [arms.build(r.arm, r.variant, r.seed, site, fingerprint, request.outside) for r in runs]
+    records = unit.run(read, schedule, site, made, runs[0].until)
+    for r, arm, record in zip(runs, made, records, strict=True):
+        if isinstance(arm, Learned) and r.until is None:
+            again = Site(settings, vectors.encode, vectors.dim)
+            rerank = settings.scorer.rerank
+            record.matrix, record.matrix_dormant = unit.matrix(read, schedule, again, arm, rerank)
+        _write(_file(folder, r), record, site)
+
+
+def prepare(request: Request, settings: Settings, progress: Callable[[int, int], None]) -> log.Log:
+    """Read the log and encode its texts, which every unit needs. Raises SetupError."""
+    read = log.read(request.folder, lang=request.lang, with_text=request.with_text, limit=request.limit)
+    plan(read, request.protocol)
+    _vectors(read, request, settings, progress)
+    return read
+
+
+def _vectors(
+    read: log.Log, request: Request, settings: Settings, progress: Callable[[int, int], None] | None = None
+) -> VectorCache:
+    vectors = VectorCache(request.cache, settings.encoder)
+    vectors.load([read.text(i) for i in read.articles], progress)
+    return vectors
+
+
+def _key(request: Request, settings: Settings) -> str:
+    """Names the folder of the runs: the same only for the same log, question, settings and code."""
+    digest = sha256()
+    for path in sorted(request.folder.iterdir()):
+        digest.update(path.name.encode() + (path.read_bytes() if path.is_file() else b""))
+    for package in ("streamrec", "consumers"):
+        for source in sorted((Path(streamrec.__file__).parent.parent / package).rglob("*.py")):
+            digest.update(source.read_bytes())
+    asked = {k: v for k, v in asdict(request).items() if k not in ("arms", "seeds", "jobs", "cache")}
+    sections = ("buffer", "encoder", "model", "trainer", "scorer")
+    learned = {k: getattr(settings, k).model_dump() for k in sections}
+    digest.update(json.dumps([asked, learned], default=str, sort_keys=True).encode())
+    return f"{request.folder.resolve().name}-{digest.hexdigest()[:16]}"
+
+
+def _file(folder: Path, run: Run) -> Path:
+    name = "-".join(str(part) for part in run).replace("/", "_").replace(" ", "_")
+    return folder / f"{name}.json.gz"
+
+
+def _write(file: Path, record: unit.Record, site: Site) -> None:
+    out = asdict(record) | {"totals": site.state.counters.totals().tolist(), "at": time.time()}
+    for name in ("matrix", "matrix_dormant"):
+        out[name] = None if out[name] is None else out[name].tolist()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(gzip.compress(json.dumps(out).encode(), 1))
+    os.replace(temporary, file)
+
+
+def _read(file: Path) -> Done | None:
+    """A finished run; None when there is none, or what is there cannot be read."""
+    try:
+        found: Done = json.loads(gzip.decompress(file.read_bytes()))
+        return found
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def check(request: Request) -> None:
+    """Raises SetupError for what can be seen to be wrong before any work."""
+    if not request.arms:
+        raise SetupError("no arms: leave --arms out for all of them")
+    for name in request.arms:
+        arms.variants(name, request.outside)

@@ -1,0 +1,151 @@
+"""Arms that learn: production's own increments and scorer, with one thing changed at a time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from streamrec.config import Settings, Trainer
+from streamrec.errors import SetupError
+from streamrec.evaluation.arm import Cost, Floats, Moment
+from streamrec.evaluation.site import Site
+from streamrec.events import Article, Feedback
+from streamrec.learning.increment import Known, Outcome, increment, no_plugins
+from streamrec.learning.state import TrainerState
+from streamrec.model.bundle import from_files
+from streamrec.model.network import Recommender
+from streamrec.replay import Row, WindowRow
+from streamrec.scoring import Served
+from streamrec.scoring.batch import Batch
+
+EVERY_STEP = 1_000_000  # a retrain is not cut short
+
+
+@dataclass(frozen=True)
+class How:
+    """What is different from production. `memory`: rehearsal rows; `restart`: a new model from all
+    rows so far at every window, from the prior or on top of the last model; `trainer`: settings."""
+
+    memory: Literal["reservoir", "none", "recent"] = "reservoir"
+    restart: Literal["no", "scratch", "warm"] = "no"
+    frozen: bool = False
+    gate: bool = False
+    recent: int = 3  # windows
+    regulariser: str = ""
+    strength: float = 1.0
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, base: Trainer, seed: int) -> Trainer:
+        """The trainer's settings of this arm."""
+        more: dict[str, Any] = {"gate": self.gate, "seed": seed, **self.trainer}
+        if self.memory == "none" or self.restart != "no":
+            more["rehearsal_share"] = 0.0
+        if self.restart != "no":
+            more |= {"max_steps": EVERY_STEP}
+        return base.model_copy(update=more)
+
+
+class Learned:
+    """See streamrec.evaluation.arm.Arm."""
+
+    def __init__(self, how: How, site: Site, seed: int, fingerprint: str) -> None:
+        s = site.settings
+        self.how, self.site, self._fingerprint = how, site, fingerprint
+        self._s: Settings = s.model_copy(update={"trainer": how.settings(s.trainer, seed)})
+        dim = site.state.articles.dim
+        self.versions = [Served("0", Recommender.initial(dim, s.model))]
+        self.published = self.refused = 0
+        self._state = TrainerState.empty(s.buffer)
+        self._optimizer: dict[str, bytes] | None = None
+        self._windows: list[list[WindowRow]] = []
+        self._regulariser = _regulariser(how)
+
+    @property
+    def live(self) -> Served:
+        """The version that answers."""
+        return self.versions[-1]
+
+    def announce(self, article: Article) -> None:
+        """Nothing to do: the site's catalogue has it."""
+
+    def observe(self, event: Feedback) -> None:
+        """Nothing to do: the site's buffer has it."""
+
+    def scores(self, moment: Moment) -> Floats:
+        """See Arm."""
+        return scores(moment, self.live, self._s.scorer.rerank)
+
+    def learn(self, rows: Sequence[Row]) -> Cost:
+        """See Arm."""
+        done = sum(map(len, self._windows))
+        self._windows.append([WindowRow(0, done + n, row) for n, row in enumerate(rows, 1)])
+        self.versions.append(self.live)
+        if self.how.frozen and self._state.fitted:
+            return Cost()
+        started = time.monotonic()
+        outcome = self._increment()
+        self._take(outcome)
+        width = self._s.model.history + 1 + self._s.trainer.slate + self._s.trainer.negatives
+        steps = int(outcome.metrics.get("steps", 0))
+        passes = self._s.trainer.first_passes if self.how.restart != "no" else self._s.trainer.passes
+        rehearsed = 1 / (1 - self._s.trainer.rehearsal_share)
+        return Cost(time.monotonic() - started, steps, int(outcome.rows * passes * rehearsed * width))
+
+    def _increment(self) -> Outcome:
+        every = [w for rows in self._windows for w in rows]
+        again = self.how.restart != "no"
+        state = TrainerState.empty(self._s.buffer) if again else self._state
+        fitted = self._state.fitted and self.how.restart != "scratch"
+        since = state.cursor.get(0, 0)
+        return increment(
+            state=state, parent=self.live.net if fitted else None,
+            optimizer=None if again else self._optimizer, window=[w for w in every if w.ordinal > since],
+            reservoir=self._memory(), articles=self._articles(), settings=self._s,
+            dim=self.site.state.articles.dim, encoder=self._fingerprint, now=self.site.clock.now(),
+            seed=self._s.trainer.seed + len(self._windows), plugins=self._regulariser,
+        )
+
+    def _memory(self) -> list[Row]:
+        """The rows that may be rehearsed: those that were ever learned, of the reservoir or lately."""
+        if self.how.memory == "recent":
+            return [w.row for rows in self._windows[-self.how.recent :] for w in rows]
+        known = {w.row.event_id for rows in self._windows for w in rows}
+        return [r for r in self.site.buffer.reservoir() if r.event_id in known]
+
+    def _articles(self) -> dict[str, Known]:
+        live = self.site.state.articles
+        return {e.item_id: Known(live.vectors[i], e.published_at, e.title, e.tags)
+                for i, e in enumerate(live.entries) if live.live[i]}
+
+    def _take(self, o: Outcome) -> None:
+        self._state = TrainerState.from_files(o.state_files, self._s.buffer)
+        if not o.verdict.publish:
+            self.refused += 1
+            return
+        self.published += 1
+        self._optimizer = o.optimizer_files
+        net, _ = from_files(o.model_files)
+        self.versions[-1] = Served(str(len(self.versions)), net)
+
+
+@torch.no_grad()
+def scores(moment: Moment, served: Served, rerank: int) -> Floats:
+    """What production's scorer gives each article [N] under a version."""
+    articles = moment.state.articles
+    if served.covered_at != articles.cursor or served.rows < len(articles):
+        served.cover(articles.vectors, articles.changed_since(served.covered_at))
+        served.covered_at = articles.cursor
+    found = Batch(moment.state, served, [moment.history], False, rerank).scores([moment.eligible])[0]
+    return np.asarray(found, np.float32)
+
+
+def _regulariser(how: How) -> Any:
+    if not how.regulariser:
+        return no_plugins
+    from streamrec.learning.regularisers import REGULARISERS
+    if how.regulariser not in REGULARISERS:
+        raise SetupError(f"no regulariser {how.regulariser!r}: choose of {sorted(REGULARISERS)}")
+    return REGULARISERS[how.regulariser](how.strength)

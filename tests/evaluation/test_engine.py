@@ -1,0 +1,167 @@
+"""The evaluator sees no future, and its figures are those of the log alone."""
+
+import numpy as np
+import pytest
+from small_log import DIM, START, rows, vectors, write
+
+from streamrec.config import Settings
+from streamrec.errors import SetupError
+from streamrec.evaluation import log as logs
+from streamrec.evaluation import unit
+from streamrec.evaluation.arm import Cost
+from streamrec.evaluation.learned import How, Learned
+from streamrec.evaluation.schedule import READ, REPEAT, UNRANKABLE, Protocol, plan
+from streamrec.evaluation.site import Site
+
+PROTOCOL = Protocol(windows=4, sample=0, matrix_sample=20, tuning=1)
+
+
+class Newest:
+    """An arm that needs nothing but the moment."""
+
+    def announce(self, article):
+        pass
+
+    def observe(self, event):
+        pass
+
+    def scores(self, moment):
+        return moment.state.articles.published.astype(np.float32)
+
+    def learn(self, rows):
+        return Cost()
+
+
+class Recording(Newest):
+    """Notes what could be known at each moment."""
+
+    def __init__(self):
+        self.moments, self.told = [], []
+
+    def observe(self, event):
+        self.told.append(event.event_id)
+
+    def scores(self, moment):
+        live = {moment.state.articles.entries[i].item_id for i in np.flatnonzero(moment.eligible)}
+        self.moments.append((moment.user, moment.t, [r.item for r in moment.history], live, len(self.told)))
+        return super().scores(moment)
+
+
+def ran(folder, arm=None, protocol=PROTOCOL, **kw):
+    log = logs.read(folder, **kw)
+    schedule = plan(log, protocol)
+    site = Site(Settings(), vectors, DIM)
+    arm = arm(site) if callable(arm) else arm or Newest()
+    return log, schedule, unit.run(log, schedule, site, [arm])[0], arm
+
+
+def learner(how):
+    return lambda site: Learned(how, site, 0, "test")
+
+
+def test_a_moment_knows_what_came_before_its_event_and_nothing_else(tmp_path):
+    articles, events = rows()
+    log, schedule, record, arm = ran(write(tmp_path, articles, events), Recording())
+    published = {a["item_id"]: a["published_at"] for a in articles}
+    assert len(arm.moments) == len(record.rows["event"]) > 200
+    for (user, t, history, live, told), n in zip(arm.moments, record.rows["event"], strict=True):
+        before = [e for e in events[:n] if e["user_id"] == user]
+        assert t == events[n]["ts"] and told == n
+        assert history[0] == before[-1]["item_id"] if before else not history
+        assert live == {i for i, at in published.items() if at < t} - {e["item_id"] for e in before}
+
+
+def test_what_comes_later_changes_no_score_of_the_past(tmp_path):
+    articles, events = rows()
+    half = len(events) // 2
+    later = [{**e, "item_id": events[-k - 1]["item_id"]} for k, e in enumerate(events[half:])]
+    ranks = []
+    for name, some in (("a", events), ("b", [*events[:half], *later])):
+        _, _, record, _ = ran(write(tmp_path / name, articles, some), learner(How()))
+        ranks.append(dict(zip(record.rows["event"], record.rows["rank"], strict=True)))
+    common = {n for n in ranks[0] if n < half and n in ranks[1]}
+    assert len(common) > 50 and all(ranks[0][n] == ranks[1][n] for n in common)
+
+
+def test_an_article_published_after_its_event_is_an_impossible_answer(tmp_path):
+    articles, events = rows()
+    leak = next(n for n in range(700, 900) if events[n]["item_id"] not in {e["item_id"] for e in events[:n]})
+    item = events[leak]["item_id"]
+    moved = [{**a, "published_at": START + 1e6} if a["item_id"] == item else a for a in articles]
+    _, _, record, _ = ran(write(tmp_path, moved, events))
+    assert record.rows["rank"][record.rows["event"].index(leak)] == np.inf
+
+
+def test_an_article_that_only_events_name_is_known_after_its_first_event(tmp_path):
+    articles, events = rows()
+    described = articles[:60]
+    log, schedule, record, _ = ran(write(tmp_path, described, events))
+    hidden = [n for n, e in enumerate(events) if int(e["item_id"][1:]) >= 60]
+    firsts = {e["item_id"]: n for n, e in reversed(list(enumerate(events))) if int(e["item_id"][1:]) >= 60}
+    assert firsts and all(schedule.kind[n] == UNRANKABLE for n in firsts.values())
+    assert any(schedule.kind[n] == READ for n in hidden if n not in firsts.values())
+    assert np.isfinite(record.rows["rank"]).all()
+
+
+def test_repeats_are_no_first_reads(tmp_path):
+    log, schedule, record, _ = ran(write(tmp_path, *rows()))
+    seen = set()
+    for n, e in enumerate(log.events):
+        assert (schedule.kind[n] == REPEAT) == ((e.user_id, e.item_id) in seen)
+        seen.add((e.user_id, e.item_id))
+    assert not {n for n in record.rows["event"] if schedule.kind[n] != READ}
+
+
+def test_held_out_reads_are_never_learned_and_every_version_is_asked_of_them(tmp_path):
+    log, schedule, record, arm = ran(write(tmp_path, *rows()), learner(How()))
+    learned = {w.row.event_id for window in arm._windows for w in window}
+    assert schedule.held_ids and not learned & schedule.held_ids
+    r, _ = unit.matrix(log, schedule, Site(Settings(), vectors, DIM), arm, 500)
+    assert r.shape == (5, 5, 2) and not np.isnan(r).any()
+
+
+def test_a_learned_model_beats_newest_where_taste_is_what_matters(tmp_path):
+    folder = write(tmp_path, *rows(events=1500))
+    ndcg = {}
+    for name, arm in (("newest", None), ("replay", learner(How(gate=True)))):
+        _, _, record, _ = ran(folder, arm)
+        ranks = np.array(record.rows["rank"])
+        ndcg[name] = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0).mean()
+    assert ndcg["replay"] > ndcg["newest"] + 0.05
+
+
+def test_a_dirty_log_is_cleaned_and_says_how(tmp_path):
+    articles, events = rows()
+    dirty = [*events, {**events[3]}, {**events[5], "event_id": "late", "ts": 9e9},
+             {**events[6], "event_id": "old", "ts": 12.0}]
+    rng = np.random.default_rng(0)
+    clean = logs.read(write(tmp_path / "clean", articles, events))
+    found = logs.read(write(tmp_path / "dirty", articles, [dirty[i] for i in rng.permutation(len(dirty))]))
+    assert [e.event_id for e in found.events] == [e.event_id for e in clean.events]
+    assert sum(found.left_out.values()) == 3 and "duplicate event id" in found.left_out
+
+
+@pytest.mark.parametrize("change", [
+    {"readers": 1}, {"articles": 1}, {"articles": 3, "readers": 2},
+])
+def test_one_reader_or_one_article_gives_a_defined_result(tmp_path, change):
+    articles, events = rows(**change)
+    events = [{**e, "user_id": f"{e['user_id']}-{n % 30}"} if change.get("articles") else e
+              for n, e in enumerate(events)]
+    _, _, record, _ = ran(write(tmp_path, articles, events), learner(How(gate=True)))
+    assert len(record.costs) == PROTOCOL.windows + 1
+
+
+def test_a_window_in_which_nothing_is_learned_is_no_error(tmp_path):
+    articles, events = rows(events=900)
+    silent = [{**e, "type": "dismiss"} if 400 <= n < 560 else e for n, e in enumerate(events)]
+    _, schedule, record, _ = ran(write(tmp_path, articles, silent), learner(How(gate=True)))
+    assert len(record.costs) == PROTOCOL.windows + 1
+
+
+def test_too_few_events_say_so(tmp_path):
+    articles, events = rows(events=3)
+    with pytest.raises(SetupError, match="too few"):
+        plan(logs.read(write(tmp_path, articles, events)), Protocol())
+    with pytest.raises(SetupError, match="no event that can be used"):
+        logs.read(write(tmp_path / "none", articles, []))
