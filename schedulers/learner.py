@@ -17,7 +17,7 @@ from streamrec.config import Settings
 from streamrec.errors import RetryLater
 from streamrec.learning.increment import Known, Outcome, increment
 from streamrec.learning.state import TrainerState
-from streamrec.metrics import BOARD_LOST, Board
+from streamrec.metrics import BOARD_LOST, Board, Tracker
 from streamrec.model.bundle import from_files
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import Cursor, ReplayBuffer, WindowRow
@@ -32,11 +32,12 @@ class IncrementRunner:
 
     def __init__(
         self, buffer: ReplayBuffer, catalogue: Catalogue, registry: Registry, board: Board,
-        clock: Clock, settings: Settings, dim: int, fingerprint: str,
+        clock: Clock, settings: Settings, dim: int, fingerprint: str, tracker: Tracker | None = None,
     ) -> None:
         self._buffer, self._catalogue, self._registry = buffer, catalogue, registry
         self._board, self._clock, self._s = board, clock, settings
         self._articles, self._fingerprint = LiveArticles(dim), fingerprint
+        self._tracker = tracker
         self._waiting_since: float | None = None
         self._lost = 0  # rows that this increment's window should have had
 
@@ -116,6 +117,8 @@ class IncrementRunner:
         self._registry.pointers.move(new, pointer.attempt, token, record)
         self._waiting_since = None  # the next window has patience of its own
         self._note_lost()
+        if self._tracker:
+            self._tracker.log(new.attempt, {"published": float(publish), **o.metrics})
         self._registry.prune(keep_versions=50)
         return {"published": publish, "version": number if publish else pointer.version,
                 "reason": o.verdict.reason, "rows": o.rows, **o.metrics}

@@ -118,6 +118,9 @@ class Trainer(Section):
     patience_s: float = Field(600.0, ge=0, description="wait so long for most articles to be announced")
     lease_s: float = Field(30.0, gt=0, description="a silent trainer loses its lease after this")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu, cuda")
+    tracking: Literal["tensorboard", "wandb", "mlflow", "none"] = Field(
+        "tensorboard", description="tensorboard (HOME/tracking), wandb, mlflow, none"
+    )
     seed: int = Field(7, description="of sampling, initialisation and bootstrap")
 
 

@@ -1,5 +1,6 @@
 """Every metric's name and meaning, in one place; and the board where processes note facts."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -25,6 +26,13 @@ BOARD_SHED = "refreshes_shed"
 BOARD_SCORER = "scorer"
 BOARD_MISFIRES = "misfires"
 BOARD_LOST = "window_rows_lost"
+
+
+class Tracker(Protocol):
+    """Where a trainer notes the figures of each increment."""
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        """Figures by name, at an increment's number."""
 
 
 class Board(Protocol):

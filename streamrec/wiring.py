@@ -236,10 +236,12 @@ def run_learn(settings: Settings, stop: threading.Event) -> None:
     from streamrec.errors import StreamrecError
     say, incoming = take_stdout(), orders()
     from schedulers.learner import IncrementRunner
+    from streamrec.adapters.tracking import tracker
     p = Parts(settings)
     dim, fingerprint = p.encoder(stop)
+    kept = tracker(settings.trainer.tracking, settings.home_dir / "tracking")
     runner = IncrementRunner(
-        p.buffer, p.catalogue(dim), p.registry, p.board, p.clock, settings, dim, fingerprint
+        p.buffer, p.catalogue(dim), p.registry, p.board, p.clock, settings, dim, fingerprint, kept
     )
     for order in incoming:
         try:

@@ -47,6 +47,30 @@ def evaluate(
     _show(_run(request, settings), request, as_json, html)
 
 
+@app.command(help="Write the demo's synthetic site as a log folder, whose truth is known.\n\n"
+             "Example: [bold]streamrec simulate site-log[/] && "
+             "[bold]streamrec evaluate site-log --outside oracle=streamrec.demo.oracle:Oracle[/]")
+def simulate(
+    folder: Path = typer.Argument(..., metavar="DIR"),
+    visits: int = typer.Option(30_000, min=100, help="Visits of readers; one in five brings a click."),
+    articles: int = typer.Option(2000, min=50, help="Articles, most of them there from the start."),
+    readers: int = typer.Option(500, min=10, help="Readers, a tenth of them new on the way."),
+    seasons: int = typer.Option(1, min=1, help="How often a topic goes quiet and returns."),
+    seed: int = typer.Option(7, help="Of everything."),
+) -> None:
+    """See help."""
+    from rich.progress import Progress
+
+    from streamrec.demo.log import simulate as simulated
+    from streamrec.demo.world import WorldConfig
+    config = WorldConfig(seed=seed, articles=articles, readers=readers, seasons=seasons)
+    with Progress() as bar:
+        task = bar.add_task("simulating", total=visits)
+        n = simulated(folder, config, visits, lambda done, of: bar.update(task, completed=done))
+        bar.update(task, completed=visits)
+    typer.echo(f"{folder}: {articles} articles, {n} events")
+
+
 def _run(request: "Request", settings: Any) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -32,6 +32,7 @@ class WorldConfig:
     shift_at: float = 0.5
     quiet_from: float = 0.35
     quiet_until: float = 0.75
+    seasons: int = 1  # how often the quiet topic goes and returns
     section_right: float = 0.7
 
     def __post_init__(self) -> None:
@@ -110,7 +111,8 @@ class World:
         """What holds at `progress`."""
         config = self.config
         return Phase(
-            progress >= config.shift_at, config.quiet_from <= progress < config.quiet_until
+            progress >= config.shift_at,
+            config.quiet_from <= progress * config.seasons % 1.0 < config.quiet_until,
         )
 
     def arrives_at(self, reader: str) -> float:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from streamrec.errors import SetupError
 from streamrec.evaluation.arm import Arm, Recommender
@@ -54,11 +55,11 @@ def learns(name: str) -> bool:
 
 
 def build(
-    name: str, variant: str, seed: int, site: Site, fingerprint: str, outside: dict[str, str]
+    name: str, variant: str, seed: int, site: Site, fingerprint: str, outside: dict[str, str], folder: Path
 ) -> Arm:
-    """One arm over a site."""
+    """One arm over a site; an outside system's factory gets the log's folder."""
     if name in outside:
-        return Outside(_load(outside[name])())
+        return Outside(_load(outside[name])(folder))
     if name in LEARNED:
         return Learned(LEARNED[name][variant], site, seed, fingerprint)
     return FAMILIES[name][variant](seed)
@@ -76,10 +77,10 @@ def parse_outside(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _load(place: str) -> Callable[[], Recommender]:
+def _load(place: str) -> Callable[[Path], Recommender]:
     module, _, factory = place.partition(":")
     try:
-        found: Callable[[], Recommender] = getattr(importlib.import_module(module), factory)
+        found: Callable[[Path], Recommender] = getattr(importlib.import_module(module), factory)
     except (ImportError, AttributeError) as error:
         raise SetupError(f"{place} cannot be imported: {error}") from None
     return found

@@ -150,7 +150,8 @@ def work(runs: Unit, request: Request, settings: Settings, folder: Path) -> None
     vectors = _vectors(read, request, settings)
     schedule, fingerprint = plan(read, request.protocol), vectors.fingerprint
     site = Site(settings, vectors.encode, vectors.dim)
-    made = [arms.build(r.arm, r.variant, r.seed, site, fingerprint, request.outside) for r in runs]
+    of = request.outside, request.folder
+    made = [arms.build(r.arm, r.variant, r.seed, site, fingerprint, *of) for r in runs]
     records = unit.run(read, schedule, site, made, runs[0].until)
     for r, arm, record in zip(runs, made, records, strict=True):
         if isinstance(arm, Learned) and r.until is None:
