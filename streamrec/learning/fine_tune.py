@@ -6,7 +6,7 @@ the same weights.
 import math
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ def fine_tune(
         strategy.FineTuning(
             model=OverExamples(net.train(), both, base_vectors, _device(settings.device)),
             optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
-            warmup=settings.warmup_steps, clip=settings.clip,
+            steps=sizes.steps, warmup=settings.warmup_steps, clip=settings.clip,
             report=lambda loss: losses.append(loss.item()), plugins=[*replay, *plugins],
         ).train(strategy.experience(window), eval_streams=[])
     return _result(net, optimizer, losses, started)
@@ -97,7 +97,7 @@ def _avalanche() -> tuple[Any, Any]:
 
 def plain_fit(
     net: Recommender, examples: Examples, base_vectors: Base, settings: Trainer,
-    batches: Iterable[Tensor], *, optimizer_state: adam.State | None = None, first: bool,
+    batches: Sequence[Tensor], *, optimizer_state: adam.State | None = None, first: bool,
 ) -> FitResult:
     """The training loop by hand, over given batches of example numbers [B]."""
     started, losses, targets = time.monotonic(), [], torch.from_numpy(examples.target)
@@ -107,7 +107,7 @@ def plain_fit(
         loss = model.loss(model(rows), targets[rows].to(model.device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        adam.warm_up(optimizer, step, settings.warmup_steps)
+        adam.set_rates(optimizer, step, settings.warmup_steps, len(batches))
         torch.nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
         optimizer.step()
         losses.append(loss.item())

@@ -38,10 +38,12 @@ def build(net: Recommender, settings: Trainer, first: bool, state: State | None
     return optimizer
 
 
-def warm_up(optimizer: torch.optim.Optimizer, step: int, warmup: int) -> None:
-    """Set the rates of `step` (from 0): linear up to `base` over `warmup` steps."""
+def set_rates(optimizer: torch.optim.Optimizer, step: int, warmup: int, steps: int) -> None:
+    """Set the rates of `step` (from 0) of `steps`: linear up to `base` over `warmup` steps, and
+    linear down to nothing, so that the last batches do not decide what is published."""
+    share = min(1.0, (step + 1) / max(warmup, 1)) * max(1.0 - step / max(steps, 1), 0.0)
     for group in optimizer.param_groups:
-        group["lr"] = group["base"] * min(1.0, (step + 1) / max(warmup, 1))
+        group["lr"] = group["base"] * share
 
 
 def state_of(net: Recommender, optimizer: torch.optim.Optimizer) -> State:

@@ -16,7 +16,7 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from streamrec.learning.optimizer import warm_up
+from streamrec.learning.optimizer import set_rates
 from streamrec.learning.packed import OverExamples, Report
 
 
@@ -37,7 +37,7 @@ class FineTuning(SupervisedTemplate):  # type: ignore[misc]
 
     def __init__(
         self, *, model: OverExamples, optimizer: torch.optim.Optimizer, batch: int, passes: int,
-        warmup: int, clip: float, report: Report, plugins: Sequence[Any],
+        steps: int, warmup: int, clip: float, report: Report, plugins: Sequence[Any],
     ) -> None:
         super().__init__(
             model=model, optimizer=optimizer, criterion=model.loss, train_mb_size=batch,
@@ -45,7 +45,7 @@ class FineTuning(SupervisedTemplate):  # type: ignore[misc]
             # The default evaluator prints, and collects without bound.
             evaluator=EvaluationPlugin(collect_all=False), eval_every=-1,
         )
-        self.warmup, self.clip, self.report, self.steps = warmup, clip, report, 0
+        self.planned, self.warmup, self.clip, self.report, self.steps = steps, warmup, clip, report, 0
 
     def _unpack_minibatch(self) -> None:
         self.mbatch: list[Tensor] = [part.to(self.device) for part in self.mbatch]
@@ -62,7 +62,7 @@ class FineTuning(SupervisedTemplate):  # type: ignore[misc]
 
     def optimizer_step(self) -> None:
         """Warm-up and clipping around the step."""
-        warm_up(self.optimizer, self.steps, self.warmup)
+        set_rates(self.optimizer, self.steps, self.warmup, self.planned)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         self.steps += 1

@@ -37,7 +37,7 @@ class TextEncoder:
         self.settings, self.device = settings, torch.device(device)
         source, local = _source(settings.name)
         self._tokenizer, model = _load(source, local)
-        self._model = model.to(self.device, dtype or _dtype(self.device)).eval()
+        self._model = model.to(self.device, dtype or frozen_dtype(self.device)).eval()
         self.dim: int = model.config.hidden_size
         self.fingerprint = _fingerprint(source, local, settings.max_tokens)
 
@@ -119,7 +119,7 @@ def _ask_hub(name: str) -> None:
     HfApi().model_info(name, timeout=HUB_S)
 
 
-def _dtype(device: torch.device) -> torch.dtype:
+def frozen_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it, which doubles the speed at cosine > 0.999."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     fast = device.type == "cuda" or any(getattr(torch.cpu, c, lambda: False)() for c in checks)

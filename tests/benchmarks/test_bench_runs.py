@@ -11,6 +11,7 @@ from tests.benchmarks.servers import REPOSITORY
 RATIOS = {
     "collector_over_poll_only", "fenced_lua_over_lpush", "fenced_lua_over_lpush_worst_case",
     "msgspec_over_json", "answer_p99_during_swap_over_before", "publish_over_matmul",
+    "text_step_over_naive", "exact_text_step_over_naive",
 }
 ABSOLUTE = {
     "collector_events_per_s", "collector_events_per_s_worst_case", "click_to_recommendation_p99_ms",
