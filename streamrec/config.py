@@ -70,7 +70,7 @@ class Buffer(Section):
         description="weight of each kind in the rehearsal reservoir; equal weights: uniform",
     )
     half_lives_s: tuple[float, float, float] = Field(
-        (3 * 3600.0, 86_400.0, WEEK), description="popularity counters fade by half in these"
+        (3600.0, 6 * 3600.0, 3 * 86_400.0), description="popularity counters fade by half in these"
     )
     co_half_life_s: float = Field(2 * WEEK, ge=WEEK, description="co-reads fade by half in this")
     co_keep: int = Field(64, ge=1, description="co-read partners kept per article")
@@ -96,14 +96,14 @@ class Trainer(Section):
     max_steps: int = Field(400, ge=1, description="steps of one increment at most")
     batch: int = Field(64, ge=2, description="rows of one step, rehearsal included")
     passes: int = Field(1, ge=1, description="passes over the new rows")
-    rehearsal_share: float = Field(0.5, ge=0, lt=1, description="share of rehearsal rows in a batch")
+    rehearsal_share: float = Field(0.2, ge=0, lt=1, description="share of rehearsal rows in a batch")
     first_passes: int = Field(3, ge=1, description="passes over the rows of the first model")
     negatives: int = Field(40, ge=1, description="sampled negatives per row")
     slate: int = Field(20, ge=0, description="articles of the slate shown that one example compares with")
     lr_tower: float = Field(3e-4, gt=0, description="learning rate of head and reader encoder")
     lr_temperature: float = Field(5e-2, gt=0, description="learning rate of the temperature")
     lr_features: float = Field(5e-2, gt=0, description="learning rate of the feature weights")
-    lr_interplay: float = Field(5e-3, gt=0, description="learning rate of the features' MLP")
+    lr_interplay: float = Field(1e-3, gt=0, description="learning rate of the features' MLP")
     increment_scale: float = Field(0.3, gt=0, description="increments multiply each rate by this")
     warmup_steps: int = Field(10, ge=0, description="linear warm-up")
     clip: float = Field(1.0, gt=0, description="gradient norm is cut here")

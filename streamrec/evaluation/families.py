@@ -58,5 +58,5 @@ FAMILIES: dict[str, dict[str, Factory]] = {
         "last": _unseeded(partial(Lexical, "last")), "faded": _unseeded(partial(Lexical, "faded")),
         "max": _unseeded(partial(Lexical, "max")),
     },
-    "sasrec": {"ids": _sasrec(0.0), "ids+hot": _sasrec(0.3)},
+    "sasrec": {"ids": _sasrec(0.0), "ids+hot": _sasrec(10.0)},
 }

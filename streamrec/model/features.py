@@ -15,34 +15,40 @@ from streamrec.model.counters import Counters, Ints
 from streamrec.model.words import Words
 
 ITEM = ("popular_short", "popular_middle", "popular_long", "popular_ever", "idle", "never_read",
-        "age", "newer")
+        "age", "newer", "hot_short", "hot_middle", "hot_long")
 CO = ("co_read", "co_follow", "co_last", "co_lift")
-TEXT = ("text_mean", "text_max", "text_last", "words_last", "words_all", "tags")
+TEXT = ("text_mean", "text_max", "text_last", "text_faded", "words_last", "words_all", "tags")
 FEATURES: tuple[str, ...] = (*ITEM, *CO, *TEXT, "reads")
 PARTS: dict[str, slice] = {
-    "popularity": slice(0, 6), "freshness": slice(6, 8), "co_read": slice(8, 12),
-    "content": slice(12, 18),
+    "popularity": slice(0, 6), "freshness": slice(6, 11), "co_read": slice(11, 15),
+    "content": slice(15, 22),
 }
 CO_LAST = 3  # reads before an event that count as co-read with it
 TEXT_LAST = 20  # reads whose text a candidate is compared with
+BIRTH, COLD = 3.0, 2.0**-16  # reads that a publication counts as; what is colder is all the same
+FADE = 0.7  # of a read's weight to that of the next newer one
 SHARE = 20.0  # log1p(SHARE * p): resolves a chance of 1 in 20 from one in 5
 Features = NDArray[np.float32]
 Partners = Sequence[Mapping[int, float]]
 
 
 def item_features(counters: Counters, now: float, idx: Ints | None = None) -> Features:
-    """Features [n, 8] that no reader changes, at `now` (epoch s); all articles if no `idx`.
+    """Features [n, 11] that no reader changes, at `now` (epoch s); all articles if no `idx`.
 
     log1p of decayed reads at three half-lives, of reads ever, of the time since the last read (in
-    shortest half-lives), a flag for never read, log1p of the age (same unit), and log1p of how
-    many articles are newer. What is unknown is NaN, which the network reads as average.
+    shortest half-lives), a flag for never read, log1p of the age (same unit), log1p of how
+    many articles are newer, and at each half-life log2 of decayed reads where being published counts
+    as BIRTH reads. What is unknown is NaN, which the network reads as average.
     """
     at: Ints | slice = slice(len(counters)) if idx is None else idx
     unit, totals = counters.half_lives[0], counters.totals(idx)
     idle = np.maximum(now - counters.last_read(idx), 0.0) / unit
     age = np.maximum(now - counters.published_at[at], 0.0) / unit
-    raw = [*counters.decayed(now, idx).T, totals, idle, np.zeros(len(age)), age, counters.newer(now, idx)]
-    found: Features = np.log1p(np.stack(raw, axis=1)).astype(np.float32)
+    decayed = counters.decayed(now, idx)
+    raw = [*decayed.T, totals, idle, np.zeros(len(age)), age, counters.newer(now, idx)]
+    born = BIRTH * np.exp2(-age[:, None] * unit / np.asarray(counters.half_lives))
+    hot = np.log2(np.maximum(decayed + born, COLD))
+    found: Features = np.concatenate([np.log1p(np.stack(raw, axis=1)), hot], axis=1).astype(np.float32)
     found[:, ITEM.index("never_read")] = totals == 0
     return found
 
@@ -74,20 +80,21 @@ def co_features(partners: Partners, candidates: Sequence[int], totals: NDArray[A
 
 
 def text_features(text: NDArray[Any], words: Words, idx: Ints, read: Sequence[int]) -> Features:
-    """Features [n, 6] of the articles `idx` [n]: cosines of their base vectors (of `text` [N, d]) to
-    the mean, the nearest and the newest of the reader's last reads (newest first), and those of
-    `Words.features`; zeros without history or text."""
+    """Features [n, 7] of the articles `idx` [n]: cosines of their base vectors (of `text` [N, d]) to
+    the reader's last reads (newest first) in the mean, at most, to the newest, and in the mean faded
+    with each older read; and those of `Words.features`; zeros without history or text."""
     if not len(read):
         return np.zeros((len(idx), len(TEXT)), dtype=np.float32)
     cosines = text[idx].astype(np.float32) @ text[list(read)].astype(np.float32).T
-    own = [cosines.mean(axis=1), cosines.max(axis=1), cosines[:, 0]]
+    faded = FADE ** np.arange(len(read), dtype=np.float32)
+    own = [cosines.mean(axis=1), cosines.max(axis=1), cosines[:, 0], cosines @ faded / faded.sum()]
     found: Features = np.concatenate([np.stack(own, axis=1), words.features(idx, read)], axis=1)
     return found
 
 
 def join(items: Features, co: Features, text: Features, reads: int) -> Features:
-    """All features [n, len(FEATURES)] from `item_features` [n, 8], `co_features` [n, 4],
-    `text_features` [n, 6] and how many of the reader's last reads are known."""
+    """All features [n, len(FEATURES)] from `item_features` [n, 11], `co_features` [n, 4],
+    `text_features` [n, 7] and how many of the reader's last reads are known."""
     length = np.full((len(items), 1), np.log1p(reads), dtype=np.float32)
     return np.concatenate([items, co, text, length], axis=1)
 
