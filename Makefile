@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Small matrices on few cores: two threads are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint bench chaos clean
+.PHONY: help demo test lint evaluate bench bench-gate chaos clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/local ## See it work; ARGS="--once --json demo.json" ends by itself with figures
 	$(BIN)/streamrec demo $(ARGS)
@@ -26,6 +26,16 @@ lint: $(VENV)/dev ## Linters, types and the import contract
 
 bench: $(VENV)/dev ## Speed as ratios in one run; writes bench.json
 	$(BIN)/python -m tests.benchmarks --out bench.json $(ARGS)
+
+bench-gate: $(VENV)/dev ## How often the gate errs, on 200 good and 200 null updates
+	$(BIN)/python -m tests.benchmarks.gate $(ARGS)
+
+evaluate: $(VENV)/dev ## What learning brings, on the project's own synthetic site, with the oracle beside
+	$(BIN)/streamrec simulate build/site --seasons 2
+	$(BIN)/streamrec evaluate build/site --seeds 1 --windows 6 --sample 1500 --jobs 2 \
+		--arms random,newest,popular,item-knn,content,frozen,naive,replay,oracle \
+		--outside oracle=streamrec.demo.oracle:Oracle \
+		--json build/evaluate.json --html build/evaluate.html $(ARGS)
 
 chaos: $(VENV)/dev ## 50 kill -9 of collectors under load
 	CHAOS_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/e2e/test_collector_chaos.py $(ARGS)

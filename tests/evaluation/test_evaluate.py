@@ -1,0 +1,135 @@
+"""`streamrec evaluate` as a whole: from a log folder to table, JSON and page."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_log import rows, write
+from typer.testing import CliRunner
+
+from streamrec.cli import app
+from streamrec.config import Settings
+from streamrec.errors import SetupError
+from streamrec.evaluation import arms, evaluate
+from streamrec.evaluation import log as logs
+from streamrec.evaluation.results import results
+from streamrec.evaluation.schedule import Protocol, plan
+
+PROTOCOL = Protocol(windows=4, sample=200, matrix_sample=20, tuning=1)
+ARMS = ("replay", "naive", "newest", "popular")
+
+
+class Backwards:
+    """An outside system, as docs/benchmark.md shows one: recommends what was read last."""
+
+    def __init__(self, folder: Path) -> None:
+        assert (folder / "events.jsonl").is_file()
+        self.read: list[str] = []
+
+    def observe(self, event):
+        self.read.append(event.item_id)
+
+    def recommend(self, user, t, n):
+        return list(dict.fromkeys(reversed(self.read)))[:n]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("log"), *rows())
+
+
+def request(folder, cache, **more):
+    asked = {"arms": ARMS, "seeds": 2, "protocol": PROTOCOL, "jobs": 2, "cache": cache, **more}
+    return evaluate.Request(folder, **asked)
+
+
+def ranks(runs):
+    return {key: run["rows"]["rank"] for key, run in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def done(folder, tmp_path_factory):
+    """Runs of the arms, and where they are kept."""
+    asked = request(folder, tmp_path_factory.mktemp("cache"),
+                    outside=arms.parse_outside(["backwards=tests.evaluation.test_evaluate:Backwards"]),
+                    arms=(*ARMS, "backwards"))
+    said = []
+    return asked, evaluate.evaluate(asked, Settings(), lambda *progress: said.append(progress)), said
+
+
+def test_every_arm_is_run_for_each_seed_that_matters_and_progress_comes_to_its_end(done):
+    _, runs, said = done
+    assert [(a, s) for a, _, s in runs] == [
+        *((a, s) for a in ("replay", "naive") for s in (0, 1)), ("newest", 0), ("popular", 0), ("backwards", 0),
+    ]
+    assert said[-1][1] == pytest.approx(said[-1][2])
+
+
+def test_an_interrupted_evaluation_goes_on_and_says_the_same(done):
+    asked, runs, _ = done
+    kept = sorted(next(p for p in asked.cache.iterdir() if p.is_dir()).iterdir())
+    untouched = kept[0].stat().st_mtime_ns
+    gone = [p for p in kept if p.name.startswith(("replay", "naive"))]
+    gone[0].unlink()
+    gone[-1].write_bytes(gone[-1].read_bytes()[:50])  # killed in the middle of a write by hand
+    again = evaluate.evaluate(asked, Settings())
+    assert ranks(again) == ranks(runs) and kept[0].stat().st_mtime_ns == untouched
+
+
+def test_the_results_hold_what_the_issue_of_a_benchmark_asks(done):
+    asked, runs, _ = done
+    log = logs.read(asked.folder)
+    found = json.loads(json.dumps(results(runs, log, plan(log, PROTOCOL), PROTOCOL.tuning)))
+    assert found["default"] == "replay" and set(found["arms"]) == {*ARMS, "backwards"}
+    replay, naive = found["arms"]["replay"], found["arms"]["naive"]
+    assert replay["versus_default"] is None and len(naive["versus_default"]["ndcg10"]) == 3
+    assert replay["seeds"] == 2 and replay["steps"] > 0 and replay["peak_mb"] > 50
+    low, high = replay["ci"]["ndcg10"]
+    assert low <= replay["ndcg10"] <= high and 0 < replay["ndcg10"] <= replay["hr10"] <= 1
+    assert np.array(found["R"], dtype=float).shape == (5, 5) and abs(replay["forgetting"]) < 0.5
+    assert [w["tuning"] for w in found["windows"]] == [False, True, False, False, False]
+    assert sum(w["scored"] for w in found["windows"]) == len(next(iter(runs.values()))["rows"]["rank"])
+
+
+def test_the_command_prints_a_table_and_writes_json_and_page(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMREC_HOME", str(tmp_path))
+    out = CliRunner().invoke(app, [
+        "evaluate", str(folder), "--arms", "newest,popular", "--windows", "4", "--sample", "100",
+        "--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html"),
+    ])
+    assert out.exit_code == 0, out.output
+    assert "newest" in out.output and "NDCG@10" in out.output
+    assert set(json.loads((tmp_path / "r.json").read_text())["arms"]) == {"newest", "popular"}
+    assert "<svg" in (tmp_path / "r.html").read_text()
+
+
+def test_mistakes_are_said_before_any_work():
+    with pytest.raises(SetupError, match="no arm 'magic': choose of random, newest"):
+        arms.variants("magic", {})
+    with pytest.raises(SetupError, match="name=package.module:factory"):
+        arms.parse_outside(["mine"])
+    with pytest.raises(SetupError, match="cannot be imported"):
+        arms.parse_outside(["mine=nowhere:Nothing"])
+
+
+def test_very_long_texts_and_blank_ones_are_encoded(tmp_path):
+    articles, events = rows(articles=6, events=200)
+    articles[0]["body"], articles[1]["title"], articles[1]["body"] = "long " * 20_000, "", ""
+    asked = request(write(tmp_path / "log", articles, events), tmp_path / "cache", arms=("content",))
+    log = evaluate.prepare(asked, Settings(), lambda n, of: None)
+    assert len(log.articles) == 6
+
+
+def test_the_oracle_of_a_simulated_site_knows_better(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMREC_HOME", str(tmp_path))
+    small = ["--visits", "4000", "--articles", "300"]
+    out = CliRunner().invoke(app, ["simulate", str(tmp_path / "site"), *small])
+    assert out.exit_code == 0, out.output
+    asked = request(tmp_path / "site", tmp_path / "cache", arms=("random", "oracle"),
+                    outside={"oracle": "streamrec.demo.oracle:Oracle"})
+    runs = evaluate.evaluate(asked, Settings())
+    hits = {arm: np.mean(np.array(run["rows"]["rank"]) <= 10) for (arm, _, _), run in runs.items()}
+    assert hits["oracle"] > hits["random"] + 0.05
+    aucs = np.array(runs["oracle", "-", 0]["rows"]["auc"], dtype=float)
+    assert np.nanmean(aucs) > 0.6  # slates are logged, so the click is compared with what was shown
