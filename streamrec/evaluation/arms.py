@@ -28,7 +28,12 @@ LEARNED: dict[str, dict[str, How]] = {
               "strong": How("none", regulariser="a-gem", strength=64, trainer=STRONG)},
     "retrain": {"-": How("none", restart="scratch")},
     "retrain-warm": {"-": How("none", restart="warm")},
+    # Slow on a CPU, so only run when they are asked for.
+    "top:1": {"-": How(gate=True, train="top:1")},
+    "lora": {"-": How(gate=True, train="lora")},
+    "lora-naive": {"-": How("none", train="lora")},
 }
+ON_REQUEST = ("top:1", "lora", "lora-naive")
 
 
 def variants(name: str, outside: dict[str, str]) -> list[str]:
@@ -40,13 +45,14 @@ def variants(name: str, outside: dict[str, str]) -> list[str]:
     if name in FAMILIES:
         return list(FAMILIES[name])
     raise SetupError(
-        f"no arm {name!r}: choose of {', '.join(names())}, or give --outside {name}=module:factory"
+        f"no arm {name!r}: choose of {', '.join([*names(), *ON_REQUEST])}, "
+        f"or give --outside {name}=module:factory"
     )
 
 
 def names() -> list[str]:
-    """All arms of our own, heuristics first."""
-    return [*FAMILIES, *LEARNED]
+    """All arms of our own that are run unless others are asked for, heuristics first."""
+    return [name for name in (*FAMILIES, *LEARNED) if name not in ON_REQUEST]
 
 
 def learns(name: str) -> bool:

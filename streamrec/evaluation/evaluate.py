@@ -30,7 +30,9 @@ from streamrec.evaluation.vectors import VectorCache
 
 Say = Callable[[str, float, float], None]  # what is done, units done, units in all
 Done = dict[str, Any]
-HEAVY = {"retrain": 12.0, "retrain-warm": 8.0, "sasrec": 8.0}  # of a heuristic's time
+HEAVY = {  # of a heuristic's time
+    "retrain": 12.0, "retrain-warm": 8.0, "sasrec": 8.0, "top:1": 40.0, "lora": 40.0, "lora-naive": 40.0,
+}
 LEARNED = 4.0
 
 
@@ -193,7 +195,7 @@ def _key(request: Request, settings: Settings) -> str:
 
 
 def _file(folder: Path, run: Run) -> Path:
-    name = "-".join(str(part) for part in run).replace("/", "_").replace(" ", "_")
+    name = "-".join(str(part) for part in run).replace("/", "_").replace(" ", "_").replace(":", "_")
     return folder / f"{name}.json.gz"
 
 

@@ -8,20 +8,25 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from streamrec.config import Settings, Trainer
+from streamrec.config import Encoder, Settings, Trainer
 from streamrec.errors import SetupError
 from streamrec.evaluation.arm import Cost, Floats, Moment
 from streamrec.evaluation.site import Site
+from streamrec.evaluation.tuned import TunedServed
 from streamrec.events import Article, Feedback
 from streamrec.learning.increment import Known, Outcome, increment, no_plugins
 from streamrec.learning.state import TrainerState
+from streamrec.learning.tuning import EncoderTuning
 from streamrec.model.bundle import from_files
+from streamrec.model.encoder import article_text
 from streamrec.model.network import Recommender
 from streamrec.replay import Row, WindowRow
 from streamrec.scoring import Served
 from streamrec.scoring.batch import Batch
 
 EVERY_STEP = 1_000_000  # a retrain is not cut short
+CACHE_MB = 1000  # for the lower layers' output of a whole log
+CPU_STEPS, CPU_ARTICLES = 100, 32  # of a fit that trains the encoder; articles of a step it learns from
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class How:
     recent: int = 3  # windows
     regulariser: str = ""
     strength: float = 1.0
+    train: str = "head"  # or what of the encoder learns: see model.tuned
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, base: Trainer, seed: int) -> Trainer:
@@ -62,6 +68,8 @@ class Learned:
         self._optimizer: dict[str, bytes] | None = None
         self._windows: list[list[WindowRow]] = []
         self._regulariser = _regulariser(how)
+        self._texts: dict[str, str] = {}
+        self._tuning = _tuning(how, s.encoder, seed, self._texts) if how.train != "head" else None
 
     @property
     def live(self) -> Served:
@@ -69,7 +77,9 @@ class Learned:
         return self.versions[-1]
 
     def announce(self, article: Article) -> None:
-        """Nothing to do: the site's catalogue has it."""
+        """See Arm; the site's catalogue has the rest."""
+        if self._tuning:
+            self._texts[article.item_id] = article_text(article.title, article.body)
 
     def observe(self, event: Feedback) -> None:
         """Nothing to do: the site's buffer has it."""
@@ -100,12 +110,15 @@ class Learned:
         state = TrainerState.empty(self._s.buffer) if again else self._state
         fitted = self._state.fitted and self.how.restart != "scratch"
         since = state.cursor.get(0, 0)
+        if isinstance(self.live, TunedServed) and self._tuning:
+            self._tuning.encoder.load_state(self.live.state)
         return increment(
             state=state, parent=self.live.net if fitted else None,
             optimizer=None if again else self._optimizer, window=[w for w in every if w.ordinal > since],
             reservoir=self._memory(), articles=self._articles(), settings=self._s,
             dim=self.site.state.articles.dim, encoder=self._fingerprint, now=self.site.clock.now(),
             seed=self._s.trainer.seed + len(self._windows), plugins=self._regulariser,
+            tuning=self._tuning,
         )
 
     def _memory(self) -> list[Row]:
@@ -128,7 +141,10 @@ class Learned:
         self.published += 1
         self._optimizer = o.optimizer_files
         net, _ = from_files(o.model_files)
-        self.versions[-1] = Served(str(len(self.versions)), net)
+        name, entries = str(len(self.versions)), self.site.state.articles.entries
+        self.versions[-1] = TunedServed(
+            name, net, self._tuning.encoder, lambda row: self._texts.get(entries[row].item_id, "")
+        ) if self._tuning else Served(name, net)
 
 
 @torch.no_grad()
@@ -140,6 +156,16 @@ def scores(moment: Moment, served: Served, rerank: int) -> Floats:
         served.covered_at = articles.cursor
     found = Batch(moment.state, served, [moment.history], False, rerank).scores([moment.eligible])[0]
     return np.asarray(found, np.float32)
+
+
+def _tuning(how: How, settings: Encoder, seed: int, texts: dict[str, str]) -> EncoderTuning:
+    """An encoder that learns, on the device there is; on a CPU with fewer and larger steps."""
+    from streamrec.model.tuned import TunedEncoder
+    cuda = torch.cuda.is_available()
+    roomy = settings.model_copy(update={"cache_mb": CACHE_MB})
+    encoder = TunedEncoder(roomy, how.train, "cuda" if cuda else "cpu", seed=seed)
+    few = {} if cuda else {"step_cap": CPU_STEPS, "gradient_articles": CPU_ARTICLES}
+    return EncoderTuning(encoder, lambda item: texts.get(item, ""), **few)
 
 
 def _regulariser(how: How) -> Any:

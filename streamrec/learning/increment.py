@@ -26,6 +26,7 @@ from streamrec.learning.gate import Compared, Verdict, ndcg, verdict
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
 from streamrec.learning.state import TrainerState
+from streamrec.learning.tuning import Tuning
 from streamrec.model import bundle, co_reads
 from streamrec.model.counters import Counters
 from streamrec.model.network import Recommender
@@ -73,12 +74,14 @@ def increment(
     *, state: TrainerState, parent: Recommender | None, optimizer: Mapping[str, bytes] | None,
     window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles,
     settings: Settings, dim: int, encoder: str, now: float, seed: int, plugins: Plugins = no_plugins,
+    tuning: Tuning | None = None,
 ) -> Outcome:
     """Learn `window` on top of `parent` (None: the untrained prior), and judge the result.
 
     `optimizer` are the parent's optimizer files. `dim` and `encoder` (its fingerprint) tell what
     made the text vectors; they and `now` (epoch s) go into the model's config.json. Nothing
-    passed in is changed. `plugins(parent, new, rehearsal)` makes further Avalanche plugins of a fit.
+    passed in is changed, but for the encoder of `tuning`, which then learns too, without plugins.
+    `plugins(parent, new, rehearsal)` makes further Avalanche plugins of a fit.
     Raises CorruptArtefact if the optimizer's files cannot be read.
     """
     if parent is not None and parent.dim != dim:
@@ -95,9 +98,10 @@ def increment(
         new=concat([old, made.only({w.row.event_id for w in taken})]),
         rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}),
         anchors=state.older_anchors(), best={} if first else state.best, base=base,
+        ids=running.ids,
     )
     carried = adam.from_files(optimizer) if optimizer and not first else None
-    found = _fit_and_judge(parent, data, settings, first, seed, carried, plugins)
+    found = _fit_and_judge(parent, data, settings, first, seed, carried, plugins, tuning)
     dropped = _advance(after, late, taken, articles, settings.trainer)
     after.keep(data.new, ids, settings.trainer)
     after.best = data.best
@@ -187,6 +191,7 @@ class _Data(NamedTuple):
     anchors: Examples
     best: dict[str, float]  # anchor -> NDCG@10 of the best model so far
     base: Base
+    ids: Sequence[str]  # of the articles, by index
 
 
 class _Found(NamedTuple):
@@ -200,26 +205,32 @@ class _Found(NamedTuple):
 
 def _fit_and_judge(
     parent: Recommender | None, data: _Data, settings: Settings, first: bool, seed: int,
-    optimizer: adam.State | None, plugins: Plugins,
+    optimizer: adam.State | None, plugins: Plugins, tuning: Tuning | None,
 ) -> _Found:
     if not len(data.new):
         return _Found(Verdict(False, "no row of the window is about a known article", {}))
-    base = data.base
+    base = tuning.vectors(data.ids, data.base) if tuning else data.base
     net = copy.deepcopy(parent) if parent else Recommender.initial(base.shape[1], settings.model)
     if first:
         real = data.new.feats[data.new.cand >= 0].astype(np.float32)
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)
-    fit = fine_tune(net, data.new, data.rehearsal, base, settings.trainer,
-                    optimizer_state=optimizer, first=first, seed=seed,
-                    plugins=plugins(before, data.new, data.rehearsal))
+    how: dict[str, Any] = {"optimizer_state": optimizer, "first": first, "seed": seed}
+    if tuning:
+        fit = tuning.fit(net, data.new, data.rehearsal, data.ids, base, settings.trainer, **how)
+    else:
+        fit = fine_tune(net, data.new, data.rehearsal, base, settings.trainer, **how,
+                        plugins=plugins(before, data.new, data.rehearsal))
+    learned = tuning.vectors(data.ids, data.base) if tuning else base
     held_out, anchors = (
-        Compared(*(ndcg(scores(n, rows, base), rows.target) for n in (before, net)))
+        Compared(*(ndcg(scores(n, rows, v), rows.target) for n, v in ((before, base), (net, learned))))
         for rows in (data.held_out, data.anchors)
     )
     both = [i for i, e in enumerate(data.anchors.event_ids) if e in data.best]
     best = np.array([data.best[data.anchors.event_ids[i]] for i in both])
     judged = verdict(held_out, anchors, settings.trainer, seed, Compared(best, anchors.new[both]))
+    if tuning and not judged.publish:
+        tuning.undo()
     return _Found(judged, net, fit, anchors.new)
 
 
