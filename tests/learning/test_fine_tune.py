@@ -79,11 +79,11 @@ def test_avalanche_and_the_loop_by_hand_give_the_same_weights(rehearsed):
         assert torch.allclose(tensor, b.optimizer_state[name], atol=1e-6), name
 
 
-def test_half_of_every_batch_is_rehearsal_and_every_new_row_is_seen_once_a_pass():
+def test_the_share_asked_for_of_every_batch_is_rehearsal_and_every_new_row_is_seen_once_a_pass():
     stream, recorder = Stream(), Recorder()
     both = stream.examples(rows(328, list(stream.articles)))
     new, old = both.take(range(200)), both.take(range(200, 328))
-    fine_tune(prior(new), new, old, stream.base, Trainer(), first=False, seed=1,
+    fine_tune(prior(new), new, old, stream.base, Trainer(rehearsal_share=0.5), first=False, seed=1,
               plugins=[recorder])
     for batch in recorder.batches[:-1]:
         assert (batch < 200).sum() == (batch >= 200).sum() == 32
@@ -92,7 +92,7 @@ def test_half_of_every_batch_is_rehearsal_and_every_new_row_is_seen_once_a_pass(
 
 
 def test_the_step_cap_makes_batches_larger_and_drops_no_row():
-    sizes = plan(20_000, 500, Trainer(max_steps=100), first=False)
+    sizes = plan(20_000, 500, Trainer(max_steps=100, rehearsal_share=0.5), first=False)
     assert sizes.steps <= 100 and sizes.steps * sizes.new >= 20_000
     assert sizes.old == sizes.new
 
