@@ -4,32 +4,28 @@ The work is cut into units of one arm, variant and seed, each kept in a file as 
 what was interrupted goes on where it stopped, and says the same as if it had not been.
 """
 
-import gzip
-import json
 import multiprocessing
-import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-import streamrec
 from streamrec.config import Settings
 from streamrec.errors import SetupError
 from streamrec.evaluation import arms, log, unit
 from streamrec.evaluation.learned import Learned
+from streamrec.evaluation.matrix import matrix
 from streamrec.evaluation.metrics import ndcg
 from streamrec.evaluation.schedule import Protocol, plan
 from streamrec.evaluation.site import Site
+from streamrec.evaluation.store import Done, Run, file_of, folder_name, write
+from streamrec.evaluation.store import read as read_run
 from streamrec.evaluation.vectors import VectorCache
 
 Say = Callable[[str, float, float], None]  # what is done, units done, units in all
-Done = dict[str, Any]
 HEAVY = {  # of a heuristic's time
     "retrain": 12.0, "retrain-warm": 8.0, "sasrec": 8.0, "top:1": 40.0, "lora": 40.0, "lora-naive": 40.0,
 }
@@ -52,16 +48,6 @@ class Request:
     cache: Path = Path("evaluations")
 
 
-class Run(NamedTuple):
-    """One arm with one variant and seed. `until`: the last window, for choosing a variant; None: all,
-    and the matrix R."""
-
-    arm: str
-    variant: str
-    seed: int
-    until: int | None
-
-
 Unit = tuple[Run, ...]  # what one process does: heuristics share a walk through the log
 
 
@@ -76,7 +62,7 @@ def evaluate(
 ) -> dict[tuple[str, str, int], Done]:
     """Runs of every arm with its chosen variant, by (arm, variant, seed). Raises SetupError."""
     families = {name: arms.variants(name, request.outside) for name in request.arms}
-    folder = request.cache / _key(request, settings)
+    folder = request.cache / folder_name(request.folder, _asked(request), settings)
     first = _tuning(families, request)
     last_seeds = {n: _seeds(n, request.seeds) for n in families}
     guess = [(Run(n, "", s, None),) for n in families if not _shared(n) for s in last_seeds[n]]
@@ -89,7 +75,7 @@ def evaluate(
     for u in _run([(r,) for r in runs], request, settings, folder):
         done += 0.0 if _shared(u[0].arm) else _weight(u)
         say(f"{u[0].arm}, seed {u[0].seed}", done, total)
-    return {(r.arm, r.variant, r.seed): _read(_file(folder, r)) or {} for r in runs}
+    return {(r.arm, r.variant, r.seed): read_run(file_of(folder, r)) or {} for r in runs}
 
 
 def _tuning(families: dict[str, list[str]], request: Request) -> list[Unit]:
@@ -118,7 +104,7 @@ def _best(name: str, variants: list[str], folder: Path, tuning: int) -> str:
     until = None if _shared(name) else tuning
 
     def quality(variant: str) -> float:
-        rows = (_read(_file(folder, Run(name, variant, 0, until))) or {})["rows"]
+        rows = (read_run(file_of(folder, Run(name, variant, 0, until))) or {})["rows"]
         ranks, windows = np.array(rows["rank"], dtype=np.float64), np.array(rows["window"])
         return float(ndcg(ranks[windows <= tuning]).mean())
 
@@ -127,7 +113,7 @@ def _best(name: str, variants: list[str], folder: Path, tuning: int) -> str:
 
 def _run(units: list[Unit], request: Request, settings: Settings, folder: Path) -> Iterator[Unit]:
     """Run what is not there yet, a process a unit so that memory is measured; yields each."""
-    missing = {u: tuple(r for r in u if _read(_file(folder, r)) is None) for u in units}
+    missing = {u: tuple(r for r in u if read_run(file_of(folder, r)) is None) for u in units}
     yield from (u for u, runs in missing.items() if not runs)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(request.jobs, mp_context=context, max_tasks_per_child=1) as pool:
@@ -159,8 +145,8 @@ def work(runs: Unit, request: Request, settings: Settings, folder: Path) -> None
         if isinstance(arm, Learned) and r.until is None:
             again = Site(settings, vectors.encode, vectors.dim)
             rerank = settings.scorer.rerank
-            record.matrix, record.matrix_dormant = unit.matrix(read, schedule, again, arm, rerank)
-        _write(_file(folder, r), record, site)
+            record.matrix, record.matrix_dormant = matrix(read, schedule, again, arm, rerank)
+        write(file_of(folder, r), record, site)
 
 
 def prepare(request: Request, settings: Settings, progress: Callable[[int, int], None]) -> log.Log:
@@ -179,43 +165,9 @@ def _vectors(
     return vectors
 
 
-def _key(request: Request, settings: Settings) -> str:
-    """Names the folder of the runs: the same only for the same log, question, settings and code."""
-    digest = sha256()
-    for path in sorted(request.folder.iterdir()):
-        digest.update(path.name.encode() + (path.read_bytes() if path.is_file() else b""))
-    for package in ("streamrec", "consumers"):
-        for source in sorted((Path(streamrec.__file__).parent.parent / package).rglob("*.py")):
-            digest.update(source.read_bytes())
-    asked = {k: v for k, v in asdict(request).items() if k not in ("arms", "seeds", "jobs", "cache")}
-    sections = ("buffer", "encoder", "model", "trainer", "scorer")
-    learned = {k: getattr(settings, k).model_dump() for k in sections}
-    digest.update(json.dumps([asked, learned], default=str, sort_keys=True).encode())
-    return f"{request.folder.resolve().name}-{digest.hexdigest()[:16]}"
-
-
-def _file(folder: Path, run: Run) -> Path:
-    name = "-".join(str(part) for part in run).replace("/", "_").replace(" ", "_").replace(":", "_")
-    return folder / f"{name}.json.gz"
-
-
-def _write(file: Path, record: unit.Record, site: Site) -> None:
-    out = asdict(record) | {"totals": site.state.counters.totals().tolist(), "at": time.time()}
-    for name in ("matrix", "matrix_dormant"):
-        out[name] = None if out[name] is None else out[name].tolist()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(gzip.compress(json.dumps(out).encode(), 1))
-    os.replace(temporary, file)
-
-
-def _read(file: Path) -> Done | None:
-    """A finished run; None when there is none, or what is there cannot be read."""
-    try:
-        found: Done = json.loads(gzip.decompress(file.read_bytes()))
-        return found
-    except (OSError, ValueError, EOFError):
-        return None
+def _asked(request: Request) -> dict[str, Any]:
+    """What of a request changes a result."""
+    return {k: v for k, v in asdict(request).items() if k not in ("arms", "seeds", "jobs", "cache")}
 
 
 def check(request: Request) -> None:

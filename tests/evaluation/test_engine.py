@@ -10,6 +10,7 @@ from streamrec.evaluation import log as logs
 from streamrec.evaluation import unit
 from streamrec.evaluation.arm import Cost
 from streamrec.evaluation.learned import How, Learned
+from streamrec.evaluation.matrix import matrix
 from streamrec.evaluation.schedule import READ, REPEAT, UNRANKABLE, Protocol, plan
 from streamrec.evaluation.site import Site
 
@@ -116,7 +117,7 @@ def test_held_out_reads_are_never_learned_and_every_version_is_asked_of_them(tmp
     log, schedule, record, arm = ran(write(tmp_path, *rows()), learner(How()))
     learned = {w.row.event_id for window in arm._windows for w in window}
     assert schedule.held_ids and not learned & schedule.held_ids
-    r, _ = unit.matrix(log, schedule, Site(Settings(), vectors, DIM), arm, 500)
+    r, _ = matrix(log, schedule, Site(Settings(), vectors, DIM), arm, 500)
     assert r.shape == (5, 5, 2) and not np.isnan(r).any()
 
 
