@@ -15,7 +15,7 @@ from streamrec.catalogue import Catalogue, LiveArticles
 from streamrec.clock import Clock
 from streamrec.config import Settings
 from streamrec.errors import RetryLater
-from streamrec.learning.increment import Known, Outcome, increment
+from streamrec.learning.increment import Outcome, increment, known_articles
 from streamrec.learning.state import TrainerState
 from streamrec.metrics import BOARD_LOST, Board, Tracker
 from streamrec.model.bundle import from_files
@@ -57,10 +57,11 @@ class IncrementRunner:
         self._articles.sync(self._catalogue)
         self._wait_for_articles([w.row.item for w in window])
         parent, optimizer = self._parent(pointer)
+        articles = known_articles(self._articles, range(len(self._articles)))
         progress({"rows": len(window), "articles": len(self._articles)})
         return increment(
             state=self._state(pointer), parent=parent, optimizer=optimizer, window=window,
-            reservoir=self._buffer.reservoir(), articles=self._known(), settings=self._s,
+            reservoir=self._buffer.reservoir(), articles=articles, settings=self._s,
             dim=self._articles.dim, encoder=self._fingerprint, now=self._clock.now(),
             seed=self._s.trainer.seed + pointer.attempt,
         )
@@ -79,11 +80,6 @@ class IncrementRunner:
                 f"{unknown} of {len(items)} rows are about articles not announced yet; waiting for "
                 "them (see the lag of the articles topic)"
             )
-
-    def _known(self) -> dict[str, Known]:
-        live = self._articles
-        return {e.item_id: Known(live.vectors[i], e.published_at, e.title, e.tags)
-                for i, e in enumerate(live.entries)}
 
     def _state(self, pointer: Pointer) -> TrainerState:
         if pointer.state is None:

@@ -11,7 +11,6 @@ from streamrec.evaluation.learned import How, Learned
 from streamrec.evaluation.outside import Outside
 from streamrec.evaluation.site import Site
 
-Factory = Callable[[int, Site, str], Arm]  # seed, site, the encoder's fingerprint
 DEFAULT = "replay"
 JOINT = "retrain"  # what costs and intransigence are compared with
 STRONG = {"increment_scale": 1.0, "passes": 3}

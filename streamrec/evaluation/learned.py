@@ -14,7 +14,7 @@ from streamrec.evaluation.arm import Cost, Floats, Moment
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.tuned import TunedServed
 from streamrec.events import Article, Feedback
-from streamrec.learning.increment import Known, Outcome, increment, no_plugins
+from streamrec.learning.increment import Outcome, increment, known_articles, no_plugins
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning
 from streamrec.model.bundle import from_files
@@ -105,6 +105,7 @@ class Learned:
         return Cost(time.monotonic() - started, steps, int(outcome.rows * passes * rehearsed * width))
 
     def _increment(self) -> Outcome:
+        live = self.site.state.articles
         every = [w for rows in self._windows for w in rows]
         again = self.how.restart != "no"
         state = TrainerState.empty(self._s.buffer) if again else self._state
@@ -115,7 +116,8 @@ class Learned:
         return increment(
             state=state, parent=self.live.net if fitted else None,
             optimizer=None if again else self._optimizer, window=[w for w in every if w.ordinal > since],
-            reservoir=self._memory(), articles=self._articles(), settings=self._s,
+            reservoir=self._memory(), settings=self._s,
+            articles=known_articles(live, np.flatnonzero(live.live)),
             dim=self.site.state.articles.dim, encoder=self._fingerprint, now=self.site.clock.now(),
             seed=self._s.trainer.seed + len(self._windows), plugins=self._regulariser,
             tuning=self._tuning,
@@ -127,11 +129,6 @@ class Learned:
             return [w.row for rows in self._windows[-self.how.recent :] for w in rows]
         known = {w.row.event_id for rows in self._windows for w in rows}
         return [r for r in self.site.buffer.reservoir() if r.event_id in known]
-
-    def _articles(self) -> dict[str, Known]:
-        live = self.site.state.articles
-        return {e.item_id: Known(live.vectors[i], e.published_at, e.title, e.tags)
-                for i, e in enumerate(live.entries) if live.live[i]}
 
     def _take(self, o: Outcome) -> None:
         self._state = TrainerState.from_files(o.state_files, self._s.buffer)

@@ -1,26 +1,23 @@
 """The matrix R: every version's quality on the held-out reads of every window."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.evaluation.learned import Learned, scores
 from streamrec.evaluation.log import Log
-from streamrec.evaluation.metrics import rank_of
+from streamrec.evaluation.metrics import hr, ndcg, rank_of
 from streamrec.evaluation.schedule import Schedule
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.unit import TOP
 from streamrec.evaluation.walk import Reader, about
 from streamrec.scoring import Served
 
-Progress = Callable[[int], None]
-
 
 def matrix(
-    log: Log, schedule: Schedule, site: Site, arm: Learned, rerank: int,
-    progress: Progress = lambda n: None,
+    log: Log, schedule: Schedule, site: Site, arm: Learned, rerank: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """R [versions, windows, 2] over all held-out reads, and over those of dormant articles and
     readers: each is asked of every version, at its own moment."""
@@ -28,15 +25,14 @@ def matrix(
     sums, counts = np.zeros((2, *shape)), np.zeros((2, *shape))
     reader = Reader(log, schedule, site)
     for n, event, moment in reader.moments(schedule.held):
-        progress(n)
         if moment is None:
             continue
         target = moment.state.articles.index.get(event.item_id or "", -1)
         dormant = about(moment, target, reader, event)["dormant"]
         for places, served in _distinct(arm.versions[1:]):
             scored = scores(moment, served, rerank)
-            rank = rank_of(scored, moment.eligible[: len(scored)], target) if target >= 0 else np.inf
-            gain = np.array([rank <= TOP, 1.0 / np.log2(1.0 + rank) if rank <= TOP else 0.0])
+            rank = [rank_of(scored, moment.eligible[: len(scored)], target)]
+            gain = np.concatenate([hr(rank, TOP), ndcg(rank, TOP)])
             for k in ([0, 1] if dormant else [0]):
                 sums[k, places, schedule.window[n]] += gain
                 counts[k, places, schedule.window[n]] += 1

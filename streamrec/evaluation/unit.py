@@ -1,7 +1,7 @@
 """Arms over one log: test, then train, window after window."""
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +19,6 @@ from streamrec.evaluation.walk import Reader, about
 from streamrec.events import Article, Feedback
 
 TOP = 10
-Progress = Callable[[int], None]
 
 
 @dataclass
@@ -44,8 +43,7 @@ Pairs = Sequence[tuple[Arm, Record]]
 
 
 def run(
-    log: Log, schedule: Schedule, site: Site, arms: Sequence[Arm], until: int | None = None,
-    progress: Progress = lambda n: None,
+    log: Log, schedule: Schedule, site: Site, arms: Sequence[Arm], until: int | None = None
 ) -> list[Record]:
     """Test, then train, over all windows or `until` one (for tuning); each arm is asked the same."""
     pairs = [(arm, Record()) for arm in arms]
@@ -56,7 +54,6 @@ def run(
             window += 1
         if moment is not None:
             _score(pairs, moment, event, n, reader)
-        progress(n)
     if until is None:
         _learn(site, pairs, schedule, schedule.bounds[-1][1])
     for arm, record in pairs:
@@ -89,9 +86,8 @@ def _score(pairs: Pairs, moment: Moment, event: Feedback, n: int, reader: Reader
     for arm, record in pairs:
         scored = arm.scores(moment)
         eligible = moment.eligible[: len(scored)]
-        rank = rank_of(scored, eligible, target) if 0 <= target < len(scored) else np.inf
-        record.add(rank=rank, top=_top(scored, eligible), confidence=_confidence(scored, eligible),
-                   auc=_auc(scored, moment, event), **asked)
+        record.add(rank=rank_of(scored, eligible, target), top=_top(scored, eligible),
+                   confidence=_confidence(scored, eligible), auc=_auc(scored, moment, event), **asked)
 
 
 def _top(scored: Floats, eligible: Bools) -> list[int]:

@@ -120,7 +120,7 @@ def _result(
     tail = losses[-max(len(losses) // 10, 1) :]
     net.cpu().eval()
     return FitResult(len(losses), time.monotonic() - started, float(np.mean(tail)),
-                     adam.state_of(net, optimizer))
+                     adam.state_of(net.named_parameters(), optimizer))
 
 
 def _device(name: str) -> torch.device:

@@ -69,8 +69,9 @@ def fine_tune_text(
             losses.append(loss.item())
     net.cpu().eval()
     tail = losses[-max(len(losses) // 10, 1) :]
-    return TextFit(len(losses), time.monotonic() - started, float(np.mean(tail)),
-                   _state_of(net, encoder, optimizer), round(encoder.tokens - tokens))
+    state = adam.state_of([*net.named_parameters(), *_named(encoder)], optimizer)
+    return TextFit(len(losses), time.monotonic() - started, float(np.mean(tail)), state,
+                   round(encoder.tokens - tokens))
 
 
 def batches(new: int, old: int, sizes: Plan) -> Iterator[Tensor]:
@@ -95,19 +96,10 @@ def _optimizer(
     optimizer.add_param_group({
         "params": encoder.parameters(), "lr": rate, "base": rate, "weight_decay": settings.weight_decay,
     })
-    for name, p in encoder.named_parameters().items():
-        if state and f"{PREFIX}{name}/step" in state:
-            optimizer.state[p] = {
-                slot: state[f"{PREFIX}{name}/{slot}"].clone().to("cpu" if slot == "step" else p.device)
-                for slot in adam.SLOTS
-            }
+    adam.restore(optimizer, _named(encoder), state)
     return optimizer
 
 
-def _state_of(
-    net: Recommender, encoder: TunedEncoder, optimizer: torch.optim.Optimizer
-) -> adam.State:
-    ours = {f"{PREFIX}{name}/{slot}": optimizer.state[p][slot].detach().clone().cpu()
-            for name, p in encoder.named_parameters().items() if p in optimizer.state
-            for slot in adam.SLOTS}
-    return adam.state_of(net, optimizer) | ours
+def _named(encoder: TunedEncoder) -> list[adam.Named]:
+    """The encoder's parameters under the names that the optimizer's state knows them by."""
+    return [(PREFIX + name, p) for name, p in encoder.named_parameters().items()]

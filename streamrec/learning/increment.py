@@ -9,7 +9,7 @@ Rows about an article that is not announced yet are taken, but wait in the state
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from streamrec.catalogue import LiveArticles
 from streamrec.config import Settings, Trainer
 from streamrec.learning import optimizer as adam
 from streamrec.learning import parked
@@ -48,6 +49,16 @@ class Known(NamedTuple):
 
 
 Articles = Mapping[str, Known]
+
+
+def known_articles(articles: LiveArticles, rows: Iterable[int]) -> dict[str, Known]:
+    """What there is to know of the articles in some rows of a process's copy of the catalogue."""
+    entries = articles.entries
+    return {
+        entries[i].item_id: Known(
+            articles.vectors[i], entries[i].published_at, entries[i].title, entries[i].tags
+        ) for i in rows
+    }
 
 
 def no_plugins(parent: Recommender, new: Examples, rehearsal: Examples) -> Sequence[Any]:

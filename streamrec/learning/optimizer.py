@@ -3,7 +3,7 @@
 One rate for all ruins the model: what suits a feature weight tears the text head apart.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,7 @@ from streamrec.errors import CorruptArtefact
 from streamrec.model.network import Recommender
 
 State = dict[str, Tensor]  # "<parameter>/<exp_avg|exp_avg_sq|step>"
+Named = tuple[str, nn.Parameter]
 FILE = "optimizer.safetensors"
 SLOTS = ("step", "exp_avg", "exp_avg_sq")
 _SCALARS = ("log_temperature", "recency")
@@ -32,10 +33,17 @@ def build(net: Recommender, settings: Trainer, first: bool, state: State | None
         for i, (params, rate) in enumerate(zip(_kinds(net), rates, strict=True))
     ]
     optimizer = torch.optim.AdamW(groups)
-    for name, p in net.named_parameters():
+    restore(optimizer, net.named_parameters(), state)
+    return optimizer
+
+
+def restore(
+    optimizer: torch.optim.Optimizer, named: Iterable[Named], state: State | None
+) -> None:
+    """Give parameters the moments of an earlier `state_of`; those it does not know start anew."""
+    for name, p in named:
         if state and all(f"{name}/{slot}" in state for slot in SLOTS):
             optimizer.state[p] = {s: _like(s, state[f"{name}/{s}"], p) for s in SLOTS}
-    return optimizer
 
 
 def set_rates(optimizer: torch.optim.Optimizer, step: int, warmup: int, steps: int) -> None:
@@ -46,10 +54,10 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, warmup: int, steps: i
         group["lr"] = group["base"] * share
 
 
-def state_of(net: Recommender, optimizer: torch.optim.Optimizer) -> State:
+def state_of(named: Iterable[Named], optimizer: torch.optim.Optimizer) -> State:
     """A copy of Adam's moments by parameter name, on the CPU."""
     return {f"{name}/{slot}": optimizer.state[p][slot].detach().clone().cpu()
-            for name, p in net.named_parameters() if p in optimizer.state for slot in SLOTS}
+            for name, p in named if p in optimizer.state for slot in SLOTS}
 
 
 def to_files(state: State | None) -> dict[str, bytes]:

@@ -47,30 +47,29 @@ class Words:
         found = np.zeros((len(candidates), 3), dtype=np.float32)
         if not len(read) or not len(candidates):
             return found
-        words, at, norms = self._weighted(candidates)
-        found[:, 0] = self._overlap(words, at, read[:1], len(candidates)) / norms
-        found[:, 1] = self._overlap(words, at, read, len(candidates)) / norms
-        tags, at = _flat([self._tags[i] if i < len(self) else NONE for i in candidates])
+        words, at = self._tokens(self._words, candidates)
+        squares = self._rarity(words) ** 2
+        norms = np.maximum(np.sqrt(np.bincount(at, squares, len(candidates))), 1e-6).astype(np.float32)
+        for k, reads in enumerate((read[:1], read)):
+            weight = self._shares(self._words, reads, words) * squares
+            summed = np.bincount(at, weight, len(candidates)) / self._norm(reads)
+            found[:, k] = summed.astype(np.float32) / norms
+        tags, at = self._tokens(self._tags, candidates)
         shares = self._shares(self._tags, read, tags)
         counts = np.maximum(np.bincount(at, minlength=len(candidates)), 1)
         found[:, 2] = np.bincount(at, shares, len(candidates)) / counts
         return found
 
-    def _weighted(self, rows: Ints) -> tuple[Ints, Ints, Floats]:
-        """Flat words of rows, the place of each among the rows, and the norms [n] of the rows."""
-        words, at = _flat([self._words[i] if i < len(self) else NONE for i in rows])
-        norms = np.sqrt(np.bincount(at, self._rarity(words) ** 2, len(rows)))
-        return words, at, np.maximum(norms, 1e-6).astype(np.float32)
+    def _tokens(self, tokens: list[Ints], rows: Sequence[int] | Ints) -> tuple[Ints, Ints]:
+        """All tokens of rows one after another, and the place of the row of each."""
+        of = [tokens[i] if i < len(tokens) else NONE for i in rows]
+        return np.concatenate([NONE, *of]), np.repeat(np.arange(len(of)), [len(r) for r in of])
 
-    def _overlap(self, words: Ints, at: Ints, read: Sequence[int], n: int) -> Floats:
-        """Sum [n] over each candidate's words of squared rarity and share of reads, over the norm
-        of the reads' words."""
-        mine = np.unique(_flat([self._words[i] if i < len(self) else NONE for i in read])[0])
-        own = self._shares(self._words, read, mine) * self._rarity(mine)
-        norm = max(float(np.sqrt((own**2).sum())), 1e-6)
-        weight = self._shares(self._words, read, words) * self._rarity(words) ** 2
-        summed: Floats = (np.bincount(at, weight, n) / norm).astype(np.float32)
-        return summed
+    def _norm(self, read: Sequence[int]) -> float:
+        """Of the words of some reads together, each by its rarity and its share of the reads."""
+        words = np.unique(self._tokens(self._words, read)[0])
+        own = self._shares(self._words, read, words) * self._rarity(words)
+        return max(float(np.sqrt((own**2).sum())), 1e-6)
 
     def _shares(self, tokens: list[Ints], read: Sequence[int], of: Ints) -> Floats:
         """Share of the reads that have each token of `of`."""
@@ -90,9 +89,3 @@ class Words:
 
 def _hashed(tokens: Sequence[str]) -> Ints:
     return np.array(sorted({crc32(t.encode()) % SLOTS for t in tokens}), dtype=np.int64)
-
-
-def _flat(rows: Sequence[Ints]) -> tuple[Ints, Ints]:
-    """All tokens one after another, and the place of the row of each."""
-    lengths = [len(r) for r in rows]
-    return np.concatenate([NONE, *rows]), np.repeat(np.arange(len(rows)), lengths)

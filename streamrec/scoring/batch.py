@@ -17,6 +17,7 @@ from streamrec.model.features import (
     CO_LAST,
     FEATURES,
     ITEM,
+    PARTS,
     TEXT_LAST,
     Features,
     co_features,
@@ -29,7 +30,7 @@ from streamrec.scoring.state import ServingState
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-ITEMS, COS = slice(0, len(ITEM)), slice(len(ITEM), len(ITEM) + len(CO))
+ITEMS, COS = slice(0, len(ITEM)), PARTS["co_read"]
 OUT_OF_POOL = 1e4  # below every article that was scored in full, in the order of the fast score
 REASONS = {
     "content": "close to what you read", "popularity": "popular now", "freshness": "new",
