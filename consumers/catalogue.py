@@ -19,16 +19,17 @@ from streamrec.metrics import ENCODED
 
 
 class CatalogueKeeper:
-    """See consumers.loop.Handler. `encode` maps texts to [n, d] float16; empty texts to zeros."""
+    """See consumers.loop.Handler. `encode` maps texts to [n, d] float16; empty texts to zeros.
+    `chars`: of a text that are kept, well beyond what the encoder reads."""
 
     def __init__(
         self, catalogue: Catalogue, encode: Callable[[list[str]], Vectors], fingerprint: str,
         text_of: Callable[[str, str], str], dead_letters: DeadLetters, clock: Clock,
-        batch: int = 32, reread: bool = False,
+        batch: int = 32, reread: bool = False, chars: int = 4000,
     ) -> None:
         self._catalogue, self._encode, self._fingerprint = catalogue, encode, fingerprint
         self._text_of, self._dead, self._clock = text_of, dead_letters, clock
-        self._batch, self._reread = batch, reread
+        self._batch, self._reread, self._chars = batch, reread, chars
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         """See consumers.loop.Handler: all articles, then what is new; all of them again when
@@ -74,7 +75,7 @@ class CatalogueKeeper:
             Entry(a.item_id, a.title, epoch(a.published_at or 0.0), a.tags, a.lang, hashes[a.item_id])
             for a in articles
         ]
-        changed = {i: t for i, t in texts.items() if t and known.get(i) != hashes[i]}
+        changed = {i: t[: self._chars] for i, t in texts.items() if t and known.get(i) != hashes[i]}
         self._catalogue.put(entries, changed)
 
     def idle(self) -> None:

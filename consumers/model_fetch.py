@@ -3,11 +3,12 @@
 import threading
 import time
 
+from consumers.own_texts import OwnTexts
 from streamrec import logs
 from streamrec.catalogue import LiveArticles
 from streamrec.errors import CorruptArtefact, RetryLater
 from streamrec.metrics import SWAP_FAILURES
-from streamrec.model import co_reads
+from streamrec.model import co_reads, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.registry import Registry
 from streamrec.scoring import Served
@@ -23,9 +24,11 @@ class ModelFetch:
     """
 
     def __init__(
-        self, registry: Registry, articles: LiveArticles, fingerprint: str, period_s: float = 0.5
+        self, registry: Registry, articles: LiveArticles, fingerprint: str, own: OwnTexts,
+        period_s: float = 0.5,
     ) -> None:
         self._registry, self._articles, self._fingerprint = registry, articles, fingerprint
+        self._own = own
         self._period_s, self._stop = period_s, threading.Event()
         self._lock = threading.Lock()
         self._ready: tuple[Served | None, Served | None] = (None, None)
@@ -51,6 +54,8 @@ class ModelFetch:
         while not self._stop.wait(self._period_s):
             try:
                 self.fetch()
+                while self._own.work() and not self._stop.is_set():
+                    self.fetch()
             except Exception as error:  # whatever it was, the thread must go on looking
                 log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
 
@@ -78,6 +83,7 @@ class ModelFetch:
             ready = list(self._ready)
             ready[place] = served
             self._ready = (ready[0], ready[1])
+        self._own.keep(name, served)
         self._have[name] = version
 
     def _build(self, version: str) -> Served:
@@ -89,7 +95,11 @@ class ModelFetch:
                 f"this catalogue holds {self._fingerprint}"
             )
         cursor = {int(p): n for p, n in manifest["cursor"].items()}
-        served = Served(version, net, co_reads.from_files(files), cursor)
+        before = co_reads.from_files(files)
+        if tuned_files.is_among(files):
+            served: Served = self._own.build(version, net, files, before, cursor)
+        else:
+            served = Served(version, net, before, cursor)
         served.covered_at = self._articles.cursor  # before the vectors: the worker goes on syncing
         served.cover(self._articles.vectors)
         served.warm()

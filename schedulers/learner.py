@@ -11,14 +11,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from streamrec import logs
-from streamrec.catalogue import Catalogue, LiveArticles
+from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
 from streamrec.clock import Clock
 from streamrec.config import Settings
 from streamrec.errors import RetryLater
 from streamrec.learning.increment import Outcome, increment, known_articles
 from streamrec.learning.state import TrainerState
+from streamrec.learning.tuning import EncoderTuning, Tunings
 from streamrec.metrics import BOARD_LOST, Board, Tracker
+from streamrec.model import own_vectors
 from streamrec.model.bundle import from_files
+from streamrec.model.network import Recommender
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import Cursor, ReplayBuffer, WindowRow
 
@@ -36,7 +39,8 @@ class IncrementRunner:
     ) -> None:
         self._buffer, self._catalogue, self._registry = buffer, catalogue, registry
         self._board, self._clock, self._s = board, clock, settings
-        self._articles, self._fingerprint = LiveArticles(dim), fingerprint
+        self._articles, self._texts, self._fingerprint = LiveArticles(dim), LiveTexts(), fingerprint
+        self._tunings = Tunings(settings, self._texts.of)
         self._tracker = tracker
         self._waiting_since: float | None = None
         self._lost = 0  # rows that this increment's window should have had
@@ -44,26 +48,31 @@ class IncrementRunner:
     def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
         """Train on the waiting rows; what happened, as a JSON-like dict. Raises StreamrecError."""
         pointer = self._registry.current()
-        outcome = self._fit(pointer, progress)
-        if outcome is None:
-            return {"published": False, "reason": "no new rows"}
-        return self._commit(pointer, outcome, token, why)
-
-    def _fit(self, pointer: Pointer, progress: Progress) -> Outcome | None:
         window = self._buffer.window(pointer.cursor, self._s.trainer.max_rows)
         if not window:
-            return None
+            return {"published": False, "reason": "no new rows"}
+        parent, files = self._parent(pointer)
+        tuning = self._tunings.of(files)
+        outcome = self._fit(pointer, window, parent, files, tuning, progress)
+        encoder = self._encoder_files(tuning) if tuning and outcome.verdict.publish else {}
+        return self._commit(pointer, outcome, encoder, token, why)
+
+    def _fit(
+        self, pointer: Pointer, window: list[WindowRow], parent: Recommender | None, files: Files,
+        tuning: EncoderTuning | None, progress: Progress,
+    ) -> Outcome:
         self._lost = rows_lost(window, pointer.cursor)
         self._articles.sync(self._catalogue)
         self._wait_for_articles([w.row.item for w in window])
-        parent, optimizer = self._parent(pointer)
+        if tuning:
+            self._texts.sync(self._catalogue, self._articles)
         articles = known_articles(self._articles, range(len(self._articles)))
         progress({"rows": len(window), "articles": len(self._articles)})
         return increment(
-            state=self._state(pointer), parent=parent, optimizer=optimizer, window=window,
+            state=self._state(pointer), parent=parent, optimizer=_optimizer(files) or None, window=window,
             reservoir=self._buffer.reservoir(), articles=articles, settings=self._s,
             dim=self._articles.dim, encoder=self._fingerprint, now=self._clock.now(),
-            seed=self._s.trainer.seed + pointer.attempt,
+            seed=self._s.trainer.seed + pointer.attempt, tuning=tuning,
         )
 
     def _wait_for_articles(self, items: list[str]) -> None:
@@ -86,19 +95,35 @@ class IncrementRunner:
             return TrainerState.empty(self._s.buffer)
         return TrainerState.from_files(self._registry.load("states", pointer.state).files, self._s.buffer)
 
-    def _parent(self, pointer: Pointer) -> tuple[Any, Files | None]:
+    def _parent(self, pointer: Pointer) -> tuple[Recommender | None, Files]:
+        """The model to go on from, and all files of its version."""
         if pointer.version is None:
-            return None, None
+            return None, {}
         files = self._registry.load("versions", pointer.version).files
-        optimizer = {n.removeprefix(OPTIMIZER): b for n, b in files.items() if n.startswith(OPTIMIZER)}
-        net, _ = from_files({n: b for n, b in files.items() if not n.startswith(OPTIMIZER)})
-        return net, optimizer
+        net, meta = from_files(files)
+        if meta.get("encoder") not in (None, self._fingerprint):
+            log.warning("begins_anew", why=f"version {pointer.version} read texts by {meta['encoder']}, the "
+                        f"catalogue does by {self._fingerprint}: its vectors mean nothing to that model")
+            return None, {}
+        return net, files
 
-    def _commit(self, pointer: Pointer, o: Outcome, token: int, why: str) -> dict[str, Any]:
+    def _encoder_files(self, tuning: EncoderTuning) -> Files:
+        """What the encoder has learned, and the vectors that it gives the articles."""
+        state = tuning.state_files()
+        if not state:
+            return {}
+        rows = [i for i, e in enumerate(self._articles.entries) if e.text_hash and self._articles.live[i]]
+        entries = [self._articles.entries[i] for i in rows]
+        made = tuning.vectors([e.item_id for e in entries], self._articles.vectors[rows])
+        return {**state, **own_vectors.to_files([e.text_hash for e in entries], made)}
+
+    def _commit(
+        self, pointer: Pointer, o: Outcome, encoder: Files, token: int, why: str
+    ) -> dict[str, Any]:
         now, publish = self._clock.now(), o.verdict.publish
         number = self._registry.new_name()
         self._registry.stage("states", number, o.state_files, cursor=o.cursor)
-        record = self._stage_version(pointer, o, number, now, why) if publish else None
+        record = self._stage_version(pointer, o, encoder, number, now, why) if publish else None
         gate = {"publish": publish, "reason": o.verdict.reason, "at": now, **o.verdict.metrics}
         new = replace(
             pointer, attempt=pointer.attempt + 1, cursor=o.cursor, state=number, last_gate=gate,
@@ -120,10 +145,10 @@ class IncrementRunner:
                 "reason": o.verdict.reason, "rows": o.rows, **o.metrics}
 
     def _stage_version(
-        self, pointer: Pointer, o: Outcome, number: str, now: float, why: str
+        self, pointer: Pointer, o: Outcome, encoder: Files, number: str, now: float, why: str
     ) -> VersionRecord:
         optimizer = {OPTIMIZER + n: b for n, b in o.optimizer_files.items()}
-        files = {**o.model_files, **optimizer, **o.co_read_files}
+        files = {**o.model_files, **optimizer, **o.co_read_files, **encoder}
         self._registry.stage(
             "versions", number, files, parent=pointer.version, cursor=o.cursor, created_at=now,
             seed=self._s.trainer.seed + pointer.attempt, metrics=o.metrics, trigger=why,
@@ -144,6 +169,10 @@ class IncrementRunner:
             self._board.count(BOARD_LOST, self._lost)
         except RetryLater as error:
             log.warning("rows_lost_not_noted", why=str(error))
+
+
+def _optimizer(files: Files) -> Files:
+    return {n.removeprefix(OPTIMIZER): b for n, b in files.items() if n.startswith(OPTIMIZER)}
 
 
 def rows_lost(window: list[WindowRow], cursor: Cursor) -> int:

@@ -48,7 +48,7 @@ class Catalogue(Protocol):
     its vector is filled in."""
 
     def put(self, entries: Sequence[Entry], texts: Mapping[str, str]) -> None:
-        """Add or replace. A text in `texts` is owed a vector, and the vector is zero until then.
+        """Add or replace. A text in `texts` is kept and owed a vector, which is zero until then.
         An entry without one, whose text hash is as before, keeps its vector or its place in the
         queue; otherwise its vector is zero."""
 
@@ -64,11 +64,36 @@ class Catalogue(Protocol):
     def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
         """Text hashes of those that are known."""
 
+    def texts(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """Texts of those that have one, encoded or not."""
+
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """What came after `since`, oldest first; call again until the cursor stands still."""
 
     def size(self) -> int:
         """Live articles."""
+
+
+class LiveTexts:
+    """One process's copy of the texts, by item id; only who trains or encodes needs one."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._at = 0
+
+    def sync(self, catalogue: Catalogue, articles: "LiveArticles", page: int = 2000) -> None:
+        """Take over the texts of what changed in `articles` since the last call."""
+        cursor, rows = articles.cursor, articles.changed_since(self._at)
+        ids = [articles.entries[i].item_id for i in rows]
+        for start in range(0, len(ids), page):
+            some = ids[start : start + page]
+            found = catalogue.texts(some)
+            self._texts.update((i, found.get(i, "")) for i in some)
+        self._at = cursor
+
+    def of(self, item_id: str) -> str:
+        """The text of an article; empty if it has none or nobody announced it."""
+        return self._texts.get(item_id, "")
 
 
 def text_hash(text: str, encoder: str) -> str:

@@ -86,6 +86,11 @@ class Encoder(Section):
 class Model(Section):
     history: int = Field(20, ge=1, description="reads the reader encoder attends to")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the article head")
+    train: str = Field(
+        "auto", pattern=r"^(auto|head|top:\d+|lora|adalora|ia3|prefix|full)$",
+        description="what learns beside head and features: head (nothing), top:K layers of the encoder, "
+        "lora, adalora, ia3, prefix, full; auto: lora on a GPU, head on a CPU",
+    )
 
 
 class Trainer(Section):

@@ -25,6 +25,7 @@ log = logs.get(__name__)
 BOARD_ENCODER = "encoder"
 PROCESSES = ("collect", "catalogue", "score", "train", "monitor")
 DAY_MS = 86_400_000
+CHARS_A_TOKEN = 40  # no text of so many characters has fewer tokens, but for blanks
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def run_catalogue(settings: Settings, stop: threading.Event) -> None:
     keeper = CatalogueKeeper(
         p.catalogue(encoder.dim), encoder.encode, encoder.fingerprint, article_text,
         DeadLetters(publisher, group, p.board), p.clock, settings.encoder.batch, changed,
+        CHARS_A_TOKEN * settings.encoder.max_tokens,
     )
     subscription = p.broker.subscribe([p.names.topic("articles")], group, "earliest")
     Loop(subscription, publisher, keeper, p.clock, Policy(poll_s=0.02), stop).run()
@@ -196,6 +198,7 @@ def run_score(settings: Settings, stop: threading.Event) -> None:
     from consumers.dead_letters import DeadLetters
     from consumers.loop import Loop, Policy
     from consumers.model_fetch import ModelFetch
+    from consumers.own_texts import OwnTexts
     from consumers.scorer import ScoringWorker
     from streamrec.model.network import Recommender
     from streamrec.scoring import Scorer, Served, ServingState
@@ -204,7 +207,8 @@ def run_score(settings: Settings, stop: threading.Event) -> None:
     state = ServingState(p.buffer, p.catalogue(dim), settings.buffer, dim)
     prior = Served("0", Recommender.initial(dim, settings.model))
     scorer = Scorer(state, p.buffer, prior, settings.scorer, settings.trainer.seed)
-    fetch = ModelFetch(p.registry, state.articles, fingerprint)
+    own = OwnTexts(p.catalogue(dim), state.articles, settings.encoder)
+    fetch = ModelFetch(p.registry, state.articles, fingerprint, own)
     publisher, group = p.broker.publisher(), p.names.group("score")
     worker = ScoringWorker(
         scorer, fetch, publisher, DeadLetters(publisher, group, p.board), p.board, p.clock,

@@ -124,6 +124,7 @@ class MemoryCatalogue:
         self._dim, self._seq = dim, 0
         self._live: dict[str, tuple[int, Entry, NDArray[np.float16]]] = {}
         self._owed: dict[str, Owed] = {}
+        self._texts: dict[str, str] = {}
         self._removed: dict[str, int] = {}
 
     def put(self, entries: Sequence[Entry], texts: Mapping[str, str]) -> None:
@@ -139,7 +140,9 @@ class MemoryCatalogue:
             self._removed.pop(entry.item_id, None)
             if owed or not same:
                 self._owed.pop(entry.item_id, None)
+                self._texts.pop(entry.item_id, None)
             if owed:
+                self._texts[entry.item_id] = owed
                 self._owed[entry.item_id] = Owed(entry.item_id, entry.text_hash, owed)
 
     def owed(self, limit: int) -> list[Owed]:
@@ -161,12 +164,17 @@ class MemoryCatalogue:
         self._seq += 1
         for item in item_ids:
             self._owed.pop(item, None)
+            self._texts.pop(item, None)
             if self._live.pop(item, None):
                 self._removed[item] = self._seq
 
     def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
         """See Catalogue."""
         return {i: self._live[i][1].text_hash for i in item_ids if i in self._live}
+
+    def texts(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """See Catalogue."""
+        return {i: self._texts[i] for i in item_ids if i in self._texts}
 
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """See Catalogue."""

@@ -58,6 +58,13 @@ class RedisCatalogue:
         found = self._redis.call(lambda c: c.hmget(f"{self._p}:hash", list(item_ids)))
         return {i: h.decode() for i, h in zip(item_ids, found, strict=True) if h}
 
+    def texts(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """See Catalogue."""
+        if not item_ids:
+            return {}
+        found = self._redis.call(lambda c: c.hmget(f"{self._p}:text", list(item_ids)))
+        return {i: t.decode() for i, t in zip(item_ids, found, strict=True) if t}
+
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """See Catalogue. `limit` counts sequence numbers' members; one number is never split."""
         newest = int(self._redis.call(lambda c: c.get(f"{self._p}:seq")) or 0)  # both lists have it

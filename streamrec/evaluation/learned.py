@@ -1,7 +1,7 @@
 """Arms that learn: production's own increments and scorer, with one thing changed at a time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,11 +12,11 @@ from streamrec.config import Encoder, Settings, Trainer
 from streamrec.errors import SetupError
 from streamrec.evaluation.arm import Cost, Floats, Moment
 from streamrec.evaluation.site import Site
-from streamrec.evaluation.tuned import TunedServed
+from streamrec.evaluation.tuned import TunedNow
 from streamrec.events import Article, Feedback
 from streamrec.learning.increment import Outcome, increment, known_articles, no_plugins
 from streamrec.learning.state import TrainerState
-from streamrec.learning.tuning import EncoderTuning
+from streamrec.learning.tuning import EncoderTuning, encoder_tuning
 from streamrec.model.bundle import from_files
 from streamrec.model.encoder import article_text
 from streamrec.model.network import Recommender
@@ -26,7 +26,6 @@ from streamrec.scoring.batch import Batch
 
 EVERY_STEP = 1_000_000  # a retrain is not cut short
 CACHE_MB = 1000  # for the lower layers' output of a whole log
-CPU_STEPS, CPU_ARTICLES = 100, 32  # of a fit that trains the encoder; articles of a step it learns from
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Learned:
         self._windows: list[list[WindowRow]] = []
         self._regulariser = _regulariser(how)
         self._texts: dict[str, str] = {}
-        self._tuning = _tuning(how, s.encoder, seed, self._texts) if how.train != "head" else None
+        self._tuning = _tuning(how, s.encoder, seed, self._text_of) if how.train != "head" else None
 
     @property
     def live(self) -> Served:
@@ -111,8 +110,8 @@ class Learned:
         state = TrainerState.empty(self._s.buffer) if again else self._state
         fitted = self._state.fitted and self.how.restart != "scratch"
         since = state.cursor.get(0, 0)
-        if isinstance(self.live, TunedServed) and self._tuning:
-            self._tuning.encoder.load_state(self.live.state)
+        if self._tuning:
+            self._tuning.start(self.live.state if isinstance(self.live, TunedNow) else None)
         return increment(
             state=state, parent=self.live.net if fitted else None,
             optimizer=None if again else self._optimizer, window=[w for w in every if w.ordinal > since],
@@ -138,10 +137,13 @@ class Learned:
         self.published += 1
         self._optimizer = o.optimizer_files
         net, _ = from_files(o.model_files)
-        name, entries = str(len(self.versions)), self.site.state.articles.entries
-        self.versions[-1] = TunedServed(
-            name, net, self._tuning.encoder, lambda row: self._texts.get(entries[row].item_id, "")
+        name = str(len(self.versions))
+        self.versions[-1] = TunedNow(
+            name, net, self.site.state.articles, self._tuning, self._text_of
         ) if self._tuning else Served(name, net)
+
+    def _text_of(self, item: str) -> str:
+        return self._texts.get(item, "")
 
 
 @torch.no_grad()
@@ -155,14 +157,12 @@ def scores(moment: Moment, served: Served, rerank: int) -> Floats:
     return np.asarray(found, np.float32)
 
 
-def _tuning(how: How, settings: Encoder, seed: int, texts: dict[str, str]) -> EncoderTuning:
-    """An encoder that learns, on the device there is; on a CPU with fewer and larger steps."""
+def _tuning(how: How, settings: Encoder, seed: int, text_of: Callable[[str], str]) -> EncoderTuning:
+    """An encoder that learns, on the device there is."""
     from streamrec.model.tuned import TunedEncoder
-    cuda = torch.cuda.is_available()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     roomy = settings.model_copy(update={"cache_mb": CACHE_MB})
-    encoder = TunedEncoder(roomy, how.train, "cuda" if cuda else "cpu", seed=seed)
-    few = {} if cuda else {"step_cap": CPU_STEPS, "gradient_articles": CPU_ARTICLES}
-    return EncoderTuning(encoder, lambda item: texts.get(item, ""), **few)
+    return encoder_tuning(TunedEncoder(roomy, how.train, device, seed=seed), text_of)
 
 
 def _regulariser(how: How) -> Any:

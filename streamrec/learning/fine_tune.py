@@ -78,7 +78,7 @@ def fine_tune(
         torch.manual_seed(seed)
         optimizer = adam.build(net, settings, first, optimizer_state)
         strategy.FineTuning(
-            model=OverExamples(net.train(), both, base_vectors, _device(settings.device)),
+            model=OverExamples(net.train(), both, base_vectors, device_of(settings.device)),
             optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
             steps=sizes.steps, warmup=settings.warmup_steps, clip=settings.clip,
             report=lambda loss: losses.append(loss.item()), plugins=[*replay, *plugins],
@@ -101,7 +101,7 @@ def plain_fit(
 ) -> FitResult:
     """The training loop by hand, over given batches of example numbers [B]."""
     started, losses, targets = time.monotonic(), [], torch.from_numpy(examples.target)
-    model = OverExamples(net.train(), examples, base_vectors, _device(settings.device))
+    model = OverExamples(net.train(), examples, base_vectors, device_of(settings.device))
     optimizer = adam.build(net, settings, first, optimizer_state)
     for step, rows in enumerate(batches):
         loss = model.loss(model(rows), targets[rows].to(model.device))
@@ -123,7 +123,10 @@ def _result(
                      adam.state_of(net.named_parameters(), optimizer))
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+def device_of(name: str) -> torch.device:
+    """The device that a setting names; auto: a GPU if there is one. Raises SetupError."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise SetupError("STREAMREC_TRAINER__DEVICE=cuda, but torch sees no GPU: set auto or cpu, or "
+                         "install a torch built for this machine's driver")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")

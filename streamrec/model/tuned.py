@@ -52,6 +52,14 @@ class TunedEncoder(TextEncoder):
         self._stack = Stack(model, self._tokenizer.pad_token_id, self._part)
         self._cache, self.tokens = LowerCache(settings.cache_mb * 1_000_000), 0.0
 
+    @classmethod
+    def like(cls, settings: Encoder, files: Mapping[str, bytes], device: str = "cpu") -> "TunedEncoder":
+        """The encoder that a `trainable_state` belongs to, holding it. Raises CorruptArtefact."""
+        made = tuned_files.identity_of(files)
+        encoder = cls(settings, made["mode"], device, made["rank"], lora_layers=made["layers"])
+        encoder.load_state(files)
+        return encoder
+
     @property
     def rate(self) -> float:
         """The full learning rate that suits the mode."""

@@ -23,6 +23,21 @@ def to_files(params: Params, identity: dict[str, Any]) -> dict[str, bytes]:
     return {TENSORS: save(tensors), CONFIG: json.dumps(identity, indent=1).encode()}
 
 
+def is_among(files: Mapping[str, bytes]) -> bool:
+    """Whether a version's files hold what an encoder has learned."""
+    return CONFIG in files
+
+
+def identity_of(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the files belong to: base, mode, rank, layers. Raises CorruptArtefact."""
+    try:
+        found = json.loads(files[CONFIG])
+        return {"base": str(found["base"]), "mode": str(found["mode"]), "rank": int(found["rank"]),
+                "layers": int(found["layers"])}
+    except (KeyError, ValueError, TypeError) as error:
+        raise CorruptArtefact(f"{CONFIG} cannot be read ({error}): keep the old version") from None
+
+
 def load_into(params: Params, identity: dict[str, Any], files: Mapping[str, bytes]) -> None:
     """Copy the tensors into `params`. Raises CorruptArtefact before anything is changed."""
     try:

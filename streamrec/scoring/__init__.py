@@ -8,5 +8,6 @@ from streamrec.scoring.scorer import Scorer
 from streamrec.scoring.served import Served
 from streamrec.scoring.slate import Ask, Ranked
 from streamrec.scoring.state import ServingState
+from streamrec.scoring.tuned import TunedServed
 
-__all__ = ["Ask", "Ranked", "Scorer", "Served", "ServingState"]
+__all__ = ["Ask", "Ranked", "Scorer", "Served", "ServingState", "TunedServed"]

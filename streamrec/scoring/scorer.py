@@ -32,7 +32,7 @@ class Scorer:
     def catch_up(self, served: Served) -> None:
         """Give articles that changed since `served` was built their vectors."""
         articles, cursor = self.state.articles, self.state.articles.cursor
-        served.cover(articles.vectors, articles.changed_since(served.covered_at))
+        served.cover(articles.vectors, [*articles.changed_since(served.covered_at), *served.filled()])
         served.covered_at = cursor
 
     def follow(self) -> None:

@@ -32,7 +32,7 @@ class Served:
     @torch.no_grad()
     def cover(self, vectors: Vectors, rows: Sequence[int] | None = None) -> None:
         """Compute the vectors of `rows` and of all rows beyond those known; None: of all.
-        One matrix product: the base vectors are cached, nothing is encoded."""
+        One matrix product: the text vectors are cached, nothing is encoded."""
         n = len(vectors)
         if n > len(self._matrix):
             grown = torch.zeros(max(1024, 2 * n), self.net.dim)
@@ -41,8 +41,16 @@ class Served:
         todo = range(n) if rows is None else sorted({*rows, *range(self.rows, n)})
         for start in range(0, len(todo), 8192):
             at = list(todo[start : start + 8192])
-            self._matrix[at] = self.net.articles(torch.from_numpy(vectors[at].astype(np.float32)))
+            self._matrix[at] = self.net.articles(torch.from_numpy(self._text(vectors, at).astype(np.float32)))
         self.rows = n
+
+    def _text(self, vectors: Vectors, at: Sequence[int]) -> Vectors:
+        """Text vectors of some rows as this version reads them."""
+        return vectors[at]
+
+    def filled(self) -> list[int]:
+        """Rows whose own text vectors have come since the last call."""
+        return []
 
     @torch.no_grad()
     def warm(self) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamrec.adapters.memory import MemoryCatalogue
-from streamrec.catalogue import Catalogue, Entry, LiveArticles, text_hash
+from streamrec.catalogue import Catalogue, Entry, LiveArticles, LiveTexts, text_hash
 
 DIM = 4
 
@@ -158,3 +158,29 @@ def test_nothing_known_is_nothing_changed(catalogue: Catalogue) -> None:
     catalogue.fill([])
     empty = catalogue.changes(0)
     assert empty.entries == [] and empty.removed == [] and empty.vectors.shape == (0, DIM)
+
+
+def test_texts_are_kept_encoded_or_not_until_changed_or_removed(catalogue: Catalogue) -> None:
+    put(catalogue, "a", "b", text="first")
+    fill(catalogue, 1.0)
+    put(catalogue, "a", text="second")
+    catalogue.put([entry("c")], {})  # an article without a text
+    assert catalogue.texts(["a", "b", "c", "unknown"]) == {"a": "second", "b": "first"}
+    catalogue.put([entry("a", "second", title="again")], {})  # the same text
+    catalogue.put([entry("b", "")], {})
+    assert catalogue.texts(["a", "b"]) == {"a": "second"} and catalogue.texts([]) == {}
+    catalogue.remove(["a"])
+    assert catalogue.texts(["a"]) == {}
+
+
+def test_a_copy_of_the_texts_follows(catalogue: Catalogue) -> None:
+    live, copied = LiveArticles(DIM), LiveTexts()
+    put(catalogue, *"abc", text="one")
+    live.sync(catalogue)
+    copied.sync(catalogue, live, page=2)
+    assert [copied.of(i) for i in "abcd"] == ["one", "one", "one", ""]
+    put(catalogue, "b", text="two")
+    catalogue.remove(["c"])
+    live.sync(catalogue)
+    copied.sync(catalogue, live)
+    assert [copied.of(i) for i in "abc"] == ["one", "two", ""]

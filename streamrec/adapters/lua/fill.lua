@@ -5,7 +5,7 @@ local seq = redis.call('INCR', P .. ':seq')
 for i = 1, #ARGV, 3 do
   if redis.call('HGET', P .. ':hash', ARGV[i]) == ARGV[i + 1] then
     redis.call('HSET', P .. ':vector', ARGV[i], ARGV[i + 2])
-    redis.call('HDEL', P .. ':owed', ARGV[i])
+    redis.call('SREM', P .. ':owed', ARGV[i])
     redis.call('ZADD', P .. ':changed', seq, ARGV[i])
   end
 end

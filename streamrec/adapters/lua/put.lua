@@ -10,9 +10,13 @@ for i = 2, #ARGV, 4 do
   redis.call('HSET', P .. ':hash', item, ARGV[i + 2])
   if owed ~= '' or not same then redis.call('HSET', P .. ':vector', item, zero) end
   if owed ~= '' then
-    redis.call('HSET', P .. ':owed', item, owed)
+    redis.call('HSET', P .. ':text', item, owed)
+    redis.call('SADD', P .. ':owed', item)
     redis.call('LPUSH', P .. ':queue', item)
-  elseif not same then redis.call('HDEL', P .. ':owed', item) end
+  elseif not same then
+    redis.call('HDEL', P .. ':text', item)
+    redis.call('SREM', P .. ':owed', item)
+  end
   redis.call('ZADD', P .. ':changed', seq, item)
   redis.call('ZREM', P .. ':removed', item)
 end

@@ -1,0 +1,69 @@
+"""Beside the scorer: encodes what was announced since a version with an encoder of its own was made."""
+
+from collections.abc import Sequence
+
+from streamrec.catalogue import Catalogue, LiveArticles
+from streamrec.config import Encoder
+from streamrec.errors import CorruptArtefact
+from streamrec.metrics import ENCODED
+from streamrec.model import tuned_files
+from streamrec.model.co_reads import CoRead
+from streamrec.model.network import Recommender
+from streamrec.model.own_vectors import from_files
+from streamrec.model.tuned import TunedEncoder
+from streamrec.registry import Files
+from streamrec.replay import Cursor
+from streamrec.scoring import Served, TunedServed
+
+
+class OwnTexts:
+    """Builds versions that bring an encoder, and keeps their new articles encoded. One encoder per
+    mode is held, and the versions of a mode take turns in it."""
+
+    def __init__(self, catalogue: Catalogue, articles: LiveArticles, settings: Encoder) -> None:
+        self._catalogue, self._articles, self._s = catalogue, articles, settings
+        self._encoders: dict[str, TunedEncoder] = {}
+        self._in: dict[str, str] = {}  # which version's state an encoder holds, by mode
+        self._states: dict[str, Files] = {}
+        self._serving: dict[str, TunedServed] = {}  # live, frozen
+
+    def build(
+        self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor
+    ) -> TunedServed:
+        """A version with its own encoder; `keep` it to have its articles encoded.
+        Raises CorruptArtefact if the encoder or its vectors cannot be read."""
+        self._states[version] = {n: files[n] for n in (tuned_files.TENSORS, tuned_files.CONFIG) if n in files}
+        self._encoder(version)
+        return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor)
+
+    def keep(self, place: str, served: Served) -> None:
+        """This version serves in a place, live or frozen, from now on."""
+        self._serving.pop(place, None)
+        if isinstance(served, TunedServed):
+            self._serving[place] = served
+        alive = {s.version for s in self._serving.values()}
+        self._states = {v: f for v, f in self._states.items() if v in alive}
+
+    def work(self) -> int:
+        """Encode some of the texts that wait; how many. Raises RetryLater."""
+        done = 0
+        for served in self._serving.values():
+            if owed := served.owed(self._s.batch):
+                ids = [self._articles.entries[row].item_id for row, _ in owed]
+                texts = self._catalogue.texts(ids)
+                served.fill(owed, self._encoder(served.version).encode([texts.get(i, "") for i in ids]))
+                done += len(owed)
+        ENCODED.inc(done)
+        return done
+
+    def _encoder(self, version: str) -> TunedEncoder:
+        """The encoder of a version's mode, holding that version's state."""
+        files = self._states[version]
+        mode = tuned_files.identity_of(files)["mode"]
+        if self._in.get(mode) != version:
+            try:
+                self._encoders[mode].load_state(files)
+            except (KeyError, CorruptArtefact):  # none yet, or one of other layers or rank
+                self._encoders[mode] = TunedEncoder.like(self._s, files)
+            self._in[mode] = version
+        return self._encoders[mode]

@@ -1,0 +1,53 @@
+"""A version whose text encoder has learned too: its articles' vectors are its own encoder's."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from streamrec.catalogue import LiveArticles, Vectors
+from streamrec.model.co_reads import CoRead
+from streamrec.model.network import Recommender
+from streamrec.model.own_vectors import OwnVectors
+from streamrec.replay import Cursor
+from streamrec.scoring.served import Served
+
+
+class TunedServed(Served):
+    """See Served. `own` comes with the version. An article that was announced since is placed by the
+    frozen encoder's vector, which is near, until somebody has encoded it: `owed`, `fill`. `cover` and
+    `filled` are called by the thread that answers; `owed` and `fill` may be by another.
+    """
+
+    def __init__(
+        self, version: str, net: Recommender, articles: LiveArticles, own: OwnVectors,
+        co_reads: Sequence[CoRead] = (), cursor: Cursor | None = None,
+    ) -> None:
+        super().__init__(version, net, co_reads, cursor)
+        self._articles, self._own = articles, own
+        self._owed: dict[int, str] = {}  # row -> text hash
+        self._filled: deque[int] = deque()
+
+    def _text(self, vectors: Vectors, at: Sequence[int]) -> Vectors:
+        text = vectors[at]
+        for n, i in enumerate(at):
+            wanted = self._articles.entries[i].text_hash
+            if wanted in self._own:
+                text[n] = self._own[wanted]
+            elif wanted:
+                self._owed[i] = wanted
+        return text
+
+    def owed(self, limit: int) -> list[tuple[int, str]]:
+        """Rows and hashes of texts that wait for this version's encoder, the newest first."""
+        return list(self._owed.items())[::-1][:limit]
+
+    def fill(self, done: Sequence[tuple[int, str]], vectors: Vectors) -> None:
+        """Give texts the vectors [n, d] of this version's encoder; zero for one that is not there."""
+        for (row, text_hash), vector in zip(done, vectors, strict=True):
+            self._own[text_hash] = vector
+            if self._owed.get(row) == text_hash:
+                del self._owed[row]
+            self._filled.append(row)
+
+    def filled(self) -> list[int]:
+        """See Served."""
+        return [self._filled.popleft() for _ in range(len(self._filled))]
