@@ -72,7 +72,8 @@ class CatalogueKeeper:
         hashes = {i: text_hash(t, self._fingerprint) for i, t in texts.items()}
         known = self._catalogue.hashes(list(hashes))
         entries = [
-            Entry(a.item_id, a.title, epoch(a.published_at or 0.0), a.tags, a.lang, hashes[a.item_id])
+            Entry(a.item_id, a.title, epoch(a.published_at or 0.0), a.tags, a.lang, hashes[a.item_id],
+                  a.source, a.domain)
             for a in articles
         ]
         changed = {i: t[: self._chars] for i, t in texts.items() if t and known.get(i) != hashes[i]}

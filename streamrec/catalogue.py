@@ -24,6 +24,8 @@ class Entry(Struct, array_like=True, frozen=True):
     tags: list[str]
     lang: str
     text_hash: str
+    source: str = ""
+    domain: str = ""
 
 
 class Changes(NamedTuple):

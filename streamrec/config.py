@@ -131,6 +131,11 @@ class Trainer(Section):
 
 class Scorer(Section):
     explore: float = Field(0.1, ge=0, le=1, description="share of a slate given to exploration")
+    explore_times: int = Field(100, ge=1, description="an article is explored so often, by each scorer")
+    diversity: float = Field(0.0, ge=0, le=1, description="of a list whose request names none")
+    duplicate: float = Field(0.97, gt=0, le=1.01, description="cosine at which texts are one article")
+    per_source: int = Field(0, ge=0, description="articles of one source in a list; 0: any number")
+    per_topic: int = Field(0, ge=0, description="articles of one first tag in a list; 0: any number")
     rerank: int = Field(500, ge=1, description="best articles by the fast score that get the full one")
     refresh_max_age_s: float = Field(30.0, gt=0, description="older refreshes are dropped, counted")
     sync_s: float = Field(0.2, gt=0, description="how often counters and catalogue are read")

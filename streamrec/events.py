@@ -26,18 +26,28 @@ Version = Annotated[int, Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
 EventType = Literal["impression", "click", "read", "like", "dismiss"]
 Trigger = Literal["request", "feedback"]
 Policy = Literal["live", "frozen", "popularity"]
+Tier = Literal["personal", "session", "interests", "similar", "popular"]
+Locale = Literal["en", "zh"]
+Tags = Annotated[list[str], Meta(max_length=100)]
+Unit = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Article(Struct, kw_only=True, frozen=True):
-    """`<prefix>.articles.v1`, key = item id, compacted; a null value deletes the article."""
+    """`<prefix>.articles.v1`, key = item id, compacted; a null value deletes the article.
+
+    `source` is who published it (an outlet, a journal, a shelf), `domain` what kind of thing it is
+    (articles, papers, tools, …): requests can be filtered by both.
+    """
 
     item_id: Id
     title: Annotated[str, Meta(max_length=1000)] = ""
     body: str = ""
     published_at: Time | None = None
-    tags: Annotated[list[str], Meta(max_length=100)] = []
+    tags: Tags = []
     lang: str = ""
     url: str = ""
+    source: str = ""
+    domain: str = ""
     schema_version: Version = SCHEMA_VERSION
 
 
@@ -61,11 +71,31 @@ class Feedback(Struct, kw_only=True, frozen=True):
     schema_version: Version = SCHEMA_VERSION
 
 
+class Filters(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which articles may be in the answer: those that pass every filter given. `tags_any`: at least
+    one of these, `tags_all`: each, `tags_none`: none of them."""
+
+    tags_any: Tags = []
+    tags_all: Tags = []
+    tags_none: Tags = []
+    lang: str = ""
+    source: str = ""
+    domain: str = ""
+    published_after: Time | None = None
+    exclude_items: Annotated[list[Id], Meta(max_length=5000)] = []
+
+
 class Request(Struct, kw_only=True, frozen=True):
     """`<prefix>.requests.v1`, key = user id: please recommend to this reader.
 
     The collector asks for many readers at once (`user_ids`, trigger feedback) after it has
     applied their events; a site names one `user_id`. `policy` picks a control arm.
+
+    `session`: articles read in this visit, newest first, for readers whom the feedback topic does
+    not know. `interests`: what the reader says to like, in free text. `similar_to`: more like this
+    article. `diversity`: 0 is the best articles, 1 the most different ones among the good.
+    `explain`: give each article the reasons for its place, in `locale`. `deadline_ms`: an answer
+    later than that after the request is the reader's last list instead, marked stale.
     """
 
     request_id: Id
@@ -74,12 +104,33 @@ class Request(Struct, kw_only=True, frozen=True):
     n: Annotated[int, Meta(ge=1, le=500)] = 10
     trigger: Trigger = "request"
     policy: Policy = "live"
+    filters: Filters | None = None
+    similar_to: Id | None = None
+    interests: Annotated[str, Meta(max_length=2000)] = ""
+    session: Annotated[list[Id], Meta(max_length=100)] = []
+    diversity: Unit | None = None
+    explain: bool = False
+    locale: Locale = "en"
+    deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     schema_version: Version = SCHEMA_VERSION
+
+
+class Reason(Struct, kw_only=True, frozen=True):
+    """Why an article stands where it does. `kind`: read (what the reader read, `item_id`), interests,
+    content, popularity, freshness, co_read, interplay, exploration, rule (`rule_id`). `weight`: what
+    the score would lose without it."""
+
+    kind: str
+    text: str
+    weight: float | None = None
+    item_id: str | None = None
+    rule_id: str | None = None
 
 
 class RankedItem(Struct, kw_only=True, frozen=True):
     """One place of a slate. `propensity` is the probability that the policy put this article
-    at this rank, given the reader's state; `reason` names the largest additive part."""
+    at this rank, given the reader's state; `reason` names the largest additive part; `reasons` are
+    given if the request asks to `explain`, the strongest first."""
 
     item_id: str
     rank: int
@@ -87,13 +138,17 @@ class RankedItem(Struct, kw_only=True, frozen=True):
     propensity: float
     reason: str
     title: str = ""
+    reasons: list[Reason] = []
 
 
 class Recommendation(Struct, kw_only=True, frozen=True):
     """`<prefix>.recommendations.v1`, key = user id: the answer.
 
     `state_at` is the timestamp (epoch s) of the reader's newest event in this answer, or None
-    for a reader never seen. `error` says why `items` is empty.
+    for a reader never seen. `tier` says what the list is made of: what the reader read (personal),
+    this visit (session), stated interests, one article (similar), or what is popular and new.
+    `stale`: the deadline passed, and this is the reader's last list. `rules` are the ids of those that
+    changed this answer. `error` says why `items` is empty.
     """
 
     recommendation_id: str
@@ -105,6 +160,9 @@ class Recommendation(Struct, kw_only=True, frozen=True):
     generated_at: float
     items: list[RankedItem]
     state_at: float | None = None
+    tier: Tier = "popular"
+    stale: bool = False
+    rules: list[str] = []
     error: str | None = None
     schema_version: Version = SCHEMA_VERSION
 
@@ -150,6 +208,33 @@ class DriftReport(Struct, kw_only=True, frozen=True):
     schema_version: Version = SCHEMA_VERSION
 
 
+class Match(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which articles a rule is about: those that fit everything given, at least one thing."""
+
+    tags: Tags = []
+    source: str = ""
+    domain: str = ""
+    lang: str = ""
+    item_ids: Annotated[list[Id], Meta(max_length=1000)] = []
+
+
+class Rule(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`<prefix>.rules.v1`, key = rule id, compacted; a null value ends the rule.
+
+    boost and bury multiply the odds of the matching articles by `factor` (bury: divide), block keeps
+    them out, pin puts them at `position` (from 1). In force from `since` until `until` (wall time).
+    """
+
+    rule_id: Id
+    action: Literal["boost", "bury", "pin", "block"]
+    match: Match
+    factor: Annotated[float, Meta(gt=1, le=1000)] = 2.0
+    position: Annotated[int, Meta(ge=1, le=500)] = 1
+    since: Time | None = None
+    until: Time | None = None
+    schema_version: Version = SCHEMA_VERSION
+
+
 MESSAGES: dict[str, type[Struct]] = {
     "articles": Article,
     "feedback": Feedback,
@@ -157,6 +242,7 @@ MESSAGES: dict[str, type[Struct]] = {
     "recommendations": Recommendation,
     "models": ModelPointer,
     "drift-reports": DriftReport,
+    "rules": Rule,
 }
 T = TypeVar("T", bound=Struct)
 _encoder = msgspec.json.Encoder()
@@ -229,8 +315,19 @@ def _check_request(request: Request, now: float) -> None:
         raise InvalidMessage("give either user_id or user_ids - at `$.user_id`")
 
 
+def _check_rule(rule: Rule, now: float) -> None:
+    m = rule.match
+    if not (m.tags or m.source or m.domain or m.lang or m.item_ids):
+        raise InvalidMessage("a rule must name what it is about - at `$.match`")
+    if rule.action == "pin" and not m.item_ids:
+        raise InvalidMessage("a pin needs articles - at `$.match.item_ids`")
+    if rule.since is not None and rule.until is not None and epoch(rule.since) >= epoch(rule.until):
+        raise InvalidMessage("a rule ends after it begins - at `$.until`")
+
+
 _CHECKS: dict[type, Any] = {
     Feedback: _check_feedback,
     Article: _check_article,
     Request: _check_request,
+    Rule: _check_rule,
 }

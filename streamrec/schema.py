@@ -8,7 +8,7 @@ from streamrec import __version__
 from streamrec.errors import NotFound
 from streamrec.events import MESSAGES, topic
 
-RECEIVED = ("articles", "feedback", "requests")
+RECEIVED = ("articles", "feedback", "requests", "rules")
 SENT = ("requests", "recommendations", "models", "drift-reports")
 DEAD_LETTERS = RECEIVED
 

@@ -49,7 +49,7 @@ class Names:
 
     def with_dead_letters(self) -> list[str]:
         """Topics whose messages can be dead letters."""
-        return [self.topic(t) for t in ("articles", "feedback", "requests")]
+        return [self.topic(t) for t in ("articles", "feedback", "requests", "rules")]
 
 
 def topic_specs(settings: Settings) -> list[TopicSpec]:
@@ -62,7 +62,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     plan = {
         "articles": (k.partitions, compact), "feedback": (k.partitions, kept),
         "requests": (k.partitions, kept), "recommendations": (k.partitions, kept),
-        "models": (1, compact), "drift-reports": (1, kept),
+        "models": (1, compact), "rules": (1, compact), "drift-reports": (1, kept),
     }
     specs = [
         TopicSpec(names.topic(n), parts, k.replication_factor, configs)

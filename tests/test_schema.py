@@ -13,10 +13,12 @@ from streamrec.events import (
     DriftReport,
     Feedback,
     Finding,
+    Match,
     ModelPointer,
     RankedItem,
     Recommendation,
     Request,
+    Rule,
     encode,
 )
 from streamrec.schema import asyncapi, json_schema
@@ -38,6 +40,7 @@ EXAMPLES: dict[str, Any] = {
         findings=[Finding(detector="psi", alarm=True, value=0.3, threshold=None, samples=5,
                           reference="r", current="c")],
     ),
+    "rules": Rule(rule_id="r", action="boost", match=Match(tags=["x"]), until=1.75e9),
 }
 
 
@@ -77,7 +80,7 @@ def test_an_encoded_example_fits_its_json_schema(name: str) -> None:
 def test_the_asyncapi_document_has_every_channel_message_and_schema() -> None:
     document = json.loads(msgspec.json.encode(asyncapi("mine")))
     assert document["asyncapi"].startswith("3.")
-    letters = {f"{n}-dlq" for n in ("articles", "feedback", "requests")}
+    letters = {f"{n}-dlq" for n in ("articles", "feedback", "requests", "rules")}
     assert set(document["channels"]) == set(MESSAGES) | letters
     assert document["channels"]["feedback-dlq"]["address"] == "mine.feedback.v1.dlq"
     for name, kind in MESSAGES.items():
@@ -94,7 +97,7 @@ def test_operations_say_who_sends() -> None:
     by: dict[str, set[str]] = {"send": set(), "receive": set()}
     for o in operations.values():
         by[o["action"]].add(o["channel"]["$ref"].rpartition("/")[2])
-    assert by["receive"] == {"articles", "feedback", "requests"}
+    assert by["receive"] == {"articles", "feedback", "requests", "rules"}
     letters = {f"{n}-dlq" for n in by["receive"]}
     assert by["send"] == {"requests", "recommendations", "models", "drift-reports"} | letters
 

@@ -22,7 +22,7 @@ from streamrec.model.encoder import article_text
 from streamrec.model.network import Recommender
 from streamrec.replay import Row, WindowRow
 from streamrec.scoring import Served
-from streamrec.scoring.batch import Batch
+from streamrec.scoring.batch import Batch, Reader
 
 EVERY_STEP = 1_000_000  # a retrain is not cut short
 CACHE_MB = 1000  # for the lower layers' output of a whole log
@@ -153,7 +153,8 @@ def scores(moment: Moment, served: Served, rerank: int) -> Floats:
     if served.covered_at != articles.cursor or served.rows < len(articles):
         served.cover(articles.vectors, articles.changed_since(served.covered_at))
         served.covered_at = articles.cursor
-    found = Batch(moment.state, served, [moment.history], False, rerank).scores([moment.eligible])[0]
+    batch = Batch(moment.state, served, [Reader(moment.history)], False, rerank)
+    found = batch.scores([moment.eligible])[0]
     return np.asarray(found, np.float32)
 
 

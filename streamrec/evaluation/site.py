@@ -14,7 +14,7 @@ from streamrec.catalogue import Vectors
 from streamrec.clock import ManualClock
 from streamrec.config import Settings
 from streamrec.evaluation.arm import Moment
-from streamrec.events import Article, Feedback, encode, topic
+from streamrec.events import MAX_MESSAGE_BYTES, Article, Feedback, encode, topic
 from streamrec.model.encoder import article_text
 from streamrec.replay import Row
 from streamrec.scoring import ServingState
@@ -51,7 +51,7 @@ class Site:
     def _keeper(self, encode_texts: Callable[[list[str]], Vectors]) -> Loop:
         handler = CatalogueKeeper(
             self.catalogue, encode_texts, "evaluation", article_text, self._dead_letters(),
-            self.clock, batch=AT_ONCE.max_records,
+            self.clock, batch=AT_ONCE.max_records, chars=MAX_MESSAGE_BYTES,
         )
         return Loop(self._broker.subscribe([ARTICLES], "catalogue"), self._publisher, handler,
                     self.clock, AT_ONCE)

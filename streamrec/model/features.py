@@ -6,13 +6,14 @@ text places what has no counts yet.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from streamrec.model.counters import Counters, Ints
-from streamrec.model.words import Words
+from streamrec.model.words import Tokens, Words
 
 ITEM = ("popular_short", "popular_middle", "popular_long", "popular_ever", "idle", "never_read",
         "age", "newer", "hot_short", "hot_middle", "hot_long")
@@ -79,16 +80,29 @@ def co_features(partners: Partners, candidates: Sequence[int], totals: NDArray[A
     return logs
 
 
-def text_features(text: NDArray[Any], words: Words, idx: Ints, read: Sequence[int]) -> Features:
+class Stated(NamedTuple):
+    """What a reader says to like, as a read that has no row: its base vector [d] and its tokens."""
+
+    vector: NDArray[Any]
+    tokens: Tokens
+
+
+def text_features(
+    text: NDArray[Any], words: Words, idx: Ints, read: Sequence[int], stated: Stated | None = None
+) -> Features:
     """Features [n, 7] of the articles `idx` [n]: cosines of their base vectors (of `text` [N, d]) to
     the reader's last reads (newest first) in the mean, at most, to the newest, and in the mean faded
-    with each older read; and those of `Words.features`; zeros without history or text."""
-    if not len(read):
-        return np.zeros((len(idx), len(TEXT)), dtype=np.float32)
-    cosines = text[idx].astype(np.float32) @ text[list(read)].astype(np.float32).T
-    faded = FADE ** np.arange(len(read), dtype=np.float32)
-    own = [cosines.mean(axis=1), cosines.max(axis=1), cosines[:, 0], cosines @ faded / faded.sum()]
-    found: Features = np.concatenate([np.stack(own, axis=1), words.features(idx, read)], axis=1)
+    with each older read; and those of `Words.features`; zeros without history or text. `stated` stands
+    before the newest read."""
+    found: Features = np.zeros((len(idx), len(TEXT)), dtype=np.float32)
+    reads = text[list(read)] if stated is None else np.vstack([stated.vector[None], text[list(read)]])
+    if not len(reads):
+        return found
+    cosines = (torch.from_numpy(text[idx]).float() @ torch.from_numpy(reads).float().T).numpy()
+    faded = FADE ** np.arange(len(reads), dtype=np.float32)
+    found[:, 0], found[:, 1], found[:, 2] = cosines.mean(axis=1), cosines.max(axis=1), cosines[:, 0]
+    found[:, 3] = cosines @ (faded / faded.sum())
+    found[:, 4:] = words.features(idx, read, stated.tokens if stated else None)
     return found
 
 

@@ -66,6 +66,11 @@ class Recommender(nn.Module):
         scaled = (feats - self.mean) / self.std
         return torch.nan_to_num(scaled, nan=0.0).clamp(-CLAMP, CLAMP)
 
+    def linear(self, feats: Tensor, at: slice) -> Tensor:
+        """[n]: what the features at some places [n, k], raw, add by their linear weights."""
+        scaled = torch.nan_to_num((feats - self.mean[at]) / self.std[at], nan=0.0)
+        return scaled.clamp(-CLAMP, CLAMP) @ self.weights[at]
+
     def articles(self, base: Tensor) -> Tensor:
         """Text vectors [N, d] -> unit article vectors [N, d]; a zero vector stays zero."""
         weight = self.head.weight
@@ -84,14 +89,14 @@ class Recommender(nn.Module):
         scores = salience + self.recency[: mask.shape[1]]
         return torch.softmax(scores.masked_fill(~mask, -1e9), dim=1) * mask
 
-    def parts(self, readers: Tensor, articles: Tensor, feats: Tensor) -> dict[str, Tensor]:
-        """The additive parts [B, C] of each score, which explain it: popularity, freshness, co_read,
-        content, and what the features do together. Takes readers [B, d], articles [C, d] or
-        [B, C, d], feats [B, C, F]."""
+    def parts(self, dots: Tensor, feats: Tensor) -> dict[str, Tensor]:
+        """The additive parts [...] of each score, which explain it: popularity, freshness, co_read,
+        content, and what the features do together. Takes dots of reader and article [...], feats
+        [..., F]."""
         scaled = self.standardised(feats)
         weighted = scaled * self.weights
         found = {name: weighted[..., at].sum(-1) for name, at in PARTS.items()}
-        found["content"] = found["content"] + _dots(readers, articles) / self.temperature()
+        found["content"] = found["content"] + dots / self.temperature()
         return found | {"interplay": self.interplay(scaled)[..., 0]}
 
     def temperature(self) -> Tensor:

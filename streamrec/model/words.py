@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLOTS = 1 << 16  # hashed tokens: a few thousand words of titles collide seldom
-NONE = np.zeros(0, dtype=np.int64)
+PAD = SLOTS  # fills rows of fewer tokens; weighs nothing
+MOST = 64  # tokens of an article that count
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Tokens = NDArray[np.int32]
 _WORD = re.compile(r"\w+")
 
 
@@ -22,70 +24,90 @@ class Words:
     """Tokens of articles by row, and in how many articles each occurs."""
 
     def __init__(self) -> None:
-        self._words: list[Ints] = []
-        self._tags: list[Ints] = []
-        self._in = np.zeros(SLOTS)  # articles that hold the token
-        self._scratch = np.zeros(SLOTS, dtype=np.float32)
+        self._n = 0
+        self._words: Tokens = np.full((0, 1), PAD, dtype=np.int32)
+        self._tags: Tokens = np.full((0, 1), PAD, dtype=np.int32)
+        self._in = np.zeros(SLOTS + 1)  # articles that hold the token
+        self._rarity: Floats | None = None  # of every token; None: to be made
+        self._scratch = np.zeros(SLOTS + 1, dtype=np.float32)
 
     def __len__(self) -> int:
-        return len(self._words)
+        return self._n
 
     def put(self, row: int, title: str, tags: Sequence[str]) -> None:
         """Set or replace an article's words; rows between are blank."""
-        while len(self._words) <= row:
-            self._words.append(NONE)
-            self._tags.append(NONE)
-        self._in[self._words[row]] -= 1
-        self._words[row] = _hashed(_WORD.findall(title.lower()))
-        self._tags[row] = _hashed([f"#{tag}" for tag in tags])
-        self._in[self._words[row]] += 1
+        words, named = title_tokens(title), _hashed([f"#{tag}" for tag in tags])
+        self._n = max(self._n, row + 1)
+        self._words, self._tags = _room(self._words, row, len(words)), _room(self._tags, row, len(named))
+        np.subtract.at(self._in, self._words[row], 1)
+        self._words[row], self._tags[row] = PAD, PAD
+        self._words[row, : len(words)], self._tags[row, : len(named)] = words, named
+        np.add.at(self._in, self._words[row], 1)
+        self._in[PAD] = 0.0
+        self._rarity = None
 
-    def features(self, candidates: Ints, read: Sequence[int]) -> Floats:
+    def features(self, candidates: Ints, read: Sequence[int], stated: Tokens | None = None) -> Floats:
         """[n, 3] of candidate rows for a reader of the rows `read`, newest first: cosine of title
         words (weighted by rarity, IDF of Spärck Jones 1972) to the newest read and to all of them
-        together, and the mean share of reads that have each of the candidate's tags."""
+        together, and the mean share of reads that have each of the candidate's tags. `stated`:
+        tokens of what the reader says to like, as if they had just read that."""
         found = np.zeros((len(candidates), 3), dtype=np.float32)
-        if not len(read) or not len(candidates):
+        read = [i for i in read if i < self._n]
+        titles = [*([] if stated is None else [stated]), *self._words[read]]
+        if not titles or not len(candidates) or not self._n:
             return found
-        words, at = self._tokens(self._words, candidates)
-        squares = self._rarity(words) ** 2
-        norms = np.maximum(np.sqrt(np.bincount(at, squares, len(candidates))), 1e-6).astype(np.float32)
-        for k, reads in enumerate((read[:1], read)):
-            weight = self._shares(self._words, reads, words) * squares
-            summed = np.bincount(at, weight, len(candidates)) / self._norm(reads)
-            found[:, k] = summed.astype(np.float32) / norms
-        tags, at = self._tokens(self._tags, candidates)
-        shares = self._shares(self._tags, read, tags)
-        counts = np.maximum(np.bincount(at, minlength=len(candidates)), 1)
-        found[:, 2] = np.bincount(at, shares, len(candidates)) / counts
+        rarity = self._rarities()
+        words = self._of(self._words, candidates)
+        squares = rarity[words] ** 2
+        norms = np.maximum(np.sqrt(np.einsum("ij->i", squares)), 1e-6)
+        for k, reads in enumerate((titles[:1], titles)):
+            shares, norm = self._shares(reads, words, rarity)
+            found[:, k] = np.einsum("ij,ij->i", shares, squares) / norm / norms
+        tags = self._of(self._tags, candidates)
+        shares, _ = self._shares(list(self._tags[read]), tags, rarity)
+        found[:, 2] = np.einsum("ij->i", shares) / np.maximum((tags != PAD).sum(axis=1), 1)
         return found
 
-    def _tokens(self, tokens: list[Ints], rows: Sequence[int] | Ints) -> tuple[Ints, Ints]:
-        """All tokens of rows one after another, and the place of the row of each."""
-        of = [tokens[i] if i < len(tokens) else NONE for i in rows]
-        return np.concatenate([NONE, *of]), np.repeat(np.arange(len(of)), [len(r) for r in of])
+    def _of(self, tokens: Tokens, rows: Ints) -> Tokens:
+        """[n, width] of some rows; blank for those beyond."""
+        if len(rows) and int(rows.max()) < self._n:
+            return tokens[rows]
+        found = tokens[np.minimum(rows, self._n - 1)]
+        found[rows >= self._n] = PAD
+        return found
 
-    def _norm(self, read: Sequence[int]) -> float:
-        """Of the words of some reads together, each by its rarity and its share of the reads."""
-        words = np.unique(self._tokens(self._words, read)[0])
-        own = self._shares(self._words, read, words) * self._rarity(words)
-        return max(float(np.sqrt((own**2).sum())), 1e-6)
+    def _shares(self, reads: list[Tokens], of: Tokens, rarity: Floats) -> tuple[Floats, float]:
+        """Share of the reads that have each token of `of`, and the norm of all tokens of the reads
+        together, each by its share and its rarity."""
+        if not reads:
+            return np.zeros(of.shape, np.float32), 1e-6
+        scratch, tokens = self._scratch, np.concatenate(reads)
+        np.add.at(scratch, tokens, np.float32(1.0 / len(reads)))  # a token occurs once in a read
+        scratch[PAD] = 0.0
+        shares, own = scratch[of], scratch[tokens]
+        scratch[tokens] = 0.0
+        square = float((own * rarity[tokens] ** 2).sum()) / len(reads)
+        return shares, max(square**0.5, 1e-6)
 
-    def _shares(self, tokens: list[Ints], read: Sequence[int], of: Ints) -> Floats:
-        """Share of the reads that have each token of `of`."""
-        scratch = self._scratch
-        rows = [tokens[i] for i in read if i < len(tokens)]
-        for row in rows:
-            scratch[row] += 1.0 / len(read)
-        shares = scratch[of]
-        for row in rows:
-            scratch[row] = 0.0
-        return shares
-
-    def _rarity(self, words: Ints) -> Floats:
-        found: Floats = np.log((len(self) + 1.0) / (self._in[words] + 0.5)).astype(np.float32)
-        return np.maximum(found, 0.0)
+    def _rarities(self) -> Floats:
+        if self._rarity is None:
+            found = np.log((self._n + 1.0) / (self._in + 0.5))
+            found[PAD] = 0.0
+            self._rarity = np.maximum(found, 0.0).astype(np.float32)
+        return self._rarity
 
 
-def _hashed(tokens: Sequence[str]) -> Ints:
-    return np.array(sorted({crc32(t.encode()) % SLOTS for t in tokens}), dtype=np.int64)
+def title_tokens(title: str) -> Tokens:
+    """Distinct tokens of a title, or of any words a reader gives."""
+    return _hashed(_WORD.findall(title.lower()))
+
+
+def _room(tokens: Tokens, row: int, width: int) -> Tokens:
+    """With room for a row and so many tokens in it."""
+    more = max(2 * len(tokens), 1024, row + 1) - len(tokens) if row >= len(tokens) else 0
+    wider = max(width - tokens.shape[1], 0)
+    return np.pad(tokens, ((0, more), (0, wider)), constant_values=PAD) if more or wider else tokens
+
+
+def _hashed(tokens: Sequence[str]) -> Tokens:
+    return np.array(sorted({crc32(t.encode()) % SLOTS for t in tokens})[:MOST], dtype=np.int32)

@@ -4,9 +4,9 @@
 can mix two versions. Nothing here knows how a model is trained.
 """
 
+from streamrec.scoring.ask import Ask, Ranked
 from streamrec.scoring.scorer import Scorer
 from streamrec.scoring.served import Served
-from streamrec.scoring.slate import Ask, Ranked
 from streamrec.scoring.state import ServingState
 from streamrec.scoring.tuned import TunedServed
 

@@ -6,6 +6,7 @@ many eligible articles is scored in full.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from torch import Tensor
 from streamrec.model.features import (
     CO,
     CO_LAST,
-    FEATURES,
     ITEM,
     PARTS,
     TEXT_LAST,
     Features,
+    Stated,
     co_features,
     join,
     text_features,
@@ -30,34 +31,49 @@ from streamrec.scoring.state import ServingState
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Rows = NDArray[np.int64]
 ITEMS, COS = slice(0, len(ITEM)), PARTS["co_read"]
 OUT_OF_POOL = 1e4  # below every article that was scored in full, in the order of the fast score
-REASONS = {
-    "content": "close to what you read", "popularity": "popular now", "freshness": "new",
-    "co_read": "read together with what you read", "interplay": "read by others like you",
-}
+
+
+class Reader(NamedTuple):
+    """What is known of who asks: reads newest first, and what they say to like. `alike`: rank by text
+    and co-reads alone, as "more like this" wants."""
+
+    history: Sequence[Read]
+    stated: Stated | None = None
+    alike: bool = False
+
+
+class Pool(NamedTuple):
+    """The best articles for one reader, best first: rows [P] and their full scores [P]."""
+
+    rows: Rows
+    scores: Floats
 
 
 class Batch:
-    """The scores of a batch of readers under one model, or by popularity alone."""
+    """The scores of a batch of readers under one model, or by popularity alone. `bias` [N] is added to
+    every score (rules)."""
 
     def __init__(
-        self, state: ServingState, served: Served, histories: Sequence[Sequence[Read]],
-        popularity: bool, rerank: int,
+        self, state: ServingState, served: Served, readers: Sequence[Reader], popularity: bool,
+        rerank: int, bias: Floats | None = None,
     ) -> None:
         self.state, self.served, self.net, self.rerank = state, served, served.net, rerank
-        self.histories, self.popularity = histories, popularity
+        self.readers, self.popularity = readers, popularity
         self.now = self.state.now()
         # Only the rows this model covers: the state may be ahead of it by an instant.
-        self.items = self.state.item_features(self.now)[: served.rows]
-        self.totals = self.state.counters.totals()[: served.rows]
-        self.reads = [self._known(h) for h in histories]
-        self.readers = self._readers()
-        self.partners = [self._co_reads(h) for h in histories]
+        self.rows = served.rows
+        self.items = self.state.item_features(self.now)
+        self.bias = None if bias is None else torch.from_numpy(bias[: self.rows])
+        self.reads = [self._known(r.history) for r in readers]
+        self.vectors = self._vectors()
+        self.partners = [self._co_reads(r.history) for r in readers]
 
     def _known(self, history: Sequence[Read]) -> list[int]:
         """Rows of what a reader read, newest first."""
-        index, n = self.state.articles.index, self.served.rows
+        index, n = self.state.articles.index, self.rows
         return [index[r.item] for r in history if r.kind != "dismiss" and index.get(r.item, n) < n]
 
     def _co_reads(self, history: Sequence[Read]) -> list[dict[int, float]]:
@@ -65,82 +81,112 @@ class Batch:
         last = [r.item for r in history if r.kind != "dismiss"][:CO_LAST]
         return self.state.counters.co_query([index[i] for i in last if i in index], self.now)
 
-    def _readers(self) -> Tensor:
-        h = self.net.history
-        rows = np.zeros((len(self.reads), h), np.int64)
-        mask = np.zeros((len(self.reads), h), bool)
-        for b, read in enumerate(self.reads):
-            known = read[:h]
-            rows[b, : len(known)], mask[b, : len(known)] = known, True
-        if not self.served.rows:
-            return torch.zeros(len(self.reads), self.net.dim)
+    def _vectors(self) -> Tensor:
+        """Reader vectors [B, d]; what a reader states stands before their newest read."""
+        h, n = self.net.history, len(self.reads)
+        if not self.rows:
+            return torch.zeros(n, self.net.dim)
+        rows, mask = np.zeros((n, h), np.int64), np.zeros((n, h), bool)
+        for b, (read, reader) in enumerate(zip(self.reads, self.readers, strict=True)):
+            first = int(reader.stated is not None)
+            known = read[: h - first]
+            rows[b, first : first + len(known)], mask[b, first : first + len(known)] = known, True
         # A read without a text says nothing about taste: attention may not see it, as in training.
         mask &= self.state.articles.vectors[rows].any(axis=2)
-        return self.net.readers(self.served.matrix[rows], torch.from_numpy(mask))
+        history = self.served.matrix[rows]
+        for b, reader in enumerate(self.readers):
+            if reader.stated is not None:
+                stated = torch.from_numpy(np.asarray(reader.stated.vector, np.float32))
+                history[b, 0], mask[b, 0] = self.net.articles(stated[None])[0], bool(stated.any())
+        return self.net.readers(history, torch.from_numpy(mask))
 
-    def scores(self, eligible: Sequence[Bools]) -> Floats:
-        """[B, N]; of articles not among `eligible` [N] of their reader, only the fast score."""
+    def pools(self, eligible: Sequence[Bools]) -> list[Pool]:
+        """The best articles of each reader among those eligible to them [N], best first."""
+        scores = self._popular() if self.popularity else self._fast()
+        self._scores = scores
+        for b, mask in enumerate(eligible):
+            scores[b].masked_fill_(torch.from_numpy(~mask[: self.rows]), -torch.inf)
+        found, rows = scores.topk(min(self.rerank, self.rows), dim=1, sorted=self.popularity)
+        best = [r[s > -torch.inf].numpy() for r, s in zip(rows, found, strict=True)]
         if self.popularity:
-            popular = np.asarray(self.items[:, :3].sum(axis=1), np.float32)
-            return np.repeat(popular[None], len(self.histories), axis=0)
-        scores = self._fast()
-        pools = [_best(s, e, self.rerank) for s, e in zip(scores, eligible, strict=True)]
-        for b, (pool, full) in enumerate(zip(pools, self._full(pools), strict=True)):
-            scores[b] -= OUT_OF_POOL
-            scores[b, pool] = full
-        return scores
+            return [Pool(r, s.numpy()[: len(r)]) for r, s in zip(best, found, strict=True)]
+        return [_sorted(r, s) for r, s in zip(best, self.full(best), strict=True)]
 
-    def _fast(self) -> Floats:
-        """[B, N]: content, item features and co-reads, each through its linear weight."""
-        dots = self.readers @ self.served.matrix.T / self.net.temperature()
-        scores: Floats = dots.numpy() + self._linear(self.items, ITEMS)
-        none = self._linear(np.zeros((1, len(CO)), np.float32), COS)
-        for b, partners in enumerate(self.partners):
-            rows = sorted({i for counts in partners for i in counts if i < len(self.items)})
-            if rows:
-                co = co_features(partners, rows, self.totals[rows])
-                scores[b, rows] += self._linear(co, COS) - none
-        return scores
-
-    def _linear(self, some: Features, at: slice) -> Floats:
-        """[n]: what the features at some places [n, k] add by their linear weights."""
-        wide = torch.full((len(some), len(FEATURES)), torch.nan)  # unknown: adds nothing
-        wide[:, at] = torch.from_numpy(some)
-        found: Floats = (self.net.standardised(wide) @ self.net.weights).numpy()
+    def fast(self, b: int, rows: Rows) -> Floats:
+        """Fast scores of some rows eligible to reader b; after `pools`."""
+        found: Floats = self._scores[b, torch.from_numpy(rows)].numpy()
         return found
 
-    def _full(self, pools: Sequence[NDArray[np.int64]]) -> list[Floats]:
-        """Full scores of each reader's pool."""
-        sizes = [len(p) for p in pools]
-        feats = torch.from_numpy(np.concatenate([self._features(b, p) for b, p in enumerate(pools)]))
-        dots = torch.cat([
-            self.served.matrix[p] @ reader for p, reader in zip(pools, self.readers, strict=True)
-        ])
-        scored = self.net.combine(dots, feats).numpy()
-        return np.split(scored, np.cumsum(sizes)[:-1])
+    def of(self, readers: Sequence[Reader]) -> "Batch":
+        """Other readers at the same moment under the same model."""
+        bias = None if self.bias is None else self.bias.numpy()
+        return Batch(self.state, self.served, readers, False, self.rerank, bias)
 
-    def _features(self, b: int, rows: NDArray[np.int64]) -> Features:
+    def scores(self, eligible: Sequence[Bools]) -> Floats:
+        """[B, N] over all articles; of those outside of a reader's pool, only the fast score."""
+        if self.popularity:
+            return self._popular().numpy()
+        scores: Floats = self._fast().numpy() - np.float32(OUT_OF_POOL)
+        for b, pool in enumerate(self.pools(eligible)):
+            scores[b, pool.rows] = pool.scores
+        return scores
+
+    def _popular(self) -> Tensor:
+        """[B, N]: decayed reads at three half-lives."""
+        popular = torch.from_numpy(self.items[: self.rows, :3].sum(axis=1))
+        return (popular if self.bias is None else popular + self.bias).repeat(len(self.readers), 1)
+
+    def _fast(self) -> Tensor:
+        """[B, N]: content, item features and co-reads, each through its linear weight."""
+        scores = (self.vectors / self.net.temperature()) @ self.served.matrix.T
+        everywhere = self.served.item_part(self.items)[: self.rows]
+        none = self.net.linear(torch.zeros(1, len(CO)), COS)
+        for b, (partners, reader) in enumerate(zip(self.partners, self.readers, strict=True)):
+            if not reader.alike:
+                scores[b] += everywhere
+            if self.bias is not None:
+                scores[b] += self.bias
+            rows = np.array(sorted({i for counts in partners for i in counts if i < self.rows}), np.int64)
+            if len(rows):
+                co = co_features(partners, rows.tolist(), self.state.counters.totals(rows))
+                scores[b, rows] += self.net.linear(torch.from_numpy(co), COS) - none
+        return scores
+
+    def full(self, pools: Sequence[Rows]) -> list[Floats]:
+        """Full scores of some rows for each reader."""
+        found = _split(self.net.combine(*self._inputs(pools)), pools)
+        for b, reader in enumerate(self.readers):
+            if reader.alike:
+                parts = self.parts([p if k == b else p[:0] for k, p in enumerate(pools)])[b]
+                found[b] = parts["content"] + parts["co_read"]
+            if self.bias is not None:
+                found[b] = found[b] + self.bias[pools[b]]
+        return [f.numpy() for f in found]
+
+    def features(self, b: int, rows: Rows) -> Features:
         """All features [n, F] of some rows for reader b."""
-        read = self.reads[b][:TEXT_LAST]
-        co = co_features(self.partners[b], rows.tolist(), self.totals[rows])
-        text = text_features(self.state.articles.vectors, self.state.words, rows, read)
-        return join(self.items[rows], co, text, len(read))
+        stated = self.readers[b].stated
+        read = self.reads[b][: TEXT_LAST - (stated is not None)]
+        co = co_features(self.partners[b], rows.tolist(), self.state.counters.totals(rows))
+        text = text_features(self.state.articles.vectors, self.state.words, rows, read, stated)
+        return join(self.items[rows], co, text, len(read) + (stated is not None))
 
-    def reasons(self, b: int, rows: list[int]) -> list[str]:
-        """Why each of these rows: the additive part that lifts it most over their average."""
-        if self.popularity or not rows:
-            return [REASONS["popularity"]] * len(rows)
-        feats = torch.from_numpy(self._features(b, np.array(rows)))
-        parts = self.net.parts(self.readers[b : b + 1], self.served.matrix[rows], feats[None])
-        names = list(parts) if self.histories[b] else ["popularity", "freshness"]
-        stacked = torch.stack([parts[n][0] for n in names])  # claim nothing of an unknown reader
-        stacked = stacked - stacked.mean(dim=1, keepdim=True)
-        return [REASONS[names[int(i)]] for i in stacked.argmax(dim=0)]
+    def parts(self, some: Sequence[Rows]) -> list[dict[str, Tensor]]:
+        """The additive parts [n] of the full scores of some rows for each reader."""
+        parts = {name: _split(p, some) for name, p in self.net.parts(*self._inputs(some)).items()}
+        return [{name: p[b] for name, p in parts.items()} for b in range(len(some))]
+
+    def _inputs(self, some: Sequence[Rows]) -> tuple[Tensor, Tensor]:
+        """Dots [n] and features [n, F] of some rows for each reader, one after another."""
+        feats = np.concatenate([self.features(b, rows) for b, rows in enumerate(some)])
+        dots = [self.served.matrix[r] @ reader for r, reader in zip(some, self.vectors, strict=True)]
+        return torch.cat(dots), torch.from_numpy(feats)
 
 
-def _best(scores: Floats, eligible: Bools, k: int) -> NDArray[np.int64]:
-    """Rows of the k best eligible articles, in no order."""
-    rows = np.flatnonzero(eligible[: len(scores)])
-    if len(rows) <= k:
-        return rows
-    return rows[np.argpartition(-scores[rows], k - 1)[:k]]
+def _split(values: Tensor, some: Sequence[Rows]) -> list[Tensor]:
+    return list(torch.tensor_split(values, np.cumsum([len(r) for r in some])[:-1].tolist()))
+
+
+def _sorted(rows: Rows, scores: Floats) -> Pool:
+    order = np.argsort(-scores, kind="stable")
+    return Pool(rows[order], scores[order])

@@ -4,23 +4,30 @@ from collections.abc import Sequence
 
 import torch
 
+from streamrec.clock import Clock, SystemClock
 from streamrec.config import Scorer as Settings
-from streamrec.events import Policy
-from streamrec.replay import ReplayBuffer
+from streamrec.events import Policy, RankedItem
+from streamrec.replay import Read, ReplayBuffer
+from streamrec.scoring.ask import Ask, Ranked
 from streamrec.scoring.batch import Batch
+from streamrec.scoring.rules import NO_RULES, Applied, Rules
 from streamrec.scoring.served import Served
-from streamrec.scoring.slate import Ask, Ranked, Slates
+from streamrec.scoring.slate import Slates
 from streamrec.scoring.state import ServingState
+from streamrec.scoring.wishes import Encode, Wishes, tier
 
 
 class Scorer:
-    """Ranks the live catalogue for batches of readers."""
+    """Ranks the live catalogue for batches of readers. `encode`: see Wishes; `clock`: of the rules."""
 
     def __init__(
-        self, state: ServingState, buffer: ReplayBuffer, live: Served, settings: Settings, seed: int
+        self, state: ServingState, buffer: ReplayBuffer, live: Served, settings: Settings, seed: int,
+        encode: Encode | None = None, clock: Clock | None = None,
     ) -> None:
         self.state, self._buffer, self.live, self.frozen = state, buffer, live, live
-        self._rerank, self._slates = settings.rerank, Slates(state, settings.explore, seed)
+        self.rules = Rules(state.attributes)
+        self._rerank, self._slates = settings.rerank, Slates(state, settings, seed)
+        self._wishes, self._clock = Wishes(state, encode), clock or SystemClock()
 
     def swap(self, served: Served) -> None:
         """Serve this version from the next batch on."""
@@ -52,9 +59,39 @@ class Scorer:
         for policy, served in arms.items():
             at = [i for i, a in enumerate(asks) if a.policy == policy]
             if at:
-                known = [histories[asks[i].user] for i in at]
-                batch = Batch(self.state, served, known, policy == "popularity", self._rerank)
-                masks = [self.state.eligible(h) for h in known]
-                for b, (i, scores) in enumerate(zip(at, batch.scores(masks), strict=True)):
-                    out[i] = self._slates.slate(batch, b, scores, masks[b], asks[i])
+                some = [asks[i] for i in at]
+                ranked = self._rank(served, policy, some, [histories[a.user] for a in some])
+                out.update(zip(at, ranked, strict=True))
         return [out[i] for i in range(len(asks))]
+
+    def _rank(
+        self, served: Served, policy: Policy, asks: Sequence[Ask], histories: Sequence[Sequence[Read]]
+    ) -> list[Ranked]:
+        popularity, rules = policy == "popularity", self._rules(policy)
+        readers = [self._wishes.reader(a, h) for a, h in zip(asks, histories, strict=True)]
+        batch = Batch(self.state, served, readers, popularity, self._rerank, rules.bias)
+        masks = [self._wishes.eligible(a, h, rules) for a, h in zip(asks, histories, strict=True)]
+        slates = self._slates.make(batch, asks, masks, rules)
+        version = "popularity" if popularity else served.version
+        return [
+            Ranked(version, items, max((r.ts for r in h), default=None),
+                   None if items else self._wishes.why_none(a, rules),
+                   "popular" if popularity else tier(a, h), self._named(items, rules))
+            for a, h, items in zip(asks, histories, slates, strict=True)
+        ]
+
+    def _rules(self, policy: Policy) -> Applied:
+        """Those in force; the control arms have no editors."""
+        if policy != "live":
+            return NO_RULES
+        articles = self.state.articles
+        return self.rules.at(self._clock.now(), articles.cursor, len(articles))
+
+    def _named(self, items: Sequence[RankedItem], rules: Applied) -> list[str]:
+        """Ids of the rules that changed a list."""
+        if rules is NO_RULES:
+            return []
+        rows, live = self.state.attributes.rows_of([i.item_id for i in items]), self.state.articles.live
+        found = {rule for row in rows for rule in rules.by_row.get(row, [])}
+        found |= {rules.pins[row][1] for row in rows if row in rules.pins}
+        return sorted(found | {rule for row, rule in rules.blocked.items() if live[row]})

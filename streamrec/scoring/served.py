@@ -8,6 +8,7 @@ from torch import Tensor
 
 from streamrec.catalogue import Vectors
 from streamrec.model.co_reads import CoRead
+from streamrec.model.features import Features
 from streamrec.model.network import Recommender
 from streamrec.replay import Cursor
 
@@ -22,12 +23,21 @@ class Served:
         self.version, self.net = version, net
         self.co_reads, self.cursor = co_reads, cursor or {}
         self._matrix, self.rows = torch.zeros(0, net.dim), 0
+        self._item_part: tuple[Features, Tensor] | None = None
         self.covered_at = 0  # where the catalogue's cursor stood when the vectors were computed
 
     @property
     def matrix(self) -> Tensor:
         """[N, d], a view."""
         return self._matrix[: self.rows]
+
+    @torch.no_grad()
+    def item_part(self, items: Features) -> Tensor:
+        """[N]: what the item features [N, 11] of a moment add to each article's fast score; made once
+        for all batches of the moment."""
+        if self._item_part is None or self._item_part[0] is not items:
+            self._item_part = items, self.net.linear(torch.from_numpy(items), slice(0, items.shape[1]))
+        return self._item_part[1]
 
     @torch.no_grad()
     def cover(self, vectors: Vectors, rows: Sequence[int] | None = None) -> None:

@@ -1,87 +1,132 @@
-"""From scores to a slate: what is eligible, what is best, what is explored, and why."""
+"""From scores to slates: what is best, what the editors placed, what is explored, and why."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streamrec.events import Policy, RankedItem
-from streamrec.scoring.batch import Batch, Bools, Floats
+from streamrec.config import Scorer as Settings
+from streamrec.events import RankedItem, Reason
+from streamrec.scoring.ask import Ask
+from streamrec.scoring.batch import Batch, Bools, Pool
+from streamrec.scoring.choose import Caps, choose, window
+from streamrec.scoring.explore import Explorer
+from streamrec.scoring.reasons import explain, main_parts, words
+from streamrec.scoring.rules import Applied
 from streamrec.scoring.state import ServingState
 
-EXPLORE_POOL = 100  # newest eligible articles that an exploring place draws from
+Rows = NDArray[np.int64]
 
 
-class Ask(NamedTuple):
-    """One reader's wish."""
+class Place(NamedTuple):
+    """One place of a slate. `kind`: of its reason, empty: the score's own strongest part."""
 
-    user: str
-    n: int
-    policy: Policy = "live"
-
-
-class Ranked(NamedTuple):
-    """One answer: which version made it, from which state of the reader."""
-
-    version: str
-    items: list[RankedItem]
-    state_at: float | None
-    error: str | None
+    row: int
+    score: float
+    propensity: float = 1.0
+    kind: str = ""
+    rule: str | None = None
 
 
 class Slates:
-    """Makes slates. The last places explore: each article of the pool is drawn with the same
-    chance, which is its propensity; the other places are certain."""
+    """Makes slates. The last places explore; all others are certain."""
 
-    def __init__(self, state: ServingState, explore: float, seed: int) -> None:
-        self._articles, self._explore = state.articles, explore
-        self._rng = np.random.default_rng(seed)
+    def __init__(self, state: ServingState, settings: Settings, seed: int) -> None:
+        self._state, self._articles, self._s = state, state.articles, settings
+        self._explorer = Explorer(settings.explore_times, seed)
 
-    def slate(self, batch: Batch, b: int, scores: Floats, eligible: Bools, ask: Ask) -> Ranked:
-        """The answer to reader b of a batch, whose scores [N] and eligible articles are given."""
-        history, mask = batch.histories[b], eligible[: len(scores)]
-        explore = 0 if batch.popularity else int(round(self._explore * ask.n))
-        top = _top(np.where(mask, scores, -np.inf), ask.n - explore, int(mask.sum()))
-        drawn, propensity = self._explored(mask, top, explore)
-        reasons = batch.reasons(b, top) + ["explores what is new"] * len(drawn)
-        chances = [1.0] * len(top) + [propensity] * len(drawn)
-        items = self._items([*top, *drawn], scores, chances, reasons)
-        return Ranked(
-            "popularity" if batch.popularity else batch.served.version, items,
-            max((r.ts for r in history), default=None),
-            None if items else "no article is live that this reader has not read",
-        )
+    def make(
+        self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied
+    ) -> list[list[RankedItem]]:
+        """The items of each ask of a batch; `masks` [N] say what is eligible to whom."""
+        pools = batch.pools(masks)
+        slates = [
+            self._places(batch, b, pool, masks[b], ask, rules)
+            for b, (ask, pool) in enumerate(zip(asks, pools, strict=True))
+        ]
+        rows = [np.array([p.row for p in places], np.int64) for places in slates]
+        parts = main_parts(batch, rows)
+        return [
+            self._items(batch, b, asks[b], places, [kind for kind, _ in parts[b]], rules)
+            for b, places in enumerate(slates)
+        ]
+
+    def _places(
+        self, batch: Batch, b: int, pool: Pool, mask: Bools, ask: Ask, rules: Applied
+    ) -> list[Place]:
+        explore = 0 if batch.popularity or ask.similar_to else int(round(self._s.explore * ask.n))
+        pinned = self._pinned(mask, ask, rules)
+        best = self._best(pool, set(pinned), ask, ask.n - explore - len(pinned))
+        taken = [*pinned, *(p.row for p in best)]
+        places = best + self._explored(batch, b, mask, taken, explore)
+        for row, (position, rule) in sorted(pinned.items(), key=lambda p: p[1]):
+            score = float(batch.fast(b, np.array([row]))[0])
+            places.insert(position - 1, Place(row, score, kind="rule", rule=rule))
+        return places[: ask.n]
+
+    def _pinned(self, mask: Bools, ask: Ask, rules: Applied) -> dict[int, tuple[int, str]]:
+        if ask.policy != "live":  # the control arms are no editors
+            return {}
+        fit = [(row, pin) for row, pin in rules.pins.items() if row < len(mask) and mask[row]]
+        return dict(sorted(fit, key=lambda p: p[1])[: ask.n])
+
+    def _best(self, pool: Pool, without: set[int], ask: Ask, n: int) -> list[Place]:
+        diversity = self._s.diversity if ask.diversity is None else ask.diversity
+        capped = bool(self._s.per_source or self._s.per_topic)
+        rows, scores = pool
+        if without:
+            keep = ~np.isin(rows, list(without))
+            rows, scores = rows[keep], scores[keep]
+        wide = window(n, diversity, capped)
+        places = self._spread(rows[:wide], scores[:wide], n, diversity)
+        if len(places) < n and len(rows) > wide:  # too many of them were one article, or of one source
+            places = self._spread(rows, scores, n, diversity)
+        return places
+
+    def _spread(
+        self, rows: Rows, scores: NDArray[np.float32], n: int, diversity: float
+    ) -> list[Place]:
+        vectors = self._articles.vectors[rows].astype(np.float32)
+        entries = [self._articles.entries[i] for i in rows]
+        caps = Caps(self._s.per_source, self._s.per_topic)
+        at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate)
+        return [Place(int(rows[i]), float(scores[i])) for i in at]
 
     def _explored(
-        self, mask: Bools, taken: Sequence[int], k: int
-    ) -> tuple[list[int], float]:
-        """k rows drawn evenly from the newest eligible ones not `taken`, and the chance of each
-        to stand at its rank."""
-        mask = mask.copy()
+        self, batch: Batch, b: int, mask: Bools, taken: Sequence[int], places: int
+    ) -> list[Place]:
+        if not places:
+            return []
+        mask = mask[: batch.rows].copy()
         mask[list(taken)] = False
-        pool = np.flatnonzero(mask)
-        if not len(pool) or not k:
-            return [], 1.0
-        newest = pool[np.argsort(-self._articles.published[pool], kind="stable")[:EXPLORE_POOL]]
-        drawn = self._rng.choice(newest, min(k, len(newest)), replace=False)
-        return [int(i) for i in drawn], 1.0 / len(newest)
+        pool = self._explorer.open(self._state.newest(mask))
+        if not len(pool):
+            return []
+        scores = batch.fast(b, pool)
+        at = dict(zip(pool.tolist(), scores.tolist(), strict=True))
+        drawn = self._explorer.draw(pool, scores, places)
+        return [Place(d.row, at[d.row], d.propensity, "exploration") for d in drawn]
 
     def _items(
-        self, rows: Sequence[int], scores: Floats, chances: Sequence[float], reasons: Sequence[str]
+        self, batch: Batch, b: int, ask: Ask, places: Sequence[Place], parts: Sequence[str], rules: Applied
     ) -> list[RankedItem]:
-        entries = self._articles.entries
+        entries, rows = self._articles.entries, np.array([p.row for p in places], np.int64)
+        why = explain(batch, b, rows, ask.locale) if ask.explain else [[] for _ in places]
         return [
             RankedItem(
-                item_id=entries[i].item_id, title=entries[i].title, rank=k + 1,
-                score=float(scores[i]), propensity=chances[k], reason=reasons[k],
+                item_id=entries[p.row].item_id, title=entries[p.row].title, rank=k + 1, score=p.score,
+                propensity=p.propensity, reason=words(p.kind or parts[k], ask.locale),
+                reasons=[*_own(p, ask, rules), *why[k]] if ask.explain else [],
             )
-            for k, i in enumerate(rows)
+            for k, p in enumerate(places)
         ]
 
 
-def _top(scores: Floats, n: int, eligible: int) -> list[int]:
-    k = min(n, eligible)
-    if k <= 0:
-        return []
-    best = np.argpartition(-scores, k - 1)[:k]
-    return [int(i) for i in best[np.argsort(-scores[best], kind="stable")]]
+def _own(place: Place, ask: Ask, rules: Applied) -> list[Reason]:
+    """Reasons that lie not in the score: an editor's rule, exploration."""
+    found = [place.rule] if place.rule else list(rules.by_row.get(place.row, []))
+    reasons = [Reason(kind="rule", text=words("rule", ask.locale), rule_id=rule) for rule in found]
+    if place.kind == "exploration":
+        reasons.append(Reason(kind="exploration", text=words("exploration", ask.locale)))
+    return reasons

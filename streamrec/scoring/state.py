@@ -12,8 +12,11 @@ from streamrec.model.counters import Counters
 from streamrec.model.features import CO_LAST, Features, item_features
 from streamrec.model.words import Words
 from streamrec.replay import Cursor, Read, ReplayBuffer
+from streamrec.scoring.attributes import Attributes
 
 ROWS_PER_SYNC = 4000
+NEWEST = 200
+Vector = NDArray[np.float16]
 
 
 class ServingState:
@@ -29,13 +32,15 @@ class ServingState:
         self._buffer, self._catalogue = buffer, catalogue
         self._popularity, self._rows, self._articles_at = Cursor(), Cursor(), 0
         self.articles, self.counters = LiveArticles(dim), Counters(settings)
-        self.words = Words()
+        self.words, self.attributes = Words(), Attributes(self.articles)
+        self._by_age: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
         self.at: float | None = None  # set: the time of every answer; None: stream time
         self._features: tuple[float, Features] | None = None  # of a moment, until something changes
+        self._newest: float | None = None  # stream time, until something changes
 
     def sync(self) -> None:
         """Take over what changed. Raises RetryLater, having taken over what it got so far."""
-        self._features = None
+        self._features = self._newest = None
         try:
             self.articles.sync(self._catalogue)
         finally:
@@ -50,7 +55,9 @@ class ServingState:
     def _follow_articles(self) -> None:
         for entry in self.articles.entries[len(self.counters) :]:
             self.counters.add(entry.item_id)
-        for i in self.articles.changed_since(self._articles_at):
+        changed = self.articles.changed_since(self._articles_at)
+        self.attributes.follow(changed)
+        for i in changed:
             entry = self.articles.entries[i]
             self.counters.publish(entry.item_id, entry.published_at)
             self.words.put(i, entry.title, entry.tags)
@@ -79,7 +86,7 @@ class ServingState:
             for name in (before, item):
                 self._number(name)
             self.counters.co_set(p, before, item, weight)
-        self._features = None
+        self._features = self._newest = None
         self._rows = dict(cursor)
 
     def eligible(self, history: Sequence[Read]) -> NDArray[np.bool_]:
@@ -88,6 +95,21 @@ class ServingState:
         seen = [self.articles.index.get(r.item, -1) for r in history]
         mask[[i for i in seen if i >= 0]] = False
         return mask
+
+    def newest(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The newest rows that a mask [N] lets through, newest first: NEWEST of them at most."""
+        articles = self.articles
+        if self._by_age[0] != articles.cursor:
+            live = np.flatnonzero(articles.live)
+            order = np.argsort(-articles.published[live], kind="stable")
+            self._by_age = articles.cursor, live[order]
+        rows, n = self._by_age[1], len(mask)
+        for some in (rows[: 4 * NEWEST], rows):  # mostly the first few hundred are enough
+            some = some[some < n]
+            found = some[mask[some]]
+            if len(found) >= NEWEST:
+                break
+        return found[:NEWEST]
 
     def item_features(self, now: float) -> Features:
         """See model.features; made once for all arms that ask at the same moment."""
@@ -100,5 +122,7 @@ class ServingState:
         of the newest article."""
         if self.at is not None:
             return self.at
-        reads = float(self.counters.t0.max(initial=0.0))
-        return reads or float(self.articles.published.max(initial=0.0))
+        if self._newest is None:
+            reads = float(self.counters.t0.max(initial=0.0))
+            self._newest = reads or float(self.articles.published.max(initial=0.0))
+        return self._newest

@@ -37,8 +37,9 @@ def entries(n: int) -> list[Entry]:
 
 
 def vectors(n: int) -> Vectors:
-    """[n, DIM] of random directions."""
-    return np.random.default_rng(0).standard_normal((n, DIM), np.float32).astype(np.float16)
+    """[n, DIM] of norm 1 in random directions."""
+    found = np.random.default_rng(0).standard_normal((n, DIM), np.float32)
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
 
 
 def measure(sizes: Sizes, figures: Figures, say: Say) -> None:

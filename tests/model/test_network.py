@@ -59,7 +59,7 @@ def test_parts_add_up_to_the_score_and_batched_training_gives_the_same(net):
     mask, feats = torch.tensor([[True, True, False]]), torch.randn(1, 4, F)
     articles = net.articles(base)
     readers = net.readers(articles[hist], mask)
-    parts = net.parts(readers, articles[cand], feats)
+    parts = net.parts((articles[cand] * readers[:, None]).sum(-1), feats)
     assert set(parts) == {"content", "popularity", "freshness", "co_read", "interplay"}
     score = net.score(readers, articles[cand[0]], feats)
     assert torch.allclose(sum(parts.values()), score, atol=1e-5)

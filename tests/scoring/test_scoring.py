@@ -1,57 +1,19 @@
 """What an answer promises, on the shipped memory adapters and a real network."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scoring_site import DIM, NOW, Site, ids
 
-from streamrec.adapters.memory import MemoryBuffer, MemoryCatalogue
-from streamrec.catalogue import Changes, Entry
-from streamrec.config import Buffer, Model
-from streamrec.config import Scorer as Settings
+from streamrec.adapters.memory import MemoryCatalogue
+from streamrec.catalogue import Changes
+from streamrec.config import Model
 from streamrec.errors import RetryLater
 from streamrec.model.features import all_features
 from streamrec.model.network import Recommender
-from streamrec.replay import Applied, digest
-from streamrec.scoring import Ask, Scorer, Served, ServingState
-
-DIM, NOW = 8, 1_750_000_000.0
-
-
-class Site:
-    """A scorer over a buffer and a catalogue."""
-
-    def __init__(self, catalogue: Any = None, explore: float = 0.0, rerank: int = 500) -> None:
-        self.buffer, self.catalogue = MemoryBuffer(Buffer()), catalogue or MemoryCatalogue(DIM)
-        self.claim, self.events = self.buffer.claim(0, "t", 1), 0
-        state = ServingState(self.buffer, self.catalogue, Buffer(), DIM)
-        first = Served("0", Recommender.initial(DIM, Model()))
-        self.scorer = Scorer(state, self.buffer, first, Settings(explore=explore, rerank=rerank), 1)
-
-    def announce(self, n: int, vector: Any = None, first: int = 0) -> None:
-        ids = [f"a{i}" for i in range(first, first + n)]
-        self.catalogue.put([Entry(i, i, NOW - 100, [], "", "h" + i) for i in ids], {i: i for i in ids})
-        rng = np.random.default_rng(first)
-        vectors = rng.normal(size=(n, DIM)) if vector is None else np.tile(vector, (n, 1))
-        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        owed = {o.item_id: o for o in self.catalogue.owed(n)}
-        self.catalogue.fill([(owed[i], unit[k].astype(np.float16)) for k, i in enumerate(ids)])
-
-    def event(self, user: str, item: str, kind: str = "click", at: float = NOW) -> None:
-        event_id = f"e{self.events}"
-        event = Applied(self.events, digest(event_id), event_id, user, item, kind, at, [], 1.0, -0.5)
-        self.events += 1
-        self.buffer.apply(0, self.claim, "t", [event], self.events, NOW)
-
-    def answer(self, user: str, n: int = 5, policy: Any = "live") -> Any:
-        self.scorer.follow()
-        return self.scorer.rank([Ask(user, n, policy)])[0]
-
-
-def ids(answer: Any) -> list[str]:
-    return [i.item_id for i in answer.items]
+from streamrec.scoring import Served
 
 
 def test_what_was_read_or_dismissed_is_left_out() -> None:
@@ -87,7 +49,7 @@ def test_a_tombstone_is_gone_from_the_next_answer_and_a_new_article_is_in_it() -
 
 
 def test_what_others_read_next_rises() -> None:
-    site = Site()
+    site = Site(duplicate=1.01)
     site.announce(8, vector=np.ones(DIM))  # all texts alike
     for user in ("x", "y", "z"):
         site.event(user, "a1")

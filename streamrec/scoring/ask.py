@@ -1,0 +1,40 @@
+"""What a reader wishes, and the answer."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from streamrec.events import Filters, Locale, Policy, RankedItem, Request, Tier
+
+
+class Ask(NamedTuple):
+    """One reader's wish; see `events.Request` for the fields' meaning."""
+
+    user: str
+    n: int
+    policy: Policy = "live"
+    filters: Filters | None = None
+    similar_to: str | None = None
+    interests: str = ""
+    session: Sequence[str] = ()
+    diversity: float | None = None
+    explain: bool = False
+    locale: Locale = "en"
+
+    @classmethod
+    def of(cls, user: str, request: Request) -> "Ask":
+        """The wish of one reader that a request names."""
+        r = request
+        return cls(user, r.n, r.policy, r.filters, r.similar_to, r.interests, r.session, r.diversity,
+                   r.explain, r.locale)
+
+
+class Ranked(NamedTuple):
+    """One answer: which version made it, from which state of the reader and from what (`tier`), and
+    which rules changed it."""
+
+    version: str
+    items: list[RankedItem]
+    state_at: float | None
+    error: str | None
+    tier: Tier = "popular"
+    rules: Sequence[str] = ()

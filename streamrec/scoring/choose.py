@@ -1,0 +1,79 @@
+"""From a ranking to a list: no article twice under two names, no source or topic everywhere, and as
+much variety as was asked for. Greedy, place by place.
+
+Variety is maximal marginal relevance (Carbonell & Goldstein 1998): each place takes the article of
+the best (1 - diversity) * relevance - diversity * likeness to those already chosen.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrec.catalogue import Entry
+
+WIDE = 200  # best articles among which variety is sought
+NARROW = 3  # without variety or caps: so many times the places, for duplicates to fall out of
+SAME_TITLE = 0.8  # cosine from which two articles of the same title are one
+Array = NDArray[np.float32]
+
+
+class Caps:
+    """How often a source and a first tag may still occur in a list; 0: as often as it likes."""
+
+    def __init__(self, per_source: int, per_topic: int) -> None:
+        self._most = {"source": per_source, "topic": per_topic}
+        self._used: Counter[tuple[str, str]] = Counter()
+
+    def allow(self, entry: Entry) -> bool:
+        """Whether one more of its kind fits."""
+        return all(self._used[kind, value] < self._most[kind] for kind, value in self._of(entry))
+
+    def take(self, entry: Entry) -> None:
+        """It has got a place."""
+        self._used.update(self._of(entry))
+
+    def _of(self, entry: Entry) -> list[tuple[str, str]]:
+        found = (("source", entry.source), ("topic", entry.tags[0] if entry.tags else ""))
+        return [(kind, value) for kind, value in found if value and self._most[kind]]
+
+
+def choose(
+    scores: Array, vectors: Array, entries: Sequence[Entry], n: int, diversity: float, caps: Caps,
+    same: float,
+) -> list[int]:
+    """Up to n places of a ranking, in the order to show them. `scores` [P], best first, `vectors`
+    [P, d] of norm 1 or 0, `entries` [P]; `same`: cosine at which two texts are one article."""
+    likest = np.full(len(scores), -1.0, np.float32)  # to what is chosen
+    value, relevance = np.zeros(0), (1 - diversity) * _relevance(scores)
+    left, chosen = dict.fromkeys(range(len(scores))), list[int]()
+    titles = set[str]()
+    while len(chosen) < n and left:
+        i = next(iter(left))
+        if diversity:
+            value = relevance - diversity * np.maximum(likest, 0.0)
+            i = max(left, key=value.__getitem__)
+        del left[i]
+        title = entries[i].title.strip().casefold()
+        again = likest[i] >= same or (title in titles and likest[i] >= SAME_TITLE)
+        if again or not caps.allow(entries[i]):
+            continue
+        chosen.append(i)
+        titles |= {title} - {""}
+        caps.take(entries[i])
+        likest = np.maximum(likest, vectors @ vectors[i])
+    return chosen
+
+
+def window(n: int, diversity: float, capped: bool) -> int:
+    """How many of the best articles `choose` should see."""
+    return max(WIDE, NARROW * n) if diversity or capped else NARROW * n + 10
+
+
+def _relevance(scores: Array) -> Array:
+    """Scores [P] as 1 for the best down to 0 for the last."""
+    if not len(scores):
+        return scores
+    spread = float(scores[0] - scores[-1])
+    return (scores - scores[-1]) / spread if spread > 0 else np.ones_like(scores)

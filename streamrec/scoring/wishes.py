@@ -1,0 +1,78 @@
+"""From a wish to what is ranked for it: what counts as read, which articles may be in the answer, and
+what to say when none is."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from streamrec.events import Tier
+from streamrec.model.features import Stated
+from streamrec.model.words import title_tokens
+from streamrec.replay import Read
+from streamrec.scoring.ask import Ask
+from streamrec.scoring.batch import Bools, Reader
+from streamrec.scoring.rules import Applied
+from streamrec.scoring.state import ServingState, Vector
+
+Encode = Callable[[str, str], Vector]  # interests and domain -> base vector [d]
+
+
+class Wishes:
+    """Over what a scoring process knows. `encode` gives the vector of what a reader says to like;
+    without it interests count by their words alone."""
+
+    def __init__(self, state: ServingState, encode: Encode | None) -> None:
+        self._state, self._encode = state, encode
+
+    def reader(self, ask: Ask, history: Sequence[Read]) -> Reader:
+        """From what the list is made; for "more like this" the article alone."""
+        now = self._state.now()
+        if ask.similar_to is not None:
+            return Reader([Read(ask.similar_to, now, "read")], None, alike=True)
+        session = [Read(item, now, "read") for item in ask.session]
+        older = [r for r in history if r.item not in ask.session]
+        domain = ask.filters.domain if ask.filters else ""
+        return Reader([*session, *older], self._stated(ask.interests.strip(), domain))
+
+    def _stated(self, interests: str, domain: str) -> Stated | None:
+        if not interests:
+            return None
+        blank = np.zeros(self._state.articles.dim, np.float16)
+        vector = self._encode(interests, domain) if self._encode else blank
+        return Stated(vector, title_tokens(interests))
+
+    def eligible(self, ask: Ask, history: Sequence[Read], rules: Applied) -> Bools:
+        """[N]: live, unread, asked for and not blocked."""
+        mask, attributes = self._state.eligible(history), self._state.attributes
+        mask[attributes.rows_of([*ask.session, *([ask.similar_to] if ask.similar_to else [])])] = False
+        if ask.similar_to is not None and ask.similar_to not in self._state.articles.index:
+            mask[:] = False  # nothing is like what nobody knows
+        if ask.filters is not None:
+            mask &= attributes.passing(ask.filters)
+        mask[[row for row in rules.blocked if row < len(mask)]] = False
+        return mask
+
+    def why_none(self, ask: Ask, rules: Applied) -> str:
+        """Why an answer is empty."""
+        articles, attributes = self._state.articles, self._state.attributes
+        if ask.similar_to is not None and ask.similar_to not in articles.index:
+            return f"no article {ask.similar_to} is known - at `$.similar_to`"
+        passing = articles.live.copy()
+        if ask.filters is not None:
+            passing &= attributes.passing(ask.filters)
+            if not passing.any():
+                return "no article passes the filters - at `$.filters`"
+        if passing.any() and set(np.flatnonzero(passing).tolist()) <= set(rules.blocked):
+            return "the rules block every article that passes the filters"
+        return "no article is live that this reader has not read"
+
+
+def tier(ask: Ask, history: Sequence[Read]) -> Tier:
+    """What a list is made of."""
+    if ask.similar_to is not None:
+        return "similar"
+    if any(r.kind != "dismiss" for r in history):
+        return "personal"
+    if ask.session:
+        return "session"
+    return "interests" if ask.interests.strip() else "popular"

@@ -1,0 +1,89 @@
+"""A list shows no article twice, no source everywhere, and as much variety as was asked for."""
+
+import numpy as np
+import pytest
+from scoring_site import DIM, Site, ids
+
+from streamrec.catalogue import Entry
+from streamrec.scoring.choose import Caps, choose
+
+EYE = np.eye(DIM, dtype=np.float32)
+
+
+def entry(n: int, source: str = "", tag: str = "", title: str = "") -> Entry:
+    return Entry(f"a{n}", title or f"t{n}", 0.0, [tag] if tag else [], "", "", source)
+
+
+def chosen(vectors, n=3, diversity=0.0, sources=(), tags=(), titles=(), caps=(0, 0), scores=None):
+    def at(of, i):
+        return of[i] if of else ""
+
+    p = len(vectors)
+    entries = [entry(i, at(sources, i), at(tags, i), at(titles, i)) for i in range(p)]
+    ranked = np.linspace(1, 0, p, dtype=np.float32) if scores is None else np.array(scores, np.float32)
+    return choose(ranked, np.array(vectors, np.float32), entries, n, diversity, Caps(*caps), 0.97)
+
+
+def test_one_text_under_two_ids_is_shown_once_the_better_ranked() -> None:
+    near = EYE[0] + 0.05 * EYE[1]
+    near /= np.linalg.norm(near)
+    assert chosen([EYE[0], near, EYE[2], EYE[3]]) == [0, 2, 3]
+
+
+def test_articles_without_a_text_are_not_alike() -> None:
+    assert chosen([0 * EYE[0]] * 4, titles=["same"] * 4) == [0, 1, 2]
+
+
+def test_one_title_makes_two_near_texts_one_article() -> None:
+    near = 0.9 * EYE[0] + 0.43 * EYE[1]
+    assert chosen([EYE[0], near, EYE[2]], titles=["News", "news ", "Other"]) == [0, 2]
+    assert chosen([EYE[0], near, EYE[2]], titles=["News", "Else", "Other"]) == [0, 1, 2]
+
+
+def test_a_cap_leaves_room_for_other_sources_and_topics() -> None:
+    vectors = list(EYE[:6])
+    assert chosen(vectors, 4, sources=["x", "x", "x", "y", "x", ""], caps=(2, 0)) == [0, 1, 3, 5]
+    assert chosen(vectors, 4, tags=["t", "t", "s", "t", "", ""], caps=(0, 1)) == [0, 2, 4, 5]
+
+
+def test_diversity_0_is_the_ranking_and_1_the_most_different() -> None:
+    a, b = EYE[0], 0.8 * EYE[0] + 0.6 * EYE[1]
+    vectors = [a, b, b, EYE[2], EYE[3]]
+    assert chosen(vectors, 3, 0.0) == [0, 1, 3]
+    assert chosen(vectors, 3, 0.7) == [0, 3, 4]
+    likeness = [np.dot(vectors[i], vectors[j]) for i in (0,) for j in chosen(vectors, 3, 1.0)[1:]]
+    assert max(likeness) == 0
+
+
+def test_diversity_trades_score_for_variety_steadily() -> None:
+    rng = np.random.default_rng(0)
+    topics = rng.normal(size=(5, DIM))
+    vectors = [t / np.linalg.norm(t) for t in (topics[i % 5] + 0.4 * rng.normal(size=DIM) for i in range(60))]
+    scores = np.sort(rng.normal(size=60))[::-1] + 3 * np.array([i % 5 == 0 for i in range(60)])
+    order = np.argsort(-scores)
+    vectors, scores = [vectors[i] for i in order], scores[order]
+
+    def alike(at):
+        m = np.array([vectors[i] for i in at])
+        return float((m @ m.T)[np.triu_indices(len(at), 1)].mean())
+
+    lists = [chosen(vectors, 10, d, scores=scores) for d in (0.0, 0.3, 0.6, 0.9)]
+    likeness = [alike(at) for at in lists]
+    assert likeness == sorted(likeness, reverse=True) and likeness[0] > likeness[-1] + 0.2
+    assert sum(scores[i] for i in lists[0]) >= sum(scores[i] for i in lists[-1])
+
+
+@pytest.mark.parametrize("n", [0, 1, 50])
+def test_there_are_never_more_than_there_are(n: int) -> None:
+    assert len(chosen(list(EYE[:4]), n)) == min(n, 4)
+
+
+def test_a_request_may_name_its_diversity_and_duplicates_do_not_shorten_the_list() -> None:
+    site = Site()
+    for i in range(40):
+        site.article(f"same{i}", EYE[0])
+    site.announce(6)
+    assert len(ids(site.answer("u", 5))) == 5
+    same = [i for i in ids(site.answer("u", 5)) if i.startswith("same")]
+    assert len(same) <= 1
+    assert len(ids(site.answer("u", 5, diversity=1.0))) == 5

@@ -1,0 +1,103 @@
+"""Reasons are parts of the score: what is named lifts it, and without it the score falls most."""
+
+import numpy as np
+import pytest
+import torch
+from scoring_site import DIM, NOW, Site
+
+from streamrec.config import Model
+from streamrec.model.features import FEATURES
+from streamrec.model.network import Recommender
+from streamrec.replay import Read
+from streamrec.scoring import Served
+from streamrec.scoring.batch import Batch, Reader
+
+EYE = np.eye(DIM)
+
+
+def trained(seed: int = 0) -> Recommender:
+    """A network whose every part says something."""
+    torch.manual_seed(seed)
+    net = Recommender.initial(DIM, Model())
+    with torch.no_grad():
+        net.weights.copy_(0.2 * torch.randn(len(FEATURES)).abs())
+        net.query.copy_(0.3 * torch.randn(DIM))
+        net.interplay[-1].weight.copy_(0.2 * torch.randn_like(net.interplay[-1].weight))
+    return net
+
+
+@pytest.fixture
+def site() -> Site:
+    site = Site()
+    for n in range(6):
+        site.article(f"s{n}", EYE[0] + 0.7 * EYE[n + 1], ["streams"], title=f"Streams {n}")
+    for n in range(6):
+        site.article(f"f{n}", -EYE[0] + 0.7 * EYE[n + 1], ["food"], title=f"Food {n}")
+    return site
+
+
+def test_the_article_read_that_counts_most_is_named_in_both_languages(site: Site) -> None:
+    site.event("u", "s0")
+    site.event("u", "f0", at=NOW + 1)
+    answer = site.answer("u", 10, explain=True)
+    for item in answer.items[:2]:
+        read = next(r for r in item.reasons if r.kind == "read")
+        assert read.item_id == ("s0" if item.item_id[0] == "s" else "f0") and read.weight > 0
+    first = answer.items[0]
+    named = next(r for r in first.reasons if r.kind == "read")
+    assert named.text == f"because you read “{'Streams 0' if first.item_id[0] == 's' else 'Food 0'}”"
+    chinese = site.answer("u", 10, explain=True, locale="zh").items[0]
+    assert any(r.text.startswith("因为你读过《") for r in chinese.reasons)
+    assert all(i.reasons == [] for i in site.answer("u").items)
+
+
+def test_reasons_stand_with_the_strongest_first_and_only_if_they_lift(site: Site) -> None:
+    site.event("u", "s0")
+    for item in site.answer("u", 10, explain=True).items:
+        weights = [r.weight for r in item.reasons if r.weight is not None]
+        assert weights == sorted(weights, reverse=True) and all(w > 0 for w in weights)
+
+
+def test_nothing_is_claimed_of_a_reader_never_seen(site: Site) -> None:
+    site.event("x", "s1")
+    kinds = {r.kind for i in site.answer("new", 9, explain=True).items for r in i.reasons}
+    assert kinds <= {"popularity", "freshness"}
+
+
+def test_interests_are_a_reason_where_they_lift(site: Site) -> None:
+    site.interests["streams"] = EYE[0]
+    first = site.answer("new", 3, interests="streams", explain=True).items[0]
+    assert any(r.kind == "interests" and r.weight > 0 for r in first.reasons)
+
+
+def test_more_like_this_names_this(site: Site) -> None:
+    first = site.answer("u", 3, similar_to="s0", explain=True).items[0]
+    assert any(r.kind == "similar" and r.item_id == "s0" for r in first.reasons)
+
+
+def test_without_the_article_that_is_named_a_score_falls_more_than_without_any_other() -> None:
+    site, rng = Site(), np.random.default_rng(0)
+    site.announce(120)
+    for k in range(400):
+        site.event(f"c{rng.integers(60)}", f"a{rng.integers(120)}", at=NOW + k)
+    site.scorer.swap(Served("1", trained()))
+    answers = faithful = 0
+    for u in range(250):
+        session = [f"a{i}" for i in rng.choice(120, int(rng.integers(2, 9)), replace=False)]
+        answer = site.answer(f"new{u}", 4, session=session, explain=True)
+        for item in answer.items:
+            named = [r.item_id for r in item.reasons if r.kind == "read"]
+            if named:
+                answers += 1
+                faithful += named[0] == _costliest(site, session, item.item_id)
+    assert answers >= 700 and faithful >= 0.95 * answers
+
+
+def _costliest(site: Site, session: list[str], item: str) -> str:
+    """The read whose absence lowers an article's score most, by asking the scorer anew."""
+    state = site.scorer.state
+    row = np.array([state.articles.index[item]])
+    histories = [[Read(i, state.now(), "read") for i in session if i != left] for left in session]
+    batch = Batch(state, site.scorer.live, [Reader(h) for h in histories], False, 500)
+    with torch.no_grad():
+        return session[int(np.argmin([s[0] for s in batch.full([row] * len(session))]))]

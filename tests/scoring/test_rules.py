@@ -1,0 +1,99 @@
+"""Boost, bury, pin, block: by tag, source, id and time, and named in the answer."""
+
+import math
+
+import numpy as np
+import pytest
+from scoring_site import DIM, NOW, Site, ids
+
+from streamrec.errors import InvalidMessage
+from streamrec.events import Match, Rule, decode, encode
+
+EYE = np.eye(DIM)
+
+
+def rule(action: str, rule_id: str = "r", match: Match | None = None, **more: object) -> Rule:
+    return Rule(rule_id=rule_id, action=action, match=match or Match(tags=["x"]), **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def site() -> Site:
+    site = Site()
+    for n in range(6):
+        site.article(f"a{n}", EYE[n], ["x"] if n == 4 else ["y"], source="s" if n < 2 else "t")
+        for k in range(6 - n):
+            site.event(f"reader{n}{k}", f"a{n}")
+    return site
+
+
+def test_boost_and_bury_multiply_the_odds_and_are_named(site: Site) -> None:
+    plain = {i.item_id: i.score for i in site.answer("u", 6).items}
+    site.scorer.rules.replace([rule("boost", factor=100.0)])
+    boosted = site.answer("u", 6)
+    assert ids(boosted)[0] == "a4" and boosted.rules == ["r"]
+    assert boosted.items[0].score == pytest.approx(plain["a4"] + math.log(100), abs=1e-4)
+    site.scorer.rules.replace([rule("bury", match=Match(item_ids=["a0"]), factor=100.0)])
+    assert ids(site.answer("u", 6))[-1] == "a0"
+    site.scorer.rules.replace([])
+    assert site.answer("u", 6).rules == [] and ids(site.answer("u", 6))[0] == "a0"
+
+
+def test_what_is_blocked_is_in_no_list(site: Site) -> None:
+    site.scorer.rules.replace([rule("block", match=Match(source="s"))])
+    answer = site.answer("u", 6)
+    assert set(ids(answer)) == {"a2", "a3", "a4", "a5"} and answer.rules == ["r"]
+    assert len(ids(site.answer("u", 6, "popularity"))) == 6  # the control arm has no editors
+    site.scorer.rules.replace([rule("block"), rule("block", "r2", Match(tags=["y"]))])
+    assert site.answer("u").items == [] and "rules block every" in site.answer("u").error
+
+
+def test_a_pin_has_its_place_unless_it_was_read_or_filtered(site: Site) -> None:
+    site.scorer.rules.replace([rule("pin", match=Match(item_ids=["a5"]), position=2),
+                               rule("pin", "first", Match(item_ids=["a3"]), position=1)])
+    answer = site.answer("u", 4)
+    assert ids(answer) == ["a3", "a5", "a0", "a1"] and answer.rules == ["first", "r"]
+    assert answer.items[0].reason == "placed by the editors"
+    site.event("u", "a5")
+    assert "a5" not in ids(site.answer("u", 6))
+    assert len(set(ids(site.answer("other", 6)))) == 6
+
+
+def test_a_rule_is_in_force_in_its_time_only(site: Site) -> None:
+    site.scorer.rules.replace([rule("block", since=NOW + 10.0, until=NOW + 20.0)])
+    assert "a4" in ids(site.answer("u", 6))
+    site.clock.sleep(10)
+    assert "a4" not in ids(site.answer("u", 6))
+    site.clock.sleep(10)
+    assert "a4" in ids(site.answer("u", 6))
+
+
+def test_a_rule_follows_the_catalogue(site: Site) -> None:
+    site.scorer.rules.replace([rule("block")])
+    site.answer("u")
+    site.article("new", EYE[7], ["x"])
+    site.article("a4", EYE[4], ["y"])
+    assert set(ids(site.answer("u", 9))) == {f"a{n}" for n in range(6)}
+
+
+def test_all_that_a_match_gives_must_fit(site: Site) -> None:
+    site.scorer.rules.replace([rule("block", match=Match(tags=["y"], source="s", item_ids=["a0", "a2"]))])
+    assert set(ids(site.answer("u", 9))) == {f"a{n}" for n in range(1, 6)}
+
+
+@pytest.mark.parametrize(("text", "named"), [
+    (b'{"rule_id":"r","action":"boots","match":{"tags":["x"]}}', "$.action"),
+    (b'{"rule_id":"r","action":"boost","match":{"tag":["x"]}}', "tag"),
+    (b'{"rule_id":"r","action":"boost","match":{}}', "$.match"),
+    (b'{"rule_id":"r","action":"boost","match":{"tags":["x"]},"factr":3}', "factr"),
+    (b'{"rule_id":"r","action":"boost","match":{"tags":["x"]},"factor":0}', "$.factor"),
+    (b'{"rule_id":"r","action":"pin","match":{"tags":["x"]}}', "$.match.item_ids"),
+    (b'{"rule_id":"r","action":"block","match":{"tags":["x"]},"since":2e9,"until":1e9}', "$.until"),
+])
+def test_a_rule_with_a_mistake_is_refused_with_the_field_named(text: bytes, named: str) -> None:
+    with pytest.raises(InvalidMessage, match=named.replace("$", r"\$").replace(".", r"\.")):
+        decode(Rule, text, NOW)
+
+
+def test_a_rule_survives_the_topic() -> None:
+    sent = rule("boost", factor=3.0, until=NOW)
+    assert decode(Rule, encode(sent), NOW) == sent

@@ -1,0 +1,109 @@
+"""What a request may ask for: filters, this visit, stated interests, more like this."""
+
+import numpy as np
+import pytest
+from scoring_site import DIM, NOW, Site, ids
+
+from streamrec.events import Filters
+
+EYE = np.eye(DIM)
+
+
+@pytest.fixture
+def site() -> Site:
+    site = Site()
+    site.article("kafka", EYE[0], ["streams", "java"], "en", "acm", "papers", title="Streams with Kafka")
+    site.article("flink", EYE[0] + 0.6 * EYE[1], ["streams"], "en", "acm", age=9e6)
+    site.article("soup", EYE[2], ["food"], "fr", "lemonde")
+    site.article("bread", EYE[2] + 0.6 * EYE[3], ["food", "baking"], "de", "zeit", title="Bread")
+    site.article("derby", EYE[4], ["sport"], "en", "bbc")
+    return site
+
+
+@pytest.mark.parametrize(("filters", "passing"), [
+    (Filters(tags_any=["food", "sport"]), {"soup", "bread", "derby"}),
+    (Filters(tags_all=["food", "baking"]), {"bread"}),
+    (Filters(tags_none=["food"]), {"kafka", "flink", "derby"}),
+    (Filters(lang="en", tags_none=["sport"]), {"kafka", "flink"}),
+    (Filters(source="acm"), {"kafka", "flink"}),
+    (Filters(domain="papers"), {"kafka"}),
+    (Filters(published_after=NOW - 1000.0), {"kafka", "soup", "bread", "derby"}),
+    (Filters(exclude_items=["soup", "unknown"]), {"kafka", "flink", "bread", "derby"}),
+    (Filters(), {"kafka", "flink", "soup", "bread", "derby"}),
+])
+def test_each_filter_lets_through_what_it_says(site: Site, filters: Filters, passing: set[str]) -> None:
+    assert set(ids(site.answer("u", 9, filters=filters))) == passing
+    assert set(ids(site.answer("u", 9, "popularity", filters=filters))) == passing
+
+
+def test_filters_that_leave_nothing_are_an_empty_list_with_the_reason(site: Site) -> None:
+    answer = site.answer("u", filters=Filters(tags_all=["food", "sport"]))
+    assert answer.items == [] and answer.error == "no article passes the filters - at `$.filters`"
+    for item in ("soup", "bread"):
+        site.event("u", item)
+    answer = site.answer("u", filters=Filters(tags_any=["food"]))
+    assert answer.items == [] and "has not read" in answer.error
+
+
+def test_filters_follow_an_article_whose_tags_change_or_that_goes(site: Site) -> None:
+    site.article("soup", EYE[2], ["sport"])
+    site.catalogue.remove(["bread"])
+    assert ids(site.answer("u", filters=Filters(tags_any=["food"]))) == []
+    assert set(ids(site.answer("u", filters=Filters(tags_any=["sport"])))) == {"soup", "derby"}
+
+
+def test_the_tier_says_what_the_list_is_made_of(site: Site) -> None:
+    site.interests["stream processing"] = EYE[0]
+    assert site.answer("new").tier == "popular"
+    assert site.answer("new", interests="stream processing").tier == "interests"
+    assert site.answer("new", session=["soup"], interests="stream processing").tier == "session"
+    assert site.answer("new", similar_to="soup").tier == "similar"
+    site.event("u", "soup")
+    assert site.answer("u", session=["kafka"]).tier == "personal"
+    assert site.answer("u", policy="popularity").tier == "popular"
+
+
+def test_a_visit_counts_as_if_it_had_been_read(site: Site) -> None:
+    assert ids(site.answer("new", 2, session=["kafka"]))[0] == "flink"
+    assert "kafka" not in ids(site.answer("new", 9, session=["kafka", "unknown"]))
+    site.event("u", "kafka")
+    from_topic = {i.item_id: i.score for i in site.answer("u", 9).items}
+    from_visit = {i.item_id: i.score for i in site.answer("other", 9, session=["kafka"]).items}
+    assert from_visit == pytest.approx(from_topic, abs=1e-4)
+
+
+def test_what_a_reader_says_to_like_rises_without_any_read(site: Site) -> None:
+    site.interests["baking at home"] = EYE[3] + 0.3 * EYE[2]
+    site.interests["distributed logs"] = EYE[0]
+    assert ids(site.answer("new", 1, interests="baking at home")) == ["bread"]
+    assert ids(site.answer("new", 2, interests="distributed logs")) == ["kafka", "flink"]
+    blank = site.answer("new", 9, interests="   ")
+    assert blank.tier == "popular" and ids(blank) == ids(site.answer("new", 9))
+
+
+def test_words_of_the_interests_count_in_titles(site: Site) -> None:
+    site.interests["bread"] = site.interests["none"] = EYE[7]
+    state, wishes = site.scorer.state, site.scorer._wishes
+    site.scorer.follow()
+    row = np.array([state.articles.index["bread"]])
+    from streamrec.scoring import Ask
+    from streamrec.scoring.batch import Batch
+
+    found = []
+    for interests in ("bread", "none"):
+        reader = wishes.reader(Ask("new", 1, interests=interests), [])
+        found.append(Batch(state, site.scorer.live, [reader], False, 500).features(0, row)[0])
+    assert found[0][19] == pytest.approx(1.0) and found[1][19] == 0.0  # words_last
+
+
+def test_more_like_this_ranks_by_likeness_and_not_by_what_is_popular(site: Site) -> None:
+    for n in range(20):
+        site.event(f"crowd{n}", "derby")
+    assert ids(site.answer("u", 1)) == ["derby"]
+    assert ids(site.answer("u", 2, similar_to="soup"))[0] == "bread"
+    assert "soup" not in ids(site.answer("u", 9, similar_to="soup"))
+
+
+def test_more_like_an_unknown_article_says_so(site: Site) -> None:
+    answer = site.answer("u", similar_to="nothing")
+    assert answer.items == [] and answer.error == "no article nothing is known - at `$.similar_to`"
