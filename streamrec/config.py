@@ -137,6 +137,11 @@ class Scorer(Section):
     per_source: int = Field(0, ge=0, description="articles of one source in a list; 0: any number")
     per_topic: int = Field(0, ge=0, description="articles of one first tag in a list; 0: any number")
     rerank: int = Field(500, ge=1, description="best articles by the fast score that get the full one")
+    prompts: dict[str, str] = Field(
+        {"": "{interests}"}, description="what is put around stated interests before they are encoded, "
+        "by the domain asked for; \"\": any other"
+    )
+    refresh_every_s: float = Field(0.5, ge=0, description="one reader's list is refreshed so often at most")
     refresh_max_age_s: float = Field(30.0, gt=0, description="older refreshes are dropped, counted")
     sync_s: float = Field(0.2, gt=0, description="how often counters and catalogue are read")
 

@@ -284,6 +284,23 @@ def decode(kind: type[T], value: bytes | None, now: float) -> T:
     return message
 
 
+class Asker(Struct, frozen=True):
+    """Of a request that cannot be understood: whom to tell."""
+
+    request_id: Id
+    user_id: Id
+
+
+def who_asks(value: bytes | None) -> Asker | None:
+    """Who sent a request that `decode` refuses, if that much can be read of it."""
+    if value is None or len(value) > MAX_MESSAGE_BYTES:
+        return None
+    try:
+        return msgspec.json.decode(value, type=Asker)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def _ids_of(message: Any) -> list[str]:
     return [i for i in (getattr(message, "user_id", None), message.item_id) if i]
 

@@ -15,8 +15,10 @@ from streamrec.clock import SystemClock
 from streamrec.config import Settings
 from streamrec.metrics import Board
 from streamrec.registry import Registry
+from streamrec.rules import RuleStore
 
 if TYPE_CHECKING:
+    from consumers.serving import Serving
     from streamrec.adapters.redis import Connection
     from streamrec.adapters.redis_buffer import RedisBuffer
     from streamrec.adapters.redis_store import RedisCatalogue
@@ -44,8 +46,8 @@ class Names:
 
     def groups(self) -> dict[str, list[str]]:
         """What each group reads: lag is measured on these."""
-        reads = {"collect": "feedback", "catalogue": "articles", "score": "requests"}
-        return {self.group(p): [self.topic(t)] for p, t in reads.items()}
+        reads = {"collect": ["feedback"], "catalogue": ["articles", "rules"], "score": ["requests"]}
+        return {self.group(p): [self.topic(t) for t in topics] for p, topics in reads.items()}
 
     def with_dead_letters(self) -> list[str]:
         """Topics whose messages can be dead letters."""
@@ -125,6 +127,12 @@ class Parts:
         from streamrec.adapters.redis_store import RedisCatalogue
         return RedisCatalogue(self.redis, self.names.prefix, dim)
 
+    @property
+    def rules(self) -> RuleStore:
+        """The editor's rules."""
+        from streamrec.adapters.redis_store import RedisRules
+        return RedisRules(self.redis, self.names.prefix)
+
     def encoder(self, stop: threading.Event) -> tuple[int, str]:
         """Dimension and fingerprint of the catalogue's encoder, once a catalogue process has said."""
         said = False
@@ -173,10 +181,12 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_catalogue(settings: Settings, stop: threading.Event) -> None:
-    """Articles into vectors."""
+    """Articles into vectors, and the editor's rules into their store."""
     from consumers.catalogue import CatalogueKeeper
     from consumers.dead_letters import DeadLetters
     from consumers.loop import Loop, Policy
+    from consumers.router import Router
+    from consumers.rules import RulesKeeper
     from streamrec.model.encoder import TextEncoder, article_text
     p = Parts(settings)
     encoder = TextEncoder(settings.encoder)
@@ -189,33 +199,45 @@ def run_catalogue(settings: Settings, stop: threading.Event) -> None:
         DeadLetters(publisher, group, p.board), p.clock, settings.encoder.batch, changed,
         CHARS_A_TOKEN * settings.encoder.max_tokens,
     )
-    subscription = p.broker.subscribe([p.names.topic("articles")], group, "earliest")
-    Loop(subscription, publisher, keeper, p.clock, Policy(poll_s=0.02), stop).run()
+    rules = RulesKeeper(p.rules, DeadLetters(publisher, group, p.board), p.clock)
+    router = Router({p.names.topic("articles"): keeper, p.names.topic("rules"): rules})
+    subscription = p.broker.subscribe([p.names.topic(t) for t in ("articles", "rules")], group, "earliest")
+    Loop(subscription, publisher, router, p.clock, Policy(poll_s=0.02), stop).run()
+
+
+def serving(p: Parts, stop: threading.Event) -> "Serving":
+    """What a process that answers needs, following everything; waits for the catalogue's encoder."""
+    from consumers.interests import Interests
+    from consumers.model_fetch import ModelFetch
+    from consumers.own_texts import OwnTexts
+    from consumers.serving import Serving
+    from streamrec.model.encoder import TextEncoder
+    from streamrec.model.network import Recommender
+    from streamrec.scoring import Scorer, Served, ServingState
+    s, (dim, fingerprint) = p.settings, p.encoder(stop)
+    state = ServingState(p.buffer, p.catalogue(dim), s.buffer, dim)
+    prior = Served("0", Recommender.initial(dim, s.model))
+    interests = Interests(lambda: TextEncoder(s.encoder).encode, s.scorer.prompts)
+    scorer = Scorer(state, p.buffer, prior, s.scorer, s.trainer.seed, interests, p.clock)
+    own = OwnTexts(p.catalogue(dim), state.articles, s.encoder)
+    fetch = ModelFetch(p.registry, state.articles, fingerprint, own)
+    fetch.start()
+    interests.start()
+    return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer)
 
 
 def run_score(settings: Settings, stop: threading.Event) -> None:
     """Requests into answers."""
     from consumers.dead_letters import DeadLetters
     from consumers.loop import Loop, Policy
-    from consumers.model_fetch import ModelFetch
-    from consumers.own_texts import OwnTexts
     from consumers.scorer import ScoringWorker
-    from streamrec.model.network import Recommender
-    from streamrec.scoring import Scorer, Served, ServingState
     p = Parts(settings)
-    dim, fingerprint = p.encoder(stop)
-    state = ServingState(p.buffer, p.catalogue(dim), settings.buffer, dim)
-    prior = Served("0", Recommender.initial(dim, settings.model))
-    scorer = Scorer(state, p.buffer, prior, settings.scorer, settings.trainer.seed)
-    own = OwnTexts(p.catalogue(dim), state.articles, settings.encoder)
-    fetch = ModelFetch(p.registry, state.articles, fingerprint, own)
     publisher, group = p.broker.publisher(), p.names.group("score")
     worker = ScoringWorker(
-        scorer, fetch, publisher, DeadLetters(publisher, group, p.board), p.board, p.clock,
+        serving(p, stop), publisher, DeadLetters(publisher, group, p.board), p.board, p.clock,
         settings.scorer, p.names.topic("recommendations"),
     )
     subscription = p.broker.subscribe([p.names.topic("requests")], group, "earliest")
-    fetch.start()
     Loop(subscription, publisher, worker, p.clock, Policy(poll_s=0.02, max_records=64), stop).run()
 
 

@@ -14,6 +14,7 @@ from streamrec.catalogue import Changes, Entry, Owed
 from streamrec.clock import Clock, SystemClock
 from streamrec.config import Buffer
 from streamrec.errors import Conflict, Fenced, NotFound
+from streamrec.events import Rule
 from streamrec.registry import Files, Pointer, VersionRecord
 from streamrec.replay import (
     Applied,
@@ -187,6 +188,29 @@ class MemoryCatalogue:
     def size(self) -> int:
         """See Catalogue."""
         return len(self._live)
+
+
+class MemoryRules:
+    """See streamrec.rules.RuleStore."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, Rule] = {}
+        self._version = 0
+
+    def change(self, put: Sequence[Rule], remove: Sequence[str]) -> None:
+        """See RuleStore."""
+        self._version += 1
+        self._rules |= {rule.rule_id: rule for rule in put}
+        for rule_id in remove:
+            self._rules.pop(rule_id, None)
+
+    def all(self) -> list[Rule]:
+        """See RuleStore."""
+        return [self._rules[i] for i in sorted(self._rules)]
+
+    def version(self) -> int:
+        """See RuleStore."""
+        return self._version
 
 
 class MemoryFiles:

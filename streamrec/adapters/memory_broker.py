@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from streamrec.broker import Headers, Partition, Record, TopicSpec
+from streamrec.clock import Clock, SystemClock
 from streamrec.errors import Fenced, RetryLater
 
 
@@ -32,9 +33,10 @@ class _Group:
 
 
 class MemoryBroker:
-    """See streamrec.broker.Broker."""
+    """See streamrec.broker.Broker. `clock`: of the records' timestamps."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._logs: dict[str, list[list[MemoryRecord]]] = {}
         self._ids: dict[str, str] = {}
         self._groups: dict[str, _Group] = {}
@@ -95,7 +97,7 @@ class MemoryBroker:
             self._turn += 1
             p = self._turn if key is None else int.from_bytes(blake2b(key, digest_size=4).digest())
             log = logs[p % len(logs)]
-            now = int(time.time() * 1000)
+            now = int(self._clock.now() * 1000)
             log.append(MemoryRecord(topic, p % len(logs), len(log), now, key, value, headers))
 
     def read(self, partition: Partition, offset: int, limit: int) -> list[MemoryRecord]:

@@ -1,4 +1,4 @@
-"""The catalogue, the model pointer with its lease, and the board, in Redis."""
+"""The catalogue, the rules, the model pointer with its lease, and the board, in Redis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from streamrec.adapters.redis import Connection
 from streamrec.catalogue import Changes, Entry, Owed
+from streamrec.events import Rule
 from streamrec.registry import Pointer, VersionRecord
 
 _json = msgspec.json.Encoder().encode
 _entry = msgspec.json.Decoder(Entry)
 _pointer = msgspec.json.Decoder(Pointer)
 _record = msgspec.json.Decoder(VersionRecord)
+_rule = msgspec.json.Decoder(Rule)
 
 
 class RedisCatalogue:
@@ -101,6 +103,27 @@ class RedisCatalogue:
     def size(self) -> int:
         """See Catalogue."""
         return int(self._redis.call(lambda c: c.hlen(f"{self._p}:entry")))
+
+
+class RedisRules:
+    """See streamrec.rules.RuleStore."""
+
+    def __init__(self, connection: Connection, prefix: str) -> None:
+        self._redis, self._p = connection, f"{prefix}:{{rules}}"
+
+    def change(self, put: Sequence[Rule], remove: Sequence[str]) -> None:
+        """See RuleStore; all at once."""
+        texts = [part for rule in put for part in (rule.rule_id, _json(rule))]
+        self._redis.script("rules", self._p, len(put), *texts, *remove)
+
+    def all(self) -> list[Rule]:
+        """See RuleStore."""
+        found = self._redis.call(lambda c: c.hvals(f"{self._p}:all"))
+        return sorted((_rule.decode(r) for r in found), key=lambda r: r.rule_id)
+
+    def version(self) -> int:
+        """See RuleStore."""
+        return int(self._redis.call(lambda c: c.get(f"{self._p}:version")) or 0)
 
 
 class RedisPointers:

@@ -1,0 +1,48 @@
+"""Vectors of what readers say to like, by the catalogue's own encoder (zero-shot)."""
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from streamrec.catalogue import Vectors
+from streamrec.errors import RetryLater, StreamrecError
+
+KEPT = 4096  # vectors of the latest interests
+WAIT_S = 30.0
+
+
+class Interests:
+    """See streamrec.scoring.wishes.Encode. The encoder loads in a thread, and who asks meanwhile
+    waits. `prompts`: by domain ("": any other) what is put around the words."""
+
+    def __init__(
+        self, load: Callable[[], Callable[[list[str]], Vectors]], prompts: Mapping[str, str]
+    ) -> None:
+        self._load, self._prompts = load, prompts
+        self._ready, self._trouble = threading.Event(), "it is still being loaded"
+        self._encode: Callable[[list[str]], Vectors] | None = None
+        self._kept = lru_cache(KEPT)(self._vector)
+
+    def start(self) -> None:
+        """Begin to load."""
+        threading.Thread(target=self._run, name="interests", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._encode = self._load()
+        except StreamrecError as error:
+            self._trouble = str(error)
+        finally:
+            self._ready.set()
+
+    def __call__(self, interests: str, domain: str) -> Vectors:
+        """Base vector [d]. Raises RetryLater when there is no encoder."""
+        prompt = self._prompts.get(domain, self._prompts.get("", "{interests}"))
+        return self._kept(prompt.replace("{interests}", interests))
+
+    def _vector(self, text: str) -> Vectors:
+        self._ready.wait(WAIT_S)
+        if self._encode is None:
+            raise RetryLater(f"no encoder for interests: {self._trouble}")
+        vectors: Vectors = self._encode([text])
+        return vectors[0:1].reshape(-1)

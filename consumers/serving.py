@@ -1,0 +1,127 @@
+"""What every process that answers has in common: follow catalogue, counters, rules and models, and
+turn wishes into messages. One thread calls it."""
+
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from consumers.model_fetch import ModelFetch
+from streamrec import logs
+from streamrec.clock import Clock
+from streamrec.config import Scorer as Settings
+from streamrec.events import Recommendation, Request, Trigger
+from streamrec.metrics import ANSWER_SECONDS, ANSWERS, BOARD_SCORER, MODEL_VERSION, STALE, SWAPS, Board
+from streamrec.rules import RuleStore
+from streamrec.scoring import Ask, Ranked, Scorer, Served
+
+log = logs.get(__name__)
+BATCH = 64
+LAST_LISTS = 20_000  # readers whose last list is kept, for who cannot wait
+
+
+class Wish(NamedTuple):
+    """One reader's wish as it came. `due`: epoch s after which it is better answered from the last
+    list; None: never."""
+
+    ask: Ask
+    request_id: str
+    trigger: Trigger = "request"
+    due: float | None = None
+
+    @classmethod
+    def of(cls, user: str, request: Request, asked_at: float) -> "Wish":
+        """What a request of `asked_at` (epoch s) wants for one reader."""
+        due = None if request.deadline_ms is None else asked_at + request.deadline_ms / 1000
+        return cls(Ask.of(user, request), request.request_id, request.trigger, due)
+
+    @property
+    def plain(self) -> bool:
+        """Asks for the reader's own list: one that may stand in for another."""
+        a = self.ask
+        return not (a.filters or a.similar_to or a.interests or a.session) and a.policy == "live"
+
+
+class Serving:
+    """See module."""
+
+    def __init__(
+        self, scorer: Scorer, fetch: ModelFetch, rules: RuleStore, board: Board, clock: Clock,
+        settings: Settings, new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self.scorer, self._fetch, self._rules = scorer, fetch, rules
+        self._board, self._clock, self._s, self._new_id = board, clock, settings, new_id
+        self._rules_at = 0
+        self._last: OrderedDict[str, Recommendation] = OrderedDict()
+        self.synced_at = 0.0
+
+    def follow(self) -> None:
+        """Follow everything, at most every `sync_s`, and take a new model if one is ready.
+        Raises RetryLater."""
+        now = self._clock.now()
+        if now - self.synced_at < self._s.sync_s:
+            return
+        self.scorer.follow()
+        if (version := self._rules.version()) != self._rules_at:
+            self.scorer.rules.replace(self._rules.all())
+            self._rules_at = version
+        self.synced_at = now
+        live, frozen = self._fetch.take()
+        if frozen is not None:
+            self.scorer.catch_up(frozen)
+            self.scorer.frozen = frozen
+        if live is not None:
+            self._swap(live)
+
+    def _swap(self, served: Served) -> None:
+        self.scorer.swap(served)
+        SWAPS.inc()
+        MODEL_VERSION.set(int(served.version))
+        self._board.put(BOARD_SCORER, {"version": served.version, "swapped_at": self._clock.now()})
+        log.info("swapped", version=served.version)
+
+    def answer(self, wishes: Sequence[Wish]) -> list[Recommendation]:
+        """The answers, in order; at most BATCH at once. Raises RetryLater."""
+        started, now = time.perf_counter(), self._clock.now()
+        late = {i: m for i, w in enumerate(wishes) if w.due and w.due < now and (m := self.last(w))}
+        fresh = [i for i in range(len(wishes)) if i not in late]
+        ranked = self.scorer.rank([wishes[i].ask for i in fresh])
+        done = late | {i: self._message(wishes[i], r) for i, r in zip(fresh, ranked, strict=True)}
+        for wish in wishes:
+            ANSWERS.labels(wish.trigger).inc()
+        ANSWER_SECONDS.observe(time.perf_counter() - started)
+        return [done[i] for i in range(len(wishes))]
+
+    def last(self, wish: Wish) -> Recommendation | None:
+        """The reader's last list as the answer to a wish that cannot wait, marked stale."""
+        found = self._last.get(wish.ask.user) if wish.plain else None
+        if found is None:
+            return None
+        STALE.inc()
+        return replace(found, recommendation_id=self._new_id(), request_id=wish.request_id,
+                       trigger=wish.trigger, stale=True, items=found.items[: wish.ask.n])
+
+    def _message(self, wish: Wish, ranked: Ranked) -> Recommendation:
+        message = Recommendation(
+            recommendation_id=self._new_id(), request_id=wish.request_id, user_id=wish.ask.user,
+            trigger=wish.trigger, policy=wish.ask.policy, model_version=ranked.version,
+            generated_at=self._clock.now(), items=ranked.items, state_at=ranked.state_at,
+            tier=ranked.tier, rules=list(ranked.rules), error=ranked.error,
+        )
+        if wish.plain and ranked.items:
+            self._last[wish.ask.user] = message
+            self._last.move_to_end(wish.ask.user)
+            if len(self._last) > LAST_LISTS:
+                self._last.popitem(last=False)
+        return message
+
+    def refusal(self, request_id: str, user: str, error: str) -> Recommendation:
+        """The answer to a request that cannot be understood."""
+        return Recommendation(
+            recommendation_id=self._new_id(), request_id=request_id, user_id=user, trigger="request",
+            policy="live", model_version=self.scorer.live.version, generated_at=self._clock.now(),
+            items=[], error=error,
+        )

@@ -1,0 +1,169 @@
+"""The scoring worker: every request is answered, a late one from the last list, a bad one with words."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from consumer_world import ANSWERS, REQUESTS, World
+
+from consumers.model_fetch import ModelFetch
+from consumers.own_texts import OwnTexts
+from consumers.scorer import ScoringWorker
+from consumers.serving import Serving
+from streamrec.adapters.memory import MemoryCatalogue, MemoryFiles, MemoryPointers, MemoryRules
+from streamrec.broker import Partition
+from streamrec.catalogue import Entry
+from streamrec.config import Buffer, Encoder, Model, Scorer
+from streamrec.events import Filters, Match, Recommendation, Request, Rule, decode, encode
+from streamrec.metrics import BOARD_SHED
+from streamrec.model.network import Recommender
+from streamrec.registry import Registry
+from streamrec.scoring import Scorer as Ranker
+from streamrec.scoring import Served, ServingState
+
+DIM = 8
+
+
+class Site:
+    """A scoring worker as wiring builds it, over the memory adapters."""
+
+    def __init__(self, world: World, **settings: Any) -> None:
+        self.world, self.rules = world, MemoryRules()
+        self.settings = Scorer(explore=0.0, sync_s=0.01, **settings)
+        catalogue, clock = MemoryCatalogue(DIM), world.clock
+        ids = [f"a{i}" for i in range(9)]
+        catalogue.put([Entry(i, i, clock.now() - 9, ["x"], "", i) for i in ids], {i: i for i in ids})
+        vectors = np.eye(9, DIM, dtype=np.float16)
+        catalogue.fill([(o, vectors[int(o.item_id[1:])]) for o in catalogue.owed(9)])
+        state = ServingState(world.buffer, catalogue, Buffer(), DIM)
+        prior = Served("0", Recommender.initial(DIM, Model()))
+        ranker = Ranker(state, world.buffer, prior, self.settings, 1, None, clock)
+        registry = Registry(MemoryFiles(), MemoryPointers(clock))
+        fetch = ModelFetch(registry, state.articles, "e", OwnTexts(catalogue, state.articles, Encoder()))
+        self.serving = Serving(ranker, fetch, self.rules, world.board, clock, self.settings)
+        publisher = world.broker.publisher()
+        worker = ScoringWorker(self.serving, publisher, world.dead_letters(), world.board, clock,
+                               self.settings, ANSWERS)
+        self.loop = world.loop(world.broker.subscribe([REQUESTS], "score"), worker, publisher)
+        self._read = 0
+
+    def ask(self, user: str = "u", request_id: str = "r", **wish: Any) -> None:
+        request = Request(request_id=request_id, user_id=user, **wish)
+        self.world.send(REQUESTS, user.encode(), encode(request))
+
+    def touched(self, *users: str) -> None:
+        request = Request(request_id="f", user_ids=list(users), trigger="feedback")
+        self.world.send(REQUESTS, users[0].encode(), encode(request))
+
+    def answers(self, turns: int = 4) -> list[Recommendation]:
+        """What has been answered since the last call."""
+        for _ in range(turns):
+            self.loop.turn()
+        found = [
+            decode(Recommendation, r.value, 0.0)
+            for p in range(2) for r in self.world.broker.read(Partition(ANSWERS, p), 0, 999)
+        ]
+        found.sort(key=lambda a: a.generated_at)
+        new, self._read = found[self._read :], len(found)
+        return new
+
+
+@pytest.fixture
+def site(world: World) -> Site:
+    return Site(world)
+
+
+def test_a_request_is_answered_with_its_id_tier_and_items(site: Site) -> None:
+    site.ask("u", "r1", n=3)
+    (answer,) = site.answers()
+    assert (answer.request_id, answer.user_id, answer.tier, len(answer.items)) == ("r1", "u", "popular", 3)
+    site.ask("u", "r2", n=3, filters=Filters(exclude_items=["a0"]), explain=True)
+    (answer,) = site.answers()
+    assert "a0" not in [i.item_id for i in answer.items] and answer.items[0].reasons is not None
+
+
+@pytest.mark.parametrize(("value", "named"), [
+    (b'{"request_id":"r","user_id":"u","n":0}', "$.n"),
+    (b'{"request_id":"r","user_id":"u","n":10000}', "$.n"),
+    (b'{"request_id":"r","user_id":"u","filters":{"tag":["x"]}}', "tag"),
+    (b'{"request_id":"r","user_id":"u","diversity":2}', "$.diversity"),
+    (b'{"request_id":"r","user_id":"u","interests":"' + b"x" * 100_000 + b'"}', "$.interests"),
+])
+def test_a_request_with_a_mistake_is_answered_in_words_and_the_worker_goes_on(
+    site: Site, value: bytes, named: str
+) -> None:
+    site.world.send(REQUESTS, b"u", value)
+    site.ask("u", "good")
+    by_id = {a.request_id: a for a in site.answers()}
+    assert by_id["r"].items == [] and named in by_id["r"].error
+    assert len(by_id["good"].items) == 9
+    assert len(site.world.broker.read(Partition(f"{REQUESTS}.dlq", 0), 0, 9)) == 1
+
+
+def test_a_message_that_says_not_even_who_asks_is_a_dead_letter_only(site: Site) -> None:
+    site.world.send(REQUESTS, b"u", b"rubbish")
+    site.ask("u", "good")
+    assert [a.request_id for a in site.answers()] == ["good"]
+    assert len(site.world.broker.read(Partition(f"{REQUESTS}.dlq", 0), 0, 9)) == 1
+
+
+def test_after_its_deadline_a_request_gets_the_last_list_marked_stale(site: Site) -> None:
+    site.ask("u", "first", n=5)
+    (first,) = site.answers()
+    site.world.clock.sleep(1)
+    site.ask("u", "late", n=3, deadline_ms=50)
+    site.ask("new", "late and unknown", deadline_ms=50)
+    site.world.clock.sleep(1)
+    answers = {a.request_id: a for a in site.answers()}
+    late = answers["late"]
+    assert late.stale and late.generated_at == first.generated_at
+    assert [i.item_id for i in late.items] == [i.item_id for i in first.items[:3]]
+    assert late.recommendation_id != first.recommendation_id
+    assert not answers["late and unknown"].stale and answers["late and unknown"].items
+    site.ask("u", "in time", deadline_ms=5000)
+    assert not site.answers()[0].stale
+
+
+def test_a_filtered_request_is_never_answered_from_another_list(site: Site) -> None:
+    site.ask("u", "first")
+    site.answers()
+    site.ask("u", "late", filters=Filters(tags_any=["none"]), deadline_ms=1)
+    site.world.clock.sleep(1)
+    (late,) = site.answers()
+    assert not late.stale and late.items == []
+
+
+def test_refreshes_of_one_reader_are_merged_and_the_last_is_answered(world: World) -> None:
+    site = Site(world, refresh_every_s=10.0)
+    site.touched("u", "v")
+    site.answers()
+    before = world.board.total(BOARD_SHED)
+    for _ in range(5):
+        site.touched("u")
+        assert site.answers(1) == []
+    world.clock.sleep(10)
+    assert Counter(a.user_id for a in site.answers()) == {"u": 1}
+    assert world.board.total(BOARD_SHED) - before == 4
+
+
+def test_old_refreshes_are_shed_and_requests_never_are(site: Site) -> None:
+    site.touched("u", "v")
+    site.ask("w", "r")
+    site.world.clock.sleep(site.settings.refresh_max_age_s + 1)
+    assert [a.user_id for a in site.answers()] == ["w"]
+    assert site.world.board.total(BOARD_SHED) == 2
+
+
+def test_rules_are_followed_and_named(site: Site) -> None:
+    rule = Rule(rule_id="no a1", action="block", match=Match(item_ids=["a1"]))
+    site.rules.change([rule], [])
+    site.ask("u")
+    (answer,) = site.answers()
+    assert len(answer.items) == 8 and answer.rules == ["no a1"]
+    site.rules.change([], ["no a1"])
+    site.world.clock.sleep(1)
+    site.ask("u")
+    assert len(site.answers()[0].items) == 9
+
+
