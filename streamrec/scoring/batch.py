@@ -70,6 +70,7 @@ class Batch:
         self.reads = [self._known(r.history) for r in readers]
         self.vectors = self._vectors()
         self.partners = [self._co_reads(r.history) for r in readers]
+        self._made: list[dict[int, Features]] = [{} for _ in readers]  # features by row
 
     def _known(self, history: Sequence[Read]) -> list[int]:
         """Rows of what a reader read, newest first."""
@@ -163,6 +164,15 @@ class Batch:
                 found[b] = found[b] + self.bias[pools[b]]
         return [f.numpy() for f in found]
 
+    def _features(self, b: int, rows: Rows) -> Features:
+        """`features`, made once for each row."""
+        made, wanted = self._made[b], rows.tolist()
+        if not wanted or any(row not in made for row in wanted):
+            found = self.features(b, rows)
+            made.update(zip(wanted, found, strict=True))
+            return found
+        return np.stack([made[row] for row in wanted])
+
     def features(self, b: int, rows: Rows) -> Features:
         """All features [n, F] of some rows for reader b."""
         stated = self.readers[b].stated
@@ -178,7 +188,7 @@ class Batch:
 
     def _inputs(self, some: Sequence[Rows]) -> tuple[Tensor, Tensor]:
         """Dots [n] and features [n, F] of some rows for each reader, one after another."""
-        feats = np.concatenate([self.features(b, rows) for b, rows in enumerate(some)])
+        feats = np.concatenate([self._features(b, rows) for b, rows in enumerate(some)])
         dots = [self.served.matrix[r] @ reader for r, reader in zip(some, self.vectors, strict=True)]
         return torch.cat(dots), torch.from_numpy(feats)
 

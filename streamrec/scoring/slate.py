@@ -20,10 +20,11 @@ Rows = NDArray[np.int64]
 
 
 class Place(NamedTuple):
-    """One place of a slate. `kind`: of its reason, empty: the score's own strongest part."""
+    """One place of a slate. `score`: the full one, None: not made yet. `kind`: of its reason, empty:
+    the score's own strongest part."""
 
     row: int
-    score: float
+    score: float | None
     propensity: float = 1.0
     kind: str = ""
     rule: str | None = None
@@ -45,6 +46,7 @@ class Slates:
             self._places(batch, b, pool, masks[b], ask, rules)
             for b, (ask, pool) in enumerate(zip(asks, pools, strict=True))
         ]
+        slates = _scored(batch, slates)
         rows = [np.array([p.row for p in places], np.int64) for places in slates]
         parts = main_parts(batch, rows)
         return [
@@ -61,8 +63,7 @@ class Slates:
         taken = [*pinned, *(p.row for p in best)]
         places = best + self._explored(batch, b, mask, taken, explore)
         for row, (position, rule) in sorted(pinned.items(), key=lambda p: p[1]):
-            score = float(batch.fast(b, np.array([row]))[0])
-            places.insert(position - 1, Place(row, score, kind="rule", rule=rule))
+            places.insert(position - 1, Place(row, None, kind="rule", rule=rule))
         return places[: ask.n]
 
     def _pinned(self, mask: Bools, ask: Ask, rules: Applied) -> dict[int, tuple[int, str]]:
@@ -103,10 +104,8 @@ class Slates:
         pool = self._explorer.open(self._state.newest(mask))
         if not len(pool):
             return []
-        scores = batch.fast(b, pool)
-        at = dict(zip(pool.tolist(), scores.tolist(), strict=True))
-        drawn = self._explorer.draw(pool, scores, places)
-        return [Place(d.row, at[d.row], d.propensity, "exploration") for d in drawn]
+        drawn = self._explorer.draw(pool, batch.fast(b, pool), places)
+        return [Place(d.row, None, d.propensity, "exploration") for d in drawn]
 
     def _items(
         self, batch: Batch, b: int, ask: Ask, places: Sequence[Place], parts: Sequence[str], rules: Applied
@@ -115,12 +114,24 @@ class Slates:
         why = explain(batch, b, rows, ask.locale) if ask.explain else [[] for _ in places]
         return [
             RankedItem(
-                item_id=entries[p.row].item_id, title=entries[p.row].title, rank=k + 1, score=p.score,
+                item_id=entries[p.row].item_id, title=entries[p.row].title, rank=k + 1, score=p.score or 0.0,
                 propensity=p.propensity, reason=words(p.kind or parts[k], ask.locale),
                 reasons=[*_own(p, ask, rules), *why[k]] if ask.explain else [],
             )
             for k, p in enumerate(places)
         ]
+
+
+def _scored(batch: Batch, slates: list[list[Place]]) -> list[list[Place]]:
+    """With the full scores of those that have none yet, all of a batch at once."""
+    rows = [np.array([p.row for p in places if p.score is None], np.int64) for places in slates]
+    if batch.popularity or not any(map(len, rows)):
+        return slates
+    found = [iter(scores.tolist()) for scores in batch.full(rows)]
+    return [
+        [p._replace(score=next(found[b])) if p.score is None else p for p in places]
+        for b, places in enumerate(slates)
+    ]
 
 
 def _own(place: Place, ask: Ask, rules: Applied) -> list[Reason]:
