@@ -56,6 +56,7 @@ class Serving:
         self._board, self._clock, self._s, self._new_id = board, clock, settings, new_id
         self._rules_at = 0
         self._last: OrderedDict[str, Recommendation] = OrderedDict()
+        self._popular: Recommendation | None = None
         self.synced_at = 0.0
 
     def follow(self) -> None:
@@ -96,13 +97,16 @@ class Serving:
         return [done[i] for i in range(len(wishes))]
 
     def last(self, wish: Wish) -> Recommendation | None:
-        """The reader's last list as the answer to a wish that cannot wait, marked stale."""
-        found = self._last.get(wish.ask.user) if wish.plain else None
+        """The reader's last list, or the last one of a reader never seen, as the answer to a wish that
+        cannot wait, marked stale."""
+        found = (self._last.get(wish.ask.user) or self._popular) if wish.plain else None
         if found is None:
             return None
         STALE.inc()
-        return replace(found, recommendation_id=self._new_id(), request_id=wish.request_id,
-                       trigger=wish.trigger, stale=True, items=found.items[: wish.ask.n])
+        return replace(
+            found, recommendation_id=self._new_id(), request_id=wish.request_id, user_id=wish.ask.user,
+            trigger=wish.trigger, stale=True, items=found.items[: wish.ask.n],
+        )
 
     def _message(self, wish: Wish, ranked: Ranked) -> Recommendation:
         message = Recommendation(
@@ -112,6 +116,8 @@ class Serving:
             tier=ranked.tier, rules=list(ranked.rules), error=ranked.error,
         )
         if wish.plain and ranked.items:
+            if message.tier == "popular":
+                self._popular = message
             self._last[wish.ask.user] = message
             self._last.move_to_end(wish.ask.user)
             if len(self._last) > LAST_LISTS:

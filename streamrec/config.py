@@ -146,6 +146,13 @@ class Scorer(Section):
     sync_s: float = Field(0.2, gt=0, description="how often counters and catalogue are read")
 
 
+class Web(Section):
+    host: str = Field("127.0.0.1", description="address of the HTTP side; on any but this machine's own it "
+                      "needs API keys")
+    port: int = Field(8787, ge=0, le=65_535, description="its port; 0: any that is free")
+    api_keys: SecretStr = Field(SecretStr(""), description="who may ask, with commas; empty: all")
+
+
 class Monitor(Section):
     period_s: float = Field(60.0, gt=0, description="a report at least this often")
     click_timeout_s: float = Field(30.0, gt=0, description="a slate not clicked by then was ignored")
@@ -169,7 +176,7 @@ class Settings(BaseSettings):
     )
     metrics_port: int = Field(
         0, ge=0, le=65_000, description="Prometheus metrics of collect on this port of 127.0.0.1, of "
-        "catalogue, score, train and monitor on the next four; 0: none"
+        "catalogue, score, train, monitor and web on the next five; 0: none"
     )
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
@@ -179,6 +186,7 @@ class Settings(BaseSettings):
     trainer: Trainer = Trainer()
     scorer: Scorer = Scorer()
     monitor: Monitor = Monitor()
+    web: Web = Web()
 
     @classmethod
     def settings_customise_sources(

@@ -26,6 +26,7 @@ BOARD_DEAD = "dead_letters"
 BOARD_SHED = "refreshes_shed"
 BOARD_SCORER = "scorer"
 BOARD_MISFIRES = "misfires"
+BOARD_WEB = "web"
 BOARD_LOST = "window_rows_lost"
 
 

@@ -13,7 +13,8 @@ from streamrec import events, logs
 from streamrec.broker import Broker, TopicSpec
 from streamrec.clock import SystemClock
 from streamrec.config import Settings
-from streamrec.metrics import Board
+from streamrec.errors import SetupError
+from streamrec.metrics import BOARD_WEB, Board
 from streamrec.registry import Registry
 from streamrec.rules import RuleStore
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 BOARD_ENCODER = "encoder"
-PROCESSES = ("collect", "catalogue", "score", "train", "monitor")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PROCESSES = ("collect", "catalogue", "score", "train", "monitor", "web")
 DAY_MS = 86_400_000
 CHARS_A_TOKEN = 40  # no text of so many characters has fewer tokens, but for blanks
 
@@ -307,6 +309,38 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
     p.close()
 
 
+def run_web(settings: Settings, stop: threading.Event) -> None:
+    """HTTP: recommendations, feedback and articles."""
+    from streamrec.web.app import Behind, build
+    from streamrec.web.desk import Desk
+    from streamrec.web.outbox import Outbox
+    from streamrec.web.server import listen, serve, url
+    w, keys = settings.web, tuple(_keys(settings))
+    if w.host not in LOOPBACK and not keys:
+        raise SetupError(f"{w.host} can be reached from other machines: set STREAMREC_WEB__API_KEYS, or "
+                         "STREAMREC_WEB__HOST=127.0.0.1")
+    listening = listen(w.host, w.port)
+    p = Parts(settings)
+    publisher, answers = p.broker.publisher(), p.broker.publisher()
+    desk = Desk(serving(p, stop), answers, p.names.topic("recommendations"), p.clock)
+    outbox = Outbox(publisher)
+    desk.start()
+    outbox.start()
+    p.board.put(BOARD_WEB, {"url": url(listening)})
+    app = build(Behind(desk, outbox, p.clock, p.names.prefix, keys))
+    serve(app, listening, stop, lambda address: log.info("listening", url=address))
+    for part in (desk, outbox):
+        part.stop()
+    for channel in (publisher, answers):
+        channel.close()
+    p.close()
+
+
+def _keys(settings: Settings) -> list[str]:
+    given = settings.web.api_keys.get_secret_value().split(",")
+    return [key.strip() for key in given if key.strip()]
+
+
 def status(p: Parts) -> dict[str, Any]:
     """What `streamrec status` prints, JSON-like."""
     import msgspec
@@ -332,7 +366,7 @@ def rollback(settings: Settings, version: str) -> None:
 
 RUN = {
     "collect": run_collect, "catalogue": run_catalogue, "score": run_score, "train": run_train,
-    "monitor": run_monitor, "learn": run_learn,
+    "monitor": run_monitor, "web": run_web, "learn": run_learn,
 }
 
 

@@ -48,6 +48,12 @@ def monitor() -> None:
     _run("monitor")
 
 
+@app.command(help="Serve HTTP: recommendations, feedback and articles." + RUN.format("web"))
+def web() -> None:
+    """See help."""
+    _run("web")
+
+
 @app.command(hidden=True, help="The fitting child of `train`: JSON lines on stdin and stdout.\n\n"
              "Example: [bold]streamrec train[/]  starts it")
 def learn() -> None:

@@ -28,6 +28,7 @@ def status_table(s: dict[str, Any]) -> None:
         "model": f"version {model['version']}, {model['age_s']} s old" if model["version"] else
                  "none yet: the untrained prior answers",
         "serving": s["serving"] or "the untrained prior",
+        "http": s["web"] or "no web process has started yet",
         "models": f"{s['models_published']} published, {s['models_refused']} refused",
         "last gate": gate["reason"] if gate else "none yet",
         "last drift report": (", ".join(alarms) or "no alarm") if drift else "none yet",

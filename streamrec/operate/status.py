@@ -10,6 +10,7 @@ from streamrec.metrics import (
     BOARD_MISFIRES,
     BOARD_SCORER,
     BOARD_SHED,
+    BOARD_WEB,
     Board,
 )
 from streamrec.registry import PointerStore
@@ -35,6 +36,7 @@ def status(
         "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
         "model": {"version": pointer.version, "age_s": age},
         "serving": (board.get(BOARD_SCORER) or {}).get("version"),
+        "web": (board.get(BOARD_WEB) or {}).get("url"),
         "newest_event_at": counts.watermark or None,
         "models_published": pointer.published,
         "models_refused": pointer.refused,

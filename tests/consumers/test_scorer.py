@@ -113,14 +113,15 @@ def test_after_its_deadline_a_request_gets_the_last_list_marked_stale(site: Site
     (first,) = site.answers()
     site.world.clock.sleep(1)
     site.ask("u", "late", n=3, deadline_ms=50)
-    site.ask("new", "late and unknown", deadline_ms=50)
+    site.ask("new", "late and unknown", n=2, deadline_ms=50)
     site.world.clock.sleep(1)
     answers = {a.request_id: a for a in site.answers()}
     late = answers["late"]
     assert late.stale and late.generated_at == first.generated_at
     assert [i.item_id for i in late.items] == [i.item_id for i in first.items[:3]]
     assert late.recommendation_id != first.recommendation_id
-    assert not answers["late and unknown"].stale and answers["late and unknown"].items
+    unknown = answers["late and unknown"]
+    assert unknown.stale and unknown.user_id == "new" and unknown.tier == "popular" and len(unknown.items) == 2
     site.ask("u", "in time", deadline_ms=5000)
     assert not site.answers()[0].stale
 

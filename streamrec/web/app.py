@@ -1,0 +1,145 @@
+"""The routes. FastAPI finds the route; the messages' own decoders read the bodies, so that HTTP and the
+topics accept the same and name a mistake alike."""
+
+import uuid
+from typing import Any, NamedTuple
+
+import msgspec
+from fastapi import FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from consumers.serving import Wish
+from streamrec import events
+from streamrec.clock import Clock
+from streamrec.errors import RetryLater
+from streamrec.events import Recommendation, encode
+from streamrec.web import bodies, openapi
+from streamrec.web.desk import Desk
+from streamrec.web.guard import Keys, body
+from streamrec.web.outbox import Letter, Outbox
+from streamrec.web.problems import Problem, invalid, response
+
+LIMIT = events.MAX_MESSAGE_BYTES
+JSON = "application/json"
+
+
+class Behind(NamedTuple):
+    """What the routes use. `prefix`: of the topics; `keys`: API keys, none: everybody may ask."""
+
+    desk: Desk
+    outbox: Outbox
+    clock: Clock
+    prefix: str
+    keys: tuple[str, ...] = ()
+
+
+def build(behind: Behind) -> FastAPI:
+    """The application."""
+    app = FastAPI(title="streamrec", docs_url=None, redoc_url=None)  # their pages load from elsewhere
+    app.openapi = lambda: openapi.document(bool(behind.keys))  # type: ignore[method-assign]
+    app.add_middleware(Keys, keys=behind.keys)
+    app.add_exception_handler(Problem, lambda _, error: response(error))
+    app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(RetryLater, lambda _, error: response(Problem(503, str(error))))
+    for path, methods, route in (
+        ("/v1/recommendations", ["POST"], _recommendations), ("/v1/feedback", ["POST"], _feedback),
+        ("/v1/articles/{item_id:path}/similar", ["GET"], _similar),
+        ("/v1/articles/{item_id:path}", ["PUT", "DELETE"], _article),
+        ("/healthz", ["GET"], _healthz), ("/readyz", ["GET"], _readyz), ("/metrics", ["GET"], _metrics),
+    ):
+        app.add_api_route(path, route, methods=methods, include_in_schema=False)
+    app.state.behind = behind
+    return app
+
+
+def _behind(request: Request) -> Behind:
+    found: Behind = request.app.state.behind
+    return found
+
+
+async def _recommendations(request: Request) -> Response:
+    b, asked_at = _behind(request), _behind(request).clock.now()
+    wanted = bodies.request(await body(request, LIMIT), asked_at)
+    return _json(await _answer(b, wanted, asked_at))
+
+
+async def _similar(request: Request) -> Response:
+    b, now, q = _behind(request), _behind(request).clock.now(), request.query_params
+    if unknown := set(q) - {"n", "user_id", "lang", "source", "domain"}:
+        raise invalid(f"no parameter {sorted(unknown)[0]!r}: n, user_id, lang, source, domain")
+    filters = {k: q[k] for k in ("lang", "source", "domain") if k in q}
+    fields: dict[str, Any] = {"similar_to": request.path_params["item_id"], "filters": filters or None}
+    fields |= {"user_id": q["user_id"]} if "user_id" in q else {}
+    fields |= {"n": int(q["n"]) if q["n"].isascii() and q["n"].isdigit() else q["n"]} if "n" in q else {}
+    answer = await _answer(b, bodies.request(msgspec.json.encode(fields), now), now)
+    if not answer.items and answer.error and answer.error.endswith("`$.similar_to`"):
+        raise Problem(404, answer.error.partition(" - at")[0])
+    return _json(answer)
+
+
+async def _answer(b: Behind, wanted: events.Request, asked_at: float) -> Recommendation:
+    assert wanted.user_id is not None
+    try:
+        return await b.desk.ask(Wish.of(wanted.user_id, wanted, asked_at))
+    except TimeoutError:
+        raise Problem(504, f"no answer within {wanted.deadline_ms} ms, and no earlier list of this reader "
+                           "to give instead - at `$.deadline_ms`", field="$.deadline_ms") from None
+
+
+async def _feedback(request: Request) -> Response:
+    b = _behind(request)
+    found = bodies.feedback(await body(request, LIMIT), b.clock.now())
+    topic = events.topic(b.prefix, "feedback")
+    await b.outbox.publish([Letter(topic, e.user_id, encode(e)) for e in found])
+    return _json({"accepted": len(found), "event_ids": [e.event_id for e in found]}, 202)
+
+
+async def _article(request: Request) -> Response:
+    """PUT announces or changes, DELETE takes out."""
+    b, item, value = _behind(request), _item(request), None
+    if request.method == "PUT":
+        value = encode(bodies.article(item, await body(request, LIMIT), b.clock.now()))
+    await b.outbox.publish([Letter(events.topic(b.prefix, "articles"), item, value)])
+    return _json({"accepted": 1, "item_id": item}, 202)
+
+
+def _item(request: Request) -> str:
+    item: str = request.path_params["item_id"]
+    if item.endswith("/similar"):  # no id of an article: its list would have no address
+        raise HTTPException(405, headers={"allow": "GET"})
+    if not 1 <= len(item) <= 256 or any(c < " " for c in item):
+        raise invalid("an article id has 1 to 256 characters and no control characters - at `item_id`")
+    return item
+
+
+async def _healthz(request: Request) -> Response:
+    if not _behind(request).desk.alive:
+        raise Problem(503, "the answering thread has ended: start this process again")
+    return _json({"alive": True})
+
+
+async def _readyz(request: Request) -> Response:
+    trouble = _behind(request).desk.trouble()
+    if trouble:
+        raise Problem(503, trouble)
+    return _json({"ready": True})
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known = "POST /v1/recommendations, POST /v1/feedback, PUT and DELETE /v1/articles/{id}, " \
+            "GET /v1/articles/{id}/similar; see /openapi.json"
+    found = response(Problem(error.status_code, f"{request.method} {request.url.path}: there is {known}",
+                             request=uuid.uuid4().hex))
+    found.headers.update(error.headers or {})
+    return found
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type=JSON)

@@ -1,0 +1,118 @@
+"""One thread that answers: whatever has come while it was busy is one batch, so load makes batches and
+not queues. Each web process holds a scorer of its own; see ARCHITECTURE for why."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from consumers.serving import BATCH, Serving, Wish
+from streamrec import logs
+from streamrec.broker import Publisher
+from streamrec.clock import Clock
+from streamrec.errors import RetryLater
+from streamrec.events import Recommendation, encode
+
+log = logs.get(__name__)
+TURN_S = 0.02
+FRESH_S = 10.0  # what has followed the servers within this is ready
+Waiting = tuple[Wish, Callable[[Recommendation | Exception], object]]
+
+
+class Desk:
+    """Answers wishes of the HTTP side, and tells the recommendations topic what it answered."""
+
+    def __init__(self, serving: Serving, publisher: Publisher, topic: str, clock: Clock) -> None:
+        self._serving, self._publisher, self._topic, self._clock = serving, publisher, topic, clock
+        self._queue: SimpleQueue[Waiting] = SimpleQueue()
+        self._stop, self._trouble = threading.Event(), "still starting"
+        self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow and to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the batch in hand."""
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    def trouble(self) -> str | None:
+        """Why it is not ready, or None."""
+        if not self.alive:
+            return "the answering thread has ended"
+        fresh = self._clock.now() - self._serving.synced_at < FRESH_S
+        return None if fresh else self._trouble
+
+    async def ask(self, wish: Wish) -> Recommendation:
+        """The answer; after the deadline the last list, if there is one. Raises RetryLater,
+        TimeoutError."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Recommendation] = loop.create_future()
+        self._queue.put((wish, lambda found: loop.call_soon_threadsafe(_settle, future, found)))
+        patience = None if wish.due is None else max(wish.due - self._clock.now(), 0.0)
+        try:
+            return await asyncio.wait_for(future, patience)
+        except TimeoutError:
+            if last := self._serving.last(wish):
+                return last
+            raise
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            batch = self._batch()
+            try:
+                self._serving.follow()
+            except RetryLater as error:
+                self._trouble = str(error)
+            except Exception as error:  # whatever it was, who asks next must be told
+                self._trouble = f"{type(error).__name__}: {error}"
+                log.error("not_following", why=self._trouble)
+            if batch:
+                self._answer(batch)
+
+    def _batch(self) -> list[Waiting]:
+        try:
+            batch = [self._queue.get(timeout=TURN_S)]
+        except Empty:
+            return []
+        while len(batch) < BATCH and not self._queue.empty():
+            batch.append(self._queue.get())
+        return batch
+
+    def _answer(self, batch: list[Waiting]) -> None:
+        try:
+            answers: list[Any] = list(self._serving.answer([wish for wish, _ in batch]))
+        except Exception as error:
+            if not isinstance(error, RetryLater):
+                log.error("not_answered", why=f"{type(error).__name__}: {error}")
+            answers = [error] * len(batch)
+        for (_, settle), answer in zip(batch, answers, strict=True):
+            with suppress(RuntimeError):  # the event loop has closed meanwhile
+                settle(answer)
+        for answer in answers:
+            self._tell(answer)
+
+    def _tell(self, answer: Recommendation | Exception) -> None:
+        """The topic hears of it too: the monitor joins lists and clicks."""
+        try:
+            if isinstance(answer, Recommendation):
+                self._publisher.send(self._topic, answer.user_id.encode(), encode(answer))
+        except RetryLater as error:
+            log.warning("answer_not_published", why=str(error))
+
+
+def _settle(future: "asyncio.Future[Recommendation]", found: Recommendation | Exception) -> None:
+    if future.done():  # its deadline has passed
+        return
+    if isinstance(found, Exception):
+        future.set_exception(found)
+    else:
+        future.set_result(found)

@@ -1,0 +1,42 @@
+"""Who may ask, and how much at once: API keys and the limit of a body."""
+
+import hmac
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from streamrec.web.problems import Problem, response
+
+OPEN = ("/healthz", "/readyz", "/metrics", "/openapi.json")
+
+
+class Keys:
+    """ASGI middleware: everything under /v1 needs one of the keys, as a bearer token or in `x-api-key`."""
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+        self._app, self._keys = app, [k.encode() for k in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http" and self._keys and scope["path"] not in OPEN and not self._known(scope):
+            problem = Problem(401, "give an API key: `authorization: Bearer KEY` or `x-api-key: KEY`")
+            await response(problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _known(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        bearer = headers.get(b"authorization", b"").partition(b"Bearer ")[2].strip()
+        given = bearer or headers.get(b"x-api-key", b"")
+        return any([hmac.compare_digest(given, key) for key in self._keys])
+
+
+async def body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises Problem as soon as it is over the limit."""
+    found = bytearray()
+    async for chunk in request.stream():
+        found += chunk
+        if len(found) > limit:
+            raise Problem(413, f"at most {limit} bytes are taken", limit=limit)
+    return bytes(found)

@@ -1,0 +1,85 @@
+"""Publishes for the HTTP side: what has come while Kafka was acknowledging goes out together, and
+whoever sent it hears that it was taken only then."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from streamrec.broker import Publisher
+from streamrec.errors import RetryLater
+
+PATIENCE_S = 5.0
+TURN_S = 0.1
+MOST = 500
+
+
+Told = Callable[[Exception | None], object]
+
+
+class Letter(NamedTuple):
+    """One message to publish; a null value deletes."""
+
+    topic: str
+    key: str
+    value: bytes | None
+
+
+class Outbox:
+    """See module."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._queue: SimpleQueue[tuple[Sequence[Letter], Told]] = SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+
+    def start(self) -> None:
+        """Begin to publish."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what is being published."""
+        self._stop.set()
+        self._thread.join()
+
+    async def publish(self, letters: Sequence[Letter]) -> None:
+        """Return once Kafka has acknowledged them all. Raises RetryLater: some may have gone out, and
+        may be sent again, as every event counts once."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._queue.put((letters, lambda error: loop.call_soon_threadsafe(_settle, done, error)))
+        await done
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                batch = [self._queue.get(timeout=TURN_S)]
+            except Empty:
+                continue
+            while len(batch) < MOST and not self._queue.empty():
+                batch.append(self._queue.get())
+            trouble = self._send([letter for letters, _ in batch for letter in letters])
+            for _, told in batch:
+                with suppress(RuntimeError):  # the event loop has closed meanwhile
+                    told(trouble)
+
+    def _send(self, letters: Sequence[Letter]) -> Exception | None:
+        try:
+            for letter in letters:
+                self._publisher.send(letter.topic, letter.key.encode(), letter.value)
+            self._publisher.flush(PATIENCE_S)
+        except RetryLater as error:
+            return error
+        return None
+
+
+def _settle(done: "asyncio.Future[None]", error: Exception | None) -> None:
+    if done.done():  # whoever asked has hung up
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

@@ -1,0 +1,221 @@
+"""What HTTP promises: the same answers as on the topics, 202 only once Kafka has it, mistakes by name."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+from web_site import WebSite
+
+from streamrec.events import Article, Feedback, Match, Recommendation, Rule, decode
+
+NOW = 2e9
+
+
+@pytest.fixture
+def site() -> WebSite:
+    return WebSite()
+
+
+@pytest.fixture
+def http(site: WebSite) -> Iterator[httpx.Client]:
+    with site.client() as client:
+        yield client
+
+
+def ids(answer: Any) -> list[str]:
+    return [i["item_id"] for i in answer.json()["items"]]
+
+
+def ask(http: httpx.Client, **wish: Any) -> Any:
+    return http.post("/v1/recommendations", json=wish)
+
+
+def problem(answer: Any, status: int) -> dict[str, Any]:
+    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = answer.json()
+    assert found["status"] == status and found["title"] and found["detail"]
+    return found
+
+
+def test_a_list_is_answered_and_published_and_knows_what_was_read(site: WebSite, http: httpx.Client) -> None:
+    site.read("u", "a1")
+    answer = ask(http, user_id="u", n=5, request_id="mine")
+    assert answer.status_code == 200 and len(ids(answer)) == 5 and "a1" not in ids(answer)
+    body = answer.json()
+    assert (body["request_id"], body["tier"], body["user_id"]) == ("mine", "personal", "u")
+    on_topic = decode(Recommendation, site.sent("recommendations")[-1].value, NOW)
+    assert on_topic.recommendation_id == body["recommendation_id"]
+
+
+def test_who_has_no_account_is_answered_by_visit_interests_or_what_is_popular(http: httpx.Client) -> None:
+    assert ask(http).json()["tier"] == "popular"
+    assert ask(http, interests="baking").json()["tier"] == "interests"
+    assert ids(ask(http, interests="baking", n=1)) == ["a3"]
+    visit = ask(http, session=["a2"], n=9, explain=True, locale="zh")
+    assert visit.json()["tier"] == "session" and "a2" not in ids(visit)
+    assert visit.json()["user_id"].startswith("anonymous-")
+
+
+def test_more_like_this(site: WebSite, http: httpx.Client) -> None:
+    answer = http.get("/v1/articles/a1/similar", params={"n": 3})
+    assert len(ids(answer)) == 3 and "a1" not in ids(answer) and answer.json()["tier"] == "similar"
+    site.read("u", "a4")
+    assert "a4" not in ids(http.get("/v1/articles/a1/similar", params={"n": 9, "user_id": "u"}))
+    assert ids(http.get("/v1/articles/a1/similar", params={"lang": "fr"})) == []
+    assert "no article none" in problem(http.get("/v1/articles/none/similar"), 404)["detail"]
+    assert problem(http.get("/v1/articles/a1/similar?n=0"), 400)["field"] == "$.n"
+    assert problem(http.get("/v1/articles/a1/similar?n=many"), 400)["field"] == "$.n"
+    assert "'m'" in problem(http.get("/v1/articles/a1/similar?m=1"), 400)["detail"]
+
+
+def test_filters_that_leave_nothing_are_an_answer_and_no_error(http: httpx.Client) -> None:
+    answer = ask(http, user_id="u", filters={"tags_all": ["none"]})
+    assert answer.status_code == 200 and ids(answer) == [] and "$.filters" in answer.json()["error"]
+
+
+def test_rules_are_named(site: WebSite, http: httpx.Client) -> None:
+    site.rules.change([Rule(rule_id="r", action="pin", match=Match(item_ids=["a7"]))], [])
+    for _ in range(100):
+        answer = ask(http, user_id="u", n=3)
+        if answer.json()["rules"]:
+            break
+    assert ids(answer)[0] == "a7" and answer.json()["rules"] == ["r"]
+
+
+@pytest.mark.parametrize(("body", "named"), [
+    ({"n": 0}, "$.n"), ({"n": 10_000}, "$.n"), ({"n": "5"}, "$.n"),
+    ({"filters": {"tag_any": ["x"]}}, "tag_any"), ({"diversity": -1}, "$.diversity"),
+    ({"interests": "x" * 100_000}, "$.interests"), ({"nn": 3}, "nn"), ({"locale": "fr"}, "$.locale"),
+    ({"policy": "best"}, "$.policy"), ({"session": "a1"}, "$.session"), ([], "object"),
+    ({"filters": {"published_after": "yesterday"}}, "published_after"), ({"deadline_ms": 0}, "$.deadline_ms"),
+])
+def test_a_mistake_is_a_problem_with_the_fields_name(http: httpx.Client, body: Any, named: str) -> None:
+    assert named in problem(http.post("/v1/recommendations", json=body), 400)["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"rubbish", b"\xff\xfe", b"[" * 100_000, b'{"n":'])
+def test_rubbish_is_a_problem_and_the_next_request_is_answered(http: httpx.Client, body: bytes) -> None:
+    for path in ("/v1/recommendations", "/v1/feedback"):
+        problem(http.post(path, content=body), 400)
+    problem(http.put("/v1/articles/a", content=body), 400)
+    assert ask(http).status_code == 200
+
+
+def test_a_body_over_the_limit_is_refused(http: httpx.Client) -> None:
+    assert "1000000" in problem(http.post("/v1/feedback", content=b" " * 1_000_001), 413)["detail"]
+
+
+def test_feedback_is_on_the_topic_before_202(site: WebSite, http: httpx.Client) -> None:
+    answer = http.post("/v1/feedback", json={"user_id": "u", "event_type": "click", "item_id": "a1"})
+    assert answer.status_code == 202 and answer.json()["accepted"] == 1
+    sent = decode(Feedback, site.sent("feedback")[0].value, NOW)
+    assert sent.event_id == answer.json()["event_ids"][0] and site.sent("feedback")[0].key == b"u"
+    many = [{"event_id": f"e{i}", "user_id": "u", "event_type": "read", "item_id": "a1",
+             "timestamp": "2026-01-31T08:00:00Z", "event_value": 3.5} for i in range(5)]
+    assert http.post("/v1/feedback", json=many).json()["event_ids"] == [f"e{i}" for i in range(5)]
+    assert len(site.sent("feedback")) == 6
+
+
+def test_of_many_events_one_with_a_mistake_sends_none(site: WebSite, http: httpx.Client) -> None:
+    good = {"user_id": "u", "event_type": "click", "item_id": "a1"}
+    found = problem(http.post("/v1/feedback", json=[good, {**good, "event_type": "clicked"}]), 400)
+    assert found["field"] == "$[1].event_type"
+    found = problem(http.post("/v1/feedback", json=[good, {"user_id": "u", "event_type": "click"}]), 400)
+    assert found["field"] == "$[1].item_id"
+    assert "at most 1000" in problem(http.post("/v1/feedback", json=[good] * 1001), 400)["detail"]
+    assert site.sent("feedback") == []
+
+
+def test_while_kafka_is_away_nothing_is_accepted(site: WebSite, http: httpx.Client) -> None:
+    site.publisher.away = True
+    event = {"user_id": "u", "event_type": "click", "item_id": "a1"}
+    answer = http.post("/v1/feedback", json=event)
+    assert "away" in problem(answer, 503)["detail"] and answer.headers["retry-after"] == "1"
+    site.publisher.away = False
+    assert http.post("/v1/feedback", json=event).status_code == 202
+
+
+def test_while_redis_is_away_an_answer_says_so_until_it_is_back(site: WebSite, http: httpx.Client) -> None:
+    site.buffer.away = True
+    assert "Redis is away" in problem(ask(http, user_id="u"), 503)["detail"]
+    assert http.get("/healthz").status_code == 200
+    site.buffer.away = False
+    assert ask(http, user_id="u").status_code == 200
+
+
+def test_after_the_deadline_comes_the_last_list_or_a_problem(site: WebSite, http: httpx.Client) -> None:
+    site.read("u", "a1")
+    first = ask(http, user_id="u", n=5)
+    site.buffer.slow_s = 0.2
+    late = ask(http, user_id="u", n=3, deadline_ms=20)
+    assert late.json()["stale"] and ids(late) == ids(first)[:3]
+    assert problem(ask(http, user_id="new", deadline_ms=20), 504)["field"] == "$.deadline_ms"
+    site.buffer.slow_s = 0.0
+    popular = ask(http, user_id="somebody", n=5)
+    site.buffer.slow_s = 0.2
+    assert ids(ask(http, user_id="new", n=2, deadline_ms=20)) == ids(popular)[:2]
+
+
+def test_articles_are_announced_and_taken_out(site: WebSite, http: httpx.Client) -> None:
+    answer = http.put("/v1/articles/blog/2026%2F1", json={"title": "T", "tags": ["x"], "source": "s"})
+    assert answer.status_code == 202 and answer.json()["item_id"] == "blog/2026/1"
+    sent = site.sent("articles")[0]
+    article = decode(Article, sent.value, NOW)
+    assert (sent.key, article.item_id, article.source) == (b"blog/2026/1", "blog/2026/1", "s")
+    assert article.published_at is not None
+    assert http.delete("/v1/articles/a1").status_code == 202 and site.sent("articles")[1].value is None
+    assert problem(http.put("/v1/articles/a", json={"item_id": "b"}), 400)["field"] == "$.item_id"
+    assert problem(http.put("/v1/articles/a", json={"tags": "x"}), 400)["field"] == "$.tags"
+    problem(http.put(f"/v1/articles/{'x' * 300}", json={}), 400)
+
+
+def test_a_path_or_method_that_is_not_there_is_a_problem_that_names_others(http: httpx.Client) -> None:
+    assert "/v1/recommendations" in problem(http.get("/v2/recommend"), 404)["detail"]
+    answer = http.get("/v1/feedback")
+    problem(answer, 405)
+    assert answer.headers["allow"] == "POST"
+
+
+def test_it_is_ready_once_it_follows_and_metrics_are_for_prometheus(http: httpx.Client) -> None:
+    ask(http)
+    assert http.get("/readyz").json() == {"ready": True}
+    assert "streamrec_answers_total" in http.get("/metrics").text
+
+
+def test_without_its_answering_thread_it_is_neither_alive_nor_ready(site: WebSite) -> None:
+    http = TestClient(site.app)
+    problem(http.get("/healthz"), 503)
+    problem(http.get("/readyz"), 503)
+
+
+def test_with_keys_everything_but_the_probes_needs_one() -> None:
+    site = WebSite(keys=("one", "two"))
+    with site.client() as http:
+        assert problem(ask(http), 401) and http.get("/healthz").status_code == 200
+        problem(http.post("/v1/recommendations", json={}, headers={"authorization": "Bearer three"}), 401)
+        problem(http.get("/v1/articles/a1/similar"), 401)
+        for headers in ({"authorization": "Bearer two"}, {"x-api-key": "one"}):
+            assert http.post("/v1/recommendations", json={}, headers=headers).status_code == 200
+
+
+def test_many_at_once_are_answered_in_batches(site: WebSite, http: httpx.Client) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda i: ask(http, user_id=f"u{i}", n=3), range(64)))
+    assert {a.json()["user_id"] for a in answers} == {f"u{i}" for i in range(64)}
+    assert all(len(ids(a)) == 3 for a in answers)
+
+
+def test_the_document_has_an_example_of_each_body_that_is_accepted(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for example in operation.get("requestBody", {}).get("content", {}).get(
+                "application/json", {}).get("examples", {}).values():
+                url = path.replace("{item_id}", "a1")
+                assert http.request(method, url, json=example["value"]).status_code in (200, 202), example
+    assert json.dumps(document).count("$ref") > 5
