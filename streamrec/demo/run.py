@@ -22,7 +22,7 @@ from streamrec.demo.world import World, WorldConfig
 from streamrec.errors import RetryLater, StreamrecError
 from streamrec.processes import stop_on_signals
 from streamrec.supervisor import Supervisor
-from streamrec.wiring import Names, Parts
+from streamrec.wiring import PROCESSES, Names, Parts
 
 VISITS_PER_S = 70.0
 BUDGET_S = 150.0  # `--once` ends within this, whatever happens
@@ -53,7 +53,8 @@ def run_demo(
     base = config.load()
     settings = _own_home(base)
     jars = base.home_dir / "jars"
-    supervisor = Supervisor(settings, console.print, env=FAST, jars=jars, fresh=True)
+    processes = [p for p in PROCESSES if p != "web"]  # its readers ask through the topics
+    supervisor = Supervisor(settings, console.print, processes, env=FAST, jars=jars, fresh=True)
     settings = supervisor.start()
     try:
         budget = BUDGET_S - CLOSING_S - (time.monotonic() - started) if once else None

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamrec import logs
-from tests.benchmarks import answering, buffering, collecting, models, training
+from tests.benchmarks import answering, buffering, collecting, models, serving, training
 from tests.benchmarks.measured import QUICK, Figures, Sizes
 from tests.benchmarks.servers import bench
 
@@ -30,6 +30,8 @@ GOALS = {
     "collector_over_poll_only": (">=", 0.30), "collector_events_per_s": (">=", 26_000),
     "fenced_lua_over_lpush": (">=", 0.8), "answer_p99_during_swap_over_before": ("<=", 1.5),
     "click_to_recommendation_p99_ms": ("<", 1000), "text_step_over_naive": (">=", 10),
+    "http_p99_ms_1_clients": ("<=", 17), "http_p99_ms_8_clients": ("<=", 86),
+    "http_answers_per_s_8_clients": (">", 450), "http_feedback_per_s_8_clients": (">", 950),
 }
 
 
@@ -53,6 +55,7 @@ def measure(sizes: Sizes, say: Progress) -> Figures:
         buffering.measure(servers, sizes, figures, say)
         collecting.measure(servers, sizes, figures, say)
         answering.measure(servers, sizes, figures, say)
+        serving.measure(servers, sizes, figures, say)
     return figures
 
 

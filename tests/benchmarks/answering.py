@@ -28,7 +28,7 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
     """answer_p99_during_swap_over_before and click_to_recommendation_p99_ms."""
     parts = bench.parts(PREFIX)
     say(f"articles for the scorer: {sizes.articles}")
-    _catalogue(parts, sizes.articles)
+    put_catalogue(parts, sizes.articles)
     publish(parts, realistic(min(10_000, sizes.backlog)))
     with bench.process("collect", PREFIX), bench.process("score", PREFIX) as scorer:
         site = _Site(parts)
@@ -40,7 +40,8 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
         figures.add("scorer_peak_rss_mb", peak_mb(scorer.pid))
 
 
-def _catalogue(parts: Parts, n: int) -> None:
+def put_catalogue(parts: Parts, n: int) -> None:
+    """n articles with their vectors, as if an encoder had made them."""
     catalogue, found = parts.catalogue(DIM), entries(n)
     catalogue.put(found, {e.item_id: "text" for e in found})
     owed = [Owed(e.item_id, e.text_hash, "text") for e in found]

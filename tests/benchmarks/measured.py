@@ -23,11 +23,12 @@ class Sizes:
     requests_per_s: float = 30.0
     window_s: float = 8.0
     clicks_s: float = 4.0
+    http_s: float = 4.0
 
 
 QUICK = Sizes(
     repeats=1, backlog=3000, worst_backlog=2000, batches=4, messages=1000, articles=500,
-    many_articles=2000, published=2000, window_s=3.0, clicks_s=1.5,
+    many_articles=2000, published=2000, window_s=3.0, clicks_s=1.5, http_s=0.7,
 )
 
 

@@ -44,6 +44,7 @@ class Bench:
             **ours, "OMP_NUM_THREADS": "1", "STREAMREC_HOME": str(self.folder),
             "STREAMREC_KAFKA__BOOTSTRAP_SERVERS": self._kafka.bootstrap,
             "STREAMREC_REDIS__URL": self._redis.url, "STREAMREC_KAFKA__TOPIC_PREFIX": prefix,
+            "STREAMREC_WEB__PORT": "0",
         }
 
     @contextmanager

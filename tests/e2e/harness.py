@@ -32,7 +32,8 @@ def wait_until(true: Callable[[], Any], seconds: float, what: str, every: float 
 def clean_env(**settings: str) -> dict[str, str]:
     """Our environment without anybody's streamrec settings, plus these."""
     base = {k: v for k, v in os.environ.items() if not k.startswith("STREAMREC_")}
-    return {**base, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **settings}
+    return {**base, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY),
+            "STREAMREC_WEB__PORT": "0", **settings}
 
 
 class Process:
