@@ -136,7 +136,7 @@ class Scorer(Section):
     duplicate: float = Field(0.97, gt=0, le=1.01, description="cosine at which texts are one article")
     per_source: int = Field(0, ge=0, description="articles of one source in a list; 0: any number")
     per_topic: int = Field(0, ge=0, description="articles of one first tag in a list; 0: any number")
-    rerank: int = Field(500, ge=1, description="best articles by the fast score that get the full one")
+    rerank: int = Field(200, ge=1, description="best articles by the fast score that get the full one")
     prompts: dict[str, str] = Field(
         {"": "{interests}"}, description="what is put around stated interests before they are encoded, "
         "by the domain asked for; \"\": any other"

@@ -44,12 +44,15 @@ def status_table(s: dict[str, Any]) -> None:
 
 def recommendation_table(answer: Recommendation) -> None:
     """`streamrec recommend`."""
-    title = f"for {answer.user_id}, model version {answer.model_version}"
+    title = f"for {answer.user_id}, model version {answer.model_version}, {answer.tier}"
+    title += f", rules: {', '.join(answer.rules)}" if answer.rules else ""
     table = _table("rank", "title", "score", "reason", "article", title=title)
     for item in answer.items:
-        table.add_row(str(item.rank), item.title or "(untitled)", f"{item.score:.3f}", item.reason,
-                      item.item_id)
+        why = "\n".join(r.text for r in item.reasons) or item.reason
+        table.add_row(str(item.rank), item.title or "(untitled)", f"{item.score:.3f}", why, item.item_id)
     Console().print(table)
+    if answer.error:
+        Console().print(answer.error)
 
 
 def rows_table(rows: list[dict[str, Any]], empty: str) -> None:

@@ -1,8 +1,13 @@
 """Commands of a site's side: replay a log, ask for recommendations, print schemas, the demo."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from streamrec.events import Request
+    from streamrec.wiring import Parts
 
 app = typer.Typer()
 
@@ -60,29 +65,50 @@ def _speed(text: str) -> float | None:
 
 
 @app.command(help="Ask for recommendations, through the topics, as a site does.\n\n"
-             "Example: [bold]streamrec recommend u42 -n 5[/]")
+             "Example: [bold]streamrec recommend u42 -n 5 --explain --tag kafka --diversity 0.3[/]")
 def recommend(
     user: str,
     n: int = typer.Option(10, "-n", min=1, max=500, help="How many."),
     as_json: bool = typer.Option(False, "--json", help="Print the answer as JSON."),
     policy: str = typer.Option("live", help="live, frozen or popularity: the control arms."),
+    interests: str = typer.Option("", help="What the reader says to like, in free text."),
+    similar_to: str | None = typer.Option(None, help="More like this article."),
+    session: list[str] = typer.Option([], help="An article read in this visit; may be repeated."),
+    tag: list[str] = typer.Option([], help="Only articles with one of these tags."),
+    lang: str = typer.Option("", help="Only articles in this language."),
+    diversity: float | None = typer.Option(None, min=0, max=1, help="0: the best; 1: the most different."),
+    explain: bool = typer.Option(False, help="Say why each article stands there."),
+    locale: str = typer.Option("en", help="Language of the reasons: en or zh."),
     timeout: float = typer.Option(10.0, help="Seconds to wait for the answer."),
 ) -> None:
     """See help."""
-    from streamrec import config, events, logs
+    import uuid
+
+    from streamrec import config, logs
+    from streamrec.events import Filters, Request
+    from streamrec.wiring import Parts
+    logs.setup("error", "recommend")
+    for value, known, option in ((policy, ("live", "frozen", "popularity"), "--policy"),
+                                 (locale, ("en", "zh"), "--locale")):
+        if value not in known:
+            raise typer.BadParameter(f"one of {', '.join(known)}", param_hint=option)
+    request = Request(
+        request_id=uuid.uuid4().hex, user_id=user, n=n, policy=policy,  # type: ignore[arg-type]
+        interests=interests, similar_to=similar_to, session=session, diversity=diversity, explain=explain,
+        locale=locale, filters=Filters(tags_any=tag, lang=lang) if tag or lang else None,  # type: ignore[arg-type]
+    )
+    _ask(Parts(config.load()), request, timeout, as_json)
+
+
+def _ask(parts: "Parts", request: "Request", timeout: float, as_json: bool) -> None:
+    from streamrec import events
     from streamrec.cli.show import recommendation_table
     from streamrec.errors import RetryLater
     from streamrec.operate.ask import ask
-    from streamrec.wiring import Parts
-    logs.setup("error", "recommend")
-    if policy not in ("live", "frozen", "popularity"):
-        raise typer.BadParameter("live, frozen or popularity", param_hint="--policy")
-    parts = Parts(config.load())
     publisher = parts.broker.publisher()
     answers = parts.broker.subscribe([parts.names.topic("recommendations")], None, "latest")
     try:
-        answer = ask(user, n, publisher, answers, parts.names.topic("requests"), timeout,
-                     policy)  # type: ignore[arg-type]
+        answer = ask(request, publisher, answers, parts.names.topic("requests"), timeout)
     except RetryLater as error:
         typer.echo(f"streamrec: {error}", err=True)
         raise typer.Exit(3) from None

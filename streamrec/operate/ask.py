@@ -1,26 +1,24 @@
 """Ask for recommendations the way a site does: a request on its topic, the answer on another."""
 
 import time
-import uuid
 
 from streamrec.broker import Publisher, Subscription
 from streamrec.errors import InvalidMessage, RetryLater
-from streamrec.events import Policy, Recommendation, Request, decode, encode
+from streamrec.events import Recommendation, Request, decode, encode
 
 
 def ask(
-    user: str, n: int, publisher: Publisher, answers: Subscription, requests_topic: str,
-    timeout_s: float, policy: Policy = "live",
+    request: Request, publisher: Publisher, answers: Subscription, requests_topic: str, timeout_s: float
 ) -> Recommendation:
-    """The answer to one request. `answers` reads alone, from the end of the topic on.
+    """The answer to one reader's request. `answers` reads alone, from the end of the topic on.
 
     Raises RetryLater when none came in time.
     """
     answers.poll(0.05, 1)
     for partition in answers.assignment():  # now: `latest` would mean once the client gets to it
         answers.seek(partition, -1)
-    request = Request(request_id=uuid.uuid4().hex, user_id=user, n=n, policy=policy)
-    publisher.send(requests_topic, user.encode(), encode(request))
+    assert request.user_id is not None
+    publisher.send(requests_topic, request.user_id.encode(), encode(request))
     publisher.flush()
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

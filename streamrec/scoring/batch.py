@@ -164,7 +164,7 @@ class Batch:
                 found[b] = found[b] + self.bias[pools[b]]
         return [f.numpy() for f in found]
 
-    def _features(self, b: int, rows: Rows) -> Features:
+    def features_of(self, b: int, rows: Rows) -> Features:
         """`features`, made once for each row."""
         made, wanted = self._made[b], rows.tolist()
         if not wanted or any(row not in made for row in wanted):
@@ -188,7 +188,7 @@ class Batch:
 
     def _inputs(self, some: Sequence[Rows]) -> tuple[Tensor, Tensor]:
         """Dots [n] and features [n, F] of some rows for each reader, one after another."""
-        feats = np.concatenate([self._features(b, rows) for b, rows in enumerate(some)])
+        feats = np.concatenate([self.features_of(b, rows) for b, rows in enumerate(some)])
         dots = [self.served.matrix[r] @ reader for r, reader in zip(some, self.vectors, strict=True)]
         return torch.cat(dots), torch.from_numpy(feats)
 

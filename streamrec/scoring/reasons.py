@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from streamrec.events import Locale, Reason
-from streamrec.scoring.batch import Batch, Reader, Rows
+from streamrec.model.features import FEATURES
+from streamrec.scoring.batch import Batch, Rows
 
 WORDS: dict[str, dict[Locale, str]] = {
     "read": {"en": "because you read “{title}”", "zh": "因为你读过《{title}》"},
@@ -19,11 +20,12 @@ WORDS: dict[str, dict[Locale, str]] = {
     "popularity": {"en": "popular now", "zh": "当前热门"},
     "freshness": {"en": "new", "zh": "新发布"},
     "co_read": {"en": "read together with what you read", "zh": "读过同样文章的人也读了它"},
-    "interplay": {"en": "read by others like you", "zh": "与你相似的读者读了它"},
+    "interplay": {"en": "a good fit on the whole", "zh": "综合匹配"},
     "exploration": {"en": "explores what is new", "zh": "探索新内容"},
     "rule": {"en": "placed by the editors", "zh": "编辑推荐"},
 }
 OF_THE_ARTICLE = ("popularity", "freshness")  # all that can be claimed of a reader never seen
+READS, CO_READS = FEATURES.index("popular_ever"), FEATURES.index("co_read")
 MOST = 20  # newest reads that may be named
 Array = NDArray[np.float32]
 
@@ -33,23 +35,39 @@ def words(kind: str, locale: Locale, title: str = "") -> str:
     return WORDS[kind][locale].format(title=title)
 
 
-def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[tuple[str, float]]]:
+def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[str]]:
     """For each reader and each of the rows chosen for them: the additive part that lifts it most over
-    the list's average, and by how much."""
+    the list's average."""
     if batch.popularity:
-        return [[("popularity", 0.0)] * len(rows) for rows in chosen]
-    parts = batch.parts(chosen)
-    return [_strongest(p, r) for p, r in zip(parts, batch.readers, strict=True)]
+        return [["popularity"] * len(rows) for rows in chosen]
+    found = []
+    for b, (parts, rows) in enumerate(zip(batch.parts(chosen), chosen, strict=True)):
+        lifts = true_lifts(batch, b, rows, parts)
+        best = [max(of, key=of.__getitem__, default="interplay") for of in lifts]
+        named = "content" if batch.reads[b] else "interests"  # close to what: their reads, or their words
+        found.append([named if kind == "content" else kind for kind in best])
+    return found
 
 
-def _strongest(parts: dict[str, torch.Tensor], reader: Reader) -> list[tuple[str, float]]:
-    names = list(parts) if reader.history or reader.stated is not None else list(OF_THE_ARTICLE)
-    if reader.alike:
-        names = ["content", "co_read"]
-    lifts = torch.stack([parts[n] for n in names])
-    lifts = lifts - lifts.mean(dim=1, keepdim=True)
-    best = lifts.argmax(dim=0)
-    return [(names[int(i)], float(lifts[i, n])) for n, i in enumerate(best)]
+def true_lifts(
+    batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor]
+) -> list[dict[str, float]]:
+    """For each of some rows of reader b's list: by how much each part lifts it over the list's average,
+    where that is true of the article: popular is only what was read, and read together only what was."""
+    reader, feats = batch.readers[b], batch.features_of(b, rows)
+    nobody = not batch.reads[b] and reader.stated is None
+    unknown = [k for k in parts if k not in OF_THE_ARTICLE] if nobody else []
+    mixed_in = [k for k in parts if k not in ("content", "co_read")] if reader.alike else []
+    false = {"popularity": feats[:, READS] <= 0, "co_read": feats[:, CO_READS] <= 0}
+    lifts: list[dict[str, float]] = [{} for _ in rows]
+    for kind, part in parts.items():
+        if kind in unknown or kind in mixed_in:
+            continue
+        usual = part.mean() if len(rows) > 1 else 0.0  # features are standardised: 0 is the average
+        for n, lift in enumerate((part - usual).tolist()):
+            if lift > 0 and not (kind in false and false[kind][n]):
+                lifts[n][kind] = lift
+    return lifts
 
 
 def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reason]]:
@@ -57,17 +75,14 @@ def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reaso
     list's average, stated interests, and the read whose absence would cost it most."""
     if batch.popularity or not len(rows):
         return [[] for _ in rows]
-    found = [_parts(batch, b, rows, n, locale) for n in range(len(rows))]
+    parts = batch.parts([rows if k == b else rows[:0] for k in range(len(batch.readers))])[b]
+    found = [
+        [Reason(kind=k, text=words(k, locale), weight=round(w, 4)) for k, w in of.items()]
+        for of in true_lifts(batch, b, rows, parts)
+    ]
     for n, reason in _reads(batch, b, rows, locale):
         found[n].append(reason)
     return [sorted(reasons, key=lambda r: -(r.weight or 0.0)) for reasons in found]
-
-
-def _parts(batch: Batch, b: int, rows: Rows, n: int, locale: Locale) -> list[Reason]:
-    parts = batch.parts([rows if k == b else rows[:0] for k in range(len(batch.readers))])[b]
-    unknown = not batch.readers[b].history and batch.readers[b].stated is None
-    lifts = {k: float(p[n] - p.mean()) for k, p in parts.items() if not unknown or k in OF_THE_ARTICLE}
-    return [Reason(kind=k, text=words(k, locale), weight=round(w, 4)) for k, w in lifts.items() if w > 0]
 
 
 def _reads(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[tuple[int, Reason]]:

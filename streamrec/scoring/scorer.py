@@ -17,6 +17,9 @@ from streamrec.scoring.state import ServingState
 from streamrec.scoring.wishes import Encode, Wishes, tier
 
 
+DEEPER = 2  # times the places of a list: duplicates and caps must leave enough
+
+
 class Scorer:
     """Ranks the live catalogue for batches of readers. `encode`: see Wishes; `clock`: of the rules."""
 
@@ -69,7 +72,8 @@ class Scorer:
     ) -> list[Ranked]:
         popularity, rules = policy == "popularity", self._rules(policy)
         readers = [self._wishes.reader(a, h) for a, h in zip(asks, histories, strict=True)]
-        batch = Batch(self.state, served, readers, popularity, self._rerank, rules.bias)
+        deep = max(self._rerank, *(DEEPER * a.n for a in asks))
+        batch = Batch(self.state, served, readers, popularity, deep, rules.bias)
         masks = [self._wishes.eligible(a, h, rules) for a, h in zip(asks, histories, strict=True)]
         slates = self._slates.make(batch, asks, masks, rules)
         version = "popularity" if popularity else served.version

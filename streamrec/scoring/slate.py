@@ -50,7 +50,7 @@ class Slates:
         rows = [np.array([p.row for p in places], np.int64) for places in slates]
         parts = main_parts(batch, rows)
         return [
-            self._items(batch, b, asks[b], places, [kind for kind, _ in parts[b]], rules)
+            self._items(batch, b, asks[b], places, parts[b], rules)
             for b, places in enumerate(slates)
         ]
 

@@ -81,6 +81,12 @@ def test_scores_are_those_of_the_network_on_the_full_features() -> None:
         assert item.score == pytest.approx(want[state.articles.index[item.item_id]], abs=1e-4)
 
 
+def test_a_long_list_is_not_cut_by_the_depth_of_the_second_stage() -> None:
+    site = Site(rerank=5)
+    site.announce(60)
+    assert len(ids(site.answer("u", 50))) == 50
+
+
 def test_propensities_are_the_true_chances_of_the_exploring_place() -> None:
     site = Site(explore=0.2)
     site.announce(14)

@@ -1,6 +1,7 @@
 """What HTTP promises: the same answers as on the topics, 202 only once Kafka has it, mistakes by name."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +47,10 @@ def test_a_list_is_answered_and_published_and_knows_what_was_read(site: WebSite,
     assert answer.status_code == 200 and len(ids(answer)) == 5 and "a1" not in ids(answer)
     body = answer.json()
     assert (body["request_id"], body["tier"], body["user_id"]) == ("mine", "personal", "u")
+    for _ in range(100):
+        if site.sent("recommendations"):
+            break
+        time.sleep(0.01)
     on_topic = decode(Recommendation, site.sent("recommendations")[-1].value, NOW)
     assert on_topic.recommendation_id == body["recommendation_id"]
 

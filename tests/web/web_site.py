@@ -69,20 +69,25 @@ class WebSite:
         self.clock, self.broker = SystemClock(), MemoryBroker()
         self.broker.create_topics([TopicSpec(f"w.{t}.v1", 1, 1, {}) for t in TOPICS])
         self.publisher = Publisher(self.broker)
-        self.buffer, self.catalogue = Buffered(Buffer()), MemoryCatalogue(DIM)
-        self.claim, self.events = self.buffer.claim(0, "t", 1), 0
+        self.keys, self.taken = keys, 0
+        self.rebuild(DIM, lambda text, domain: INTERESTS)
         for i in range(9):
             self.article(f"a{i}", np.eye(9, DIM)[i] + 0.1)
-        state = ServingState(self.buffer, self.catalogue, Buffer(), DIM)
-        prior, settings = Served("0", Recommender.initial(DIM, Model())), Scorer(explore=0.0, sync_s=0.01)
-        ranker = Ranker(state, self.buffer, prior, settings, 1, lambda text, domain: INTERESTS, self.clock)
+
+    def rebuild(self, dim: int, encode: Any) -> None:
+        """An empty site over vectors of `dim`; `encode`: of interests."""
+        self.buffer, self.catalogue = Buffered(Buffer()), MemoryCatalogue(dim)
+        self.claim, self.events = self.buffer.claim(0, "t", 1), 0
+        state = ServingState(self.buffer, self.catalogue, Buffer(), dim)
+        prior, settings = Served("0", Recommender.initial(dim, Model())), Scorer(explore=0.0, sync_s=0.01)
+        ranker = Ranker(state, self.buffer, prior, settings, 1, encode, self.clock)
         registry = Registry(MemoryFiles(), MemoryPointers(self.clock))
         fetch = ModelFetch(registry, state.articles, "e", OwnTexts(self.catalogue, state.articles, Encoder()))
         self.rules = MemoryRules()
         serving = Serving(ranker, fetch, self.rules, MemoryBoard(), self.clock, settings)
         self.desk = Desk(serving, self.broker.publisher(), "w.recommendations.v1", self.clock)
         self.outbox = Outbox(self.publisher)
-        self.app = build(Behind(self.desk, self.outbox, self.clock, "w", keys))
+        self.app = build(Behind(self.desk, self.outbox, self.clock, "w", self.keys))
 
     def article(self, item: str, vector: Any) -> None:
         entry = Entry(item, f"Title {item}", self.clock.now() - 99, ["x"], "en", item)

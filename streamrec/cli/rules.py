@@ -1,0 +1,68 @@
+"""`streamrec rules`: boost, bury, pin and block, on a compacted topic."""
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Editors' rules: boost, bury, pin, block.\n\n"
+                  "Example: [bold]streamrec rules put rules.json[/]")
+
+
+@app.command(help="Put the rules of a JSON file in force, within a second. A file with a mistake is refused "
+             "whole.\n\n"
+             'A rule: {"rule_id": "launch", "action": "boost", "match": {"tags": ["kafka"]}, "factor": 3, '
+             '"until": "2026-12-31T00:00:00Z"}. Actions: boost and bury (odds times or by factor), pin '
+             "(match.item_ids at position), block. match: tags, source, domain, lang, item_ids.\n\n"
+             "Example: [bold]streamrec rules put rules.json[/]")
+def put(file: Path = typer.Argument(..., metavar="FILE")) -> None:
+    """See help."""
+    import time
+
+    from streamrec.operate.rules import read
+    found = read(file, time.time())
+    _publish(found, [])
+    typer.echo(f"{len(found)} rules published: {', '.join(r.rule_id for r in found)}")
+
+
+@app.command(help="End rules.\n\nExample: [bold]streamrec rules delete launch[/]")
+def delete(rule_ids: list[str] = typer.Argument(..., metavar="ID…")) -> None:
+    """See help."""
+    _publish([], rule_ids)
+    typer.echo(f"{len(rule_ids)} rules ended")
+
+
+@app.command("list", help="The rules as scorers know them.\n\nExample: [bold]streamrec rules list[/]")
+def list_rules(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """See help."""
+    import json
+
+    import msgspec
+
+    from streamrec import config, logs
+    from streamrec.cli.show import rows_table
+    from streamrec.wiring import Parts
+    logs.setup("error", "rules")
+    rules = [msgspec.to_builtins(r) for r in Parts(config.load()).rules.all()]
+    if as_json:
+        typer.echo(json.dumps(rules))
+        return
+    rows_table([
+        {"rule": r["rule_id"], "action": r["action"],
+         "match": ", ".join(f"{k} {v}" for k, v in r["match"].items() if v),
+         "since": r["since"] or "-", "until": r["until"] or "-"}
+        for r in rules
+    ], "no rules: `streamrec rules put FILE`")
+
+
+def _publish(put: list, remove: list[str]) -> None:  # type: ignore[type-arg]
+    from streamrec import config, logs
+    from streamrec.operate.rules import publish
+    from streamrec.wiring import Parts
+    logs.setup("error", "rules")
+    parts = Parts(config.load())
+    publisher = parts.broker.publisher()
+    try:
+        publish(publisher, parts.names.topic("rules"), put, remove)
+    finally:
+        publisher.close()
+        parts.close()

@@ -1,0 +1,38 @@
+"""An editor's side of the rules: a file of them, checked before any is published."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from streamrec.broker import Publisher
+from streamrec.errors import InvalidMessage, SetupError
+from streamrec.events import Rule, decode, encode
+
+
+def read(path: Path, now: float) -> list[Rule]:
+    """The rules of a JSON file: one, or a list. Raises SetupError naming rule and field."""
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise SetupError(f"{path} is no JSON: {error}") from None
+    return [_one(path, n, rule, now) for n, rule in enumerate(found if isinstance(found, list) else [found])]
+
+
+def _one(path: Path, n: int, rule: Any, now: float) -> Rule:
+    name = rule.get("rule_id") if isinstance(rule, dict) else None
+    try:
+        return decode(Rule, json.dumps(rule).encode(), now)
+    except InvalidMessage as error:
+        raise SetupError(f"{path}: rule {name or n + 1}: {error}; nothing was published") from None
+
+
+def publish(publisher: Publisher, topic: str, put: Sequence[Rule], remove: Sequence[str]) -> None:
+    """Send them, and wait until Kafka has them. Raises RetryLater."""
+    for rule in put:
+        publisher.send(topic, rule.rule_id.encode(), encode(rule))
+    for rule_id in remove:
+        publisher.send(topic, rule_id.encode(), None)
+    publisher.flush()

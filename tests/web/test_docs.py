@@ -1,0 +1,54 @@
+"""docs/serving.md: each request on the page is sent, and its answer holds what the page shows."""
+
+import json
+import math
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docs_site import DocsSite
+
+PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
+PAIR = re.compile(r"```http\n(\w+) (\S+)\n(.*?)```\s+```json\n(?:(\d{3})\n)?(.*?)```", re.DOTALL)
+PAIRS = PAIR.findall(PAGE.read_text())
+
+
+def holds(found: Any, shown: Any) -> bool:
+    """Whether an answer holds what is shown; "…" stands for anything."""
+    if shown == "…":
+        return True
+    if isinstance(shown, dict):
+        return isinstance(found, dict) and all(k in found and holds(found[k], v) for k, v in shown.items())
+    if isinstance(shown, list):
+        return len(found) == len(shown) and all(map(holds, found, shown))
+    if isinstance(shown, float):
+        return math.isclose(found, shown, abs_tol=0.02)
+    return bool(found == shown)
+
+
+def test_the_page_shows_every_route_and_field() -> None:
+    page = PAGE.read_text()
+    assert len(PAIRS) >= 10
+    for word in ("filters", "similar_to", "interests", "session", "diversity", "explain", "deadline_ms",
+                 "/v1/feedback", "/v1/articles/", "/similar", "tier", "propensity", "stale"):
+        assert word in page
+
+
+def test_each_request_gets_the_answer_that_the_page_shows() -> None:
+    site = DocsSite()
+    with site.client() as http:
+        for method, path, body, status, shown in PAIRS:
+            site.handled()
+            time.sleep(0.05)  # it follows what was handled
+            answer = http.request(method, path, content=body.strip() or None)
+            assert answer.status_code == int(status or 200), (path, answer.text)
+            found = answer.json()
+            assert holds(found, json.loads(shown)), (body, json.dumps(found, indent=1, ensure_ascii=False))
+
+
+def test_a_wrong_page_would_be_found() -> None:
+    assert not holds({"items": [1, 2]}, {"items": [1]}) and not holds({"a": 1}, {"b": "…"})
+    with pytest.raises(TypeError):
+        holds(None, [1])
