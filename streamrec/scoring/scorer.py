@@ -16,7 +16,6 @@ from streamrec.scoring.slate import Slates
 from streamrec.scoring.state import ServingState
 from streamrec.scoring.wishes import Encode, Wishes, tier
 
-
 DEEPER = 2  # times the places of a list: duplicates and caps must leave enough
 
 
