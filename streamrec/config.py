@@ -150,6 +150,7 @@ class Web(Section):
     host: str = Field("127.0.0.1", description="address of the HTTP side; on any but this machine's own it "
                       "needs API keys")
     port: int = Field(8787, ge=0, le=65_535, description="its port; 0: any that is free")
+    workers: int = Field(1, ge=1, le=64, description="processes behind the port, each with its own scorer")
     api_keys: SecretStr = Field(SecretStr(""), description="who may ask, with commas; empty: all")
 
 

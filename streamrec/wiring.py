@@ -19,6 +19,8 @@ from streamrec.registry import Registry
 from streamrec.rules import RuleStore
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from consumers.serving import Serving
     from streamrec.adapters.redis import Connection
     from streamrec.adapters.redis_buffer import RedisBuffer
@@ -164,8 +166,6 @@ def create_topics(settings: Settings) -> list[str]:
 
 def run_collect(settings: Settings, stop: threading.Event) -> None:
     """Feedback into the buffer."""
-    import gc
-
     from consumers.collector import Collector
     from consumers.dead_letters import DeadLetters
     from consumers.loop import Loop, Policy
@@ -176,10 +176,15 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
         p.buffer, publisher, DeadLetters(publisher, group), p.clock, p.names.topic("requests"),
         p.broker.incarnation, subscription.generation, settings.buffer.weights,
     )
-    # The records of a poll live and die together: looking for cycles among them is time lost.
+    _seldom_collected()
+    Loop(subscription, publisher, collector, p.clock, Policy(max_records=2000), stop).run()
+
+
+def _seldom_collected() -> None:
+    """What a poll or a request makes lives and dies together: looking for cycles in it is time lost."""
+    import gc
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    Loop(subscription, publisher, collector, p.clock, Policy(max_records=2000), stop).run()
 
 
 def run_catalogue(settings: Settings, stop: threading.Event) -> None:
@@ -225,6 +230,7 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     fetch = ModelFetch(p.registry, state.articles, fingerprint, own)
     fetch.start()
     interests.start()
+    _seldom_collected()
     return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer)
 
 
@@ -311,15 +317,25 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
 
 def run_web(settings: Settings, stop: threading.Event) -> None:
     """HTTP: recommendations, feedback and articles."""
-    from streamrec.web.app import Behind, build
-    from streamrec.web.desk import Desk
-    from streamrec.web.outbox import Outbox
-    from streamrec.web.server import listen, serve, url
-    w, keys = settings.web, tuple(_keys(settings))
-    if w.host not in LOOPBACK and not keys:
+    from streamrec.web import workers
+    from streamrec.web.server import listen, url
+    w = settings.web
+    if w.host not in LOOPBACK and not _keys(settings):
         raise SetupError(f"{w.host} can be reached from other machines: set STREAMREC_WEB__API_KEYS, or "
                          "STREAMREC_WEB__HOST=127.0.0.1")
     listening = listen(w.host, w.port)
+    log.info("listening", url=url(listening))
+    if w.workers == 1:
+        _serve_web(settings, listening, stop)
+    else:
+        workers.run(w.workers, lambda stop: _serve_web(settings, listening, stop), stop)
+
+
+def _serve_web(settings: Settings, listening: "socket", stop: threading.Event) -> None:
+    from streamrec.web.app import Behind, build
+    from streamrec.web.desk import Desk
+    from streamrec.web.outbox import Outbox
+    from streamrec.web.server import serve, url
     p = Parts(settings)
     publisher, answers = p.broker.publisher(), p.broker.publisher()
     desk = Desk(serving(p, stop), answers, p.names.topic("recommendations"), p.clock)
@@ -327,8 +343,7 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
     desk.start()
     outbox.start()
     p.board.put(BOARD_WEB, {"url": url(listening)})
-    app = build(Behind(desk, outbox, p.clock, p.names.prefix, keys))
-    serve(app, listening, stop, lambda address: log.info("listening", url=address))
+    serve(build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings)))), listening, stop)
     for part in (desk, outbox):
         part.stop()
     for channel in (publisher, answers):

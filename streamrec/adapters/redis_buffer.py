@@ -1,6 +1,7 @@
 """The replay buffer in Redis. Every key of a partition carries one hash tag, `{feedback-3}`, so
 that the script that writes it runs on one slot of a Redis Cluster."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from struct import Struct, unpack
@@ -57,6 +58,7 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
 
 _rows = msgspec.msgpack.Decoder(_Stored)
 _COUNTS = ("stored", "duplicates", "dead", "impressions", "repeats", "rows", "bytes", "watermark")
+LATELY_S = 0.1  # how old the list of partitions may be that histories are read from
 
 
 class RedisBuffer:
@@ -65,6 +67,7 @@ class RedisBuffer:
     def __init__(self, connection: Connection, prefix: str, settings: Buffer) -> None:
         self._redis, self._prefix, self._s = connection, prefix, settings
         self._known = f"{prefix}:{{buffer}}:partitions"
+        self._lately: tuple[float, list[int]] = (-LATELY_S, [])
         s = settings
         self._settings = _pack([
             s.history, s.row_history, s.seen_max, s.seen_age_s, s.window_rows, s.reservoir_bytes,
@@ -75,7 +78,14 @@ class RedisBuffer:
         return ":".join((f"{self._prefix}:{{feedback-{partition}}}", *more))
 
     def _partitions(self) -> list[int]:
-        return sorted(int(p) for p in self._redis.call(lambda c: c.smembers(self._known)))
+        found = sorted(int(p) for p in self._redis.call(lambda c: c.smembers(self._known)))
+        self._lately = time.monotonic(), found
+        return found
+
+    def _partitions_lately(self) -> list[int]:
+        """Without asking again for each answer: a partition of the last instant may be missing."""
+        at, found = self._lately
+        return found if time.monotonic() - at < LATELY_S else self._partitions()
 
     def claim(
         self, partition: int, incarnation: str, generation: int, now: float = 0.0
@@ -110,7 +120,7 @@ class RedisBuffer:
             return {}
         found = self._redis.pipeline(
             ("hmget", self._key(p, name), users)
-            for p in self._partitions() for name in ("history", "history-at")
+            for p in self._partitions_lately() for name in ("history", "history-at")
         )
         parts = [
             [_history(*h) for h in zip(found[i], found[i + 1], strict=True)]

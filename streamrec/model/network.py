@@ -90,21 +90,21 @@ class Recommender(nn.Module):
         return torch.softmax(scores.masked_fill(~mask, -1e9), dim=1) * mask
 
     def parts(self, dots: Tensor, feats: Tensor) -> dict[str, Tensor]:
-        """The additive parts [...] of each score, which explain it: popularity, freshness, co_read,
-        content, and what the features do together. Takes dots of reader and article [...], feats
-        [..., F]."""
+        """The additive parts [...] of each score that explain it: popularity, freshness, co_read and
+        content; the rest is what the features do together. Takes dots of reader and article [...],
+        feats [..., F]."""
         scaled = self.standardised(feats)
         weighted = scaled * self.weights
         found = {name: weighted[..., at].sum(-1) for name, at in PARTS.items()}
         found["content"] = found["content"] + dots / self.temperature()
-        return found | {"interplay": self.interplay(scaled)[..., 0]}
+        return found
 
     def temperature(self) -> Tensor:
         """Within [0.02, 1]."""
         return self.log_temperature.clamp(math.log(0.02), 0.0).exp()
 
     def score(self, readers: Tensor, articles: Tensor, feats: Tensor) -> Tensor:
-        """Scores [B, C]: the sum of `parts`, without splitting them."""
+        """Scores [B, C]: the sum of `parts`, and what the features do together."""
         return self.combine(_dots(readers, articles), feats)
 
     def combine(self, dots: Tensor, feats: Tensor) -> Tensor:

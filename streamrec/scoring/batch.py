@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrec.model.features import (
-    CO,
     CO_LAST,
     ITEM,
     PARTS,
@@ -43,13 +42,6 @@ class Reader(NamedTuple):
     history: Sequence[Read]
     stated: Stated | None = None
     alike: bool = False
-
-
-class Pool(NamedTuple):
-    """The best articles for one reader, best first: rows [P] and their full scores [P]."""
-
-    rows: Rows
-    scores: Floats
 
 
 class Batch:
@@ -101,20 +93,17 @@ class Batch:
                 history[b, 0], mask[b, 0] = self.net.articles(stated[None])[0], bool(stated.any())
         return self.net.readers(history, torch.from_numpy(mask))
 
-    def pools(self, eligible: Sequence[Bools]) -> list[Pool]:
-        """The best articles of each reader among those eligible to them [N], best first."""
+    def candidates(self, eligible: Sequence[Bools]) -> list[Rows]:
+        """The best rows of each reader among those eligible to them [N], by the fast score."""
         scores = self._popular() if self.popularity else self._fast()
         self._scores = scores
         for b, mask in enumerate(eligible):
             scores[b].masked_fill_(torch.from_numpy(~mask[: self.rows]), -torch.inf)
-        found, rows = scores.topk(min(self.rerank, self.rows), dim=1, sorted=self.popularity)
-        best = [r[s > -torch.inf].numpy() for r, s in zip(rows, found, strict=True)]
-        if self.popularity:
-            return [Pool(r, s.numpy()[: len(r)]) for r, s in zip(best, found, strict=True)]
-        return [_sorted(r, s) for r, s in zip(best, self.full(best), strict=True)]
+        found, rows = scores.topk(min(self.rerank, self.rows), dim=1, sorted=False)
+        return [r[s > -torch.inf].numpy() for r, s in zip(rows, found, strict=True)]
 
     def fast(self, b: int, rows: Rows) -> Floats:
-        """Fast scores of some rows eligible to reader b; after `pools`."""
+        """Fast scores of some rows eligible to reader b; after `candidates`."""
         found: Floats = self._scores[b, torch.from_numpy(rows)].numpy()
         return found
 
@@ -128,8 +117,9 @@ class Batch:
         if self.popularity:
             return self._popular().numpy()
         scores: Floats = self._fast().numpy() - np.float32(OUT_OF_POOL)
-        for b, pool in enumerate(self.pools(eligible)):
-            scores[b, pool.rows] = pool.scores
+        rows = self.candidates(eligible)
+        for b, (at, full) in enumerate(zip(rows, self.full(rows), strict=True)):
+            scores[b, at] = full
         return scores
 
     def _popular(self) -> Tensor:
@@ -139,9 +129,9 @@ class Batch:
 
     def _fast(self) -> Tensor:
         """[B, N]: content, item features and co-reads, each through its linear weight."""
-        scores = (self.vectors / self.net.temperature()) @ self.served.matrix.T
+        scores = self.served.products(self.vectors / self.net.temperature())
         everywhere = self.served.item_part(self.items)[: self.rows]
-        none = self.net.linear(torch.zeros(1, len(CO)), COS)
+        none = self.served.no_co_part
         for b, (partners, reader) in enumerate(zip(self.partners, self.readers, strict=True)):
             if not reader.alike:
                 scores[b] += everywhere
@@ -154,7 +144,9 @@ class Batch:
         return scores
 
     def full(self, pools: Sequence[Rows]) -> list[Floats]:
-        """Full scores of some rows for each reader."""
+        """Full scores of some rows for each reader; by popularity alone, the fast ones."""
+        if self.popularity:
+            return [self.fast(b, rows) for b, rows in enumerate(pools)]
         found = _split(self.net.combine(*self._inputs(pools)), pools)
         for b, reader in enumerate(self.readers):
             if reader.alike:
@@ -189,14 +181,12 @@ class Batch:
     def _inputs(self, some: Sequence[Rows]) -> tuple[Tensor, Tensor]:
         """Dots [n] and features [n, F] of some rows for each reader, one after another."""
         feats = np.concatenate([self.features_of(b, rows) for b, rows in enumerate(some)])
-        dots = [self.served.matrix[r] @ reader for r, reader in zip(some, self.vectors, strict=True)]
+        matrix = self.served.matrix
+        dots = [matrix.index_select(0, torch.from_numpy(rows)) @ self.vectors[b]
+                for b, rows in enumerate(some)]
         return torch.cat(dots), torch.from_numpy(feats)
 
 
 def _split(values: Tensor, some: Sequence[Rows]) -> list[Tensor]:
     return list(torch.tensor_split(values, np.cumsum([len(r) for r in some])[:-1].tolist()))
 
-
-def _sorted(rows: Rows, scores: Floats) -> Pool:
-    order = np.argsort(-scores, kind="stable")
-    return Pool(rows[order], scores[order])

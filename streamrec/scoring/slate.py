@@ -4,27 +4,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrec.config import Scorer as Settings
 from streamrec.events import RankedItem, Reason
 from streamrec.scoring.ask import Ask
-from streamrec.scoring.batch import Batch, Bools, Pool
+from streamrec.scoring.batch import Batch, Bools, Floats, Rows
 from streamrec.scoring.choose import Caps, choose, window
 from streamrec.scoring.explore import Explorer
 from streamrec.scoring.reasons import explain, main_parts, words
 from streamrec.scoring.rules import Applied
 from streamrec.scoring.state import ServingState
 
-Rows = NDArray[np.int64]
-
 
 class Place(NamedTuple):
-    """One place of a slate. `score`: the full one, None: not made yet. `kind`: of its reason, empty:
-    the score's own strongest part."""
+    """One place of a slate. `kind`: of its reason, empty: the score's own strongest part."""
 
     row: int
-    score: float | None
     propensity: float = 1.0
     kind: str = ""
     rule: str | None = None
@@ -41,97 +36,95 @@ class Slates:
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied
     ) -> list[list[RankedItem]]:
         """The items of each ask of a batch; `masks` [N] say what is eligible to whom."""
-        pools = batch.pools(masks)
-        slates = [
-            self._places(batch, b, pool, masks[b], ask, rules)
-            for b, (ask, pool) in enumerate(zip(asks, pools, strict=True))
+        best = batch.candidates(masks)
+        set_ = [  # what has its place whatever its score
+            [*self._pinned(mask, ask, rules), *self._explored(batch, b, best[b], mask, ask, rules)]
+            for b, (ask, mask) in enumerate(zip(asks, masks, strict=True))
         ]
-        slates = _scored(batch, slates)
-        rows = [np.array([p.row for p in places], np.int64) for places in slates]
-        parts = main_parts(batch, rows)
+        rows = [_with(r, [p.row for p in places]) for r, places in zip(best, set_, strict=True)]
+        full = batch.full(rows)
+        scores = [dict(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, full, strict=True)]
+        slates = [self._places(*of) for of in zip(rows, full, asks, set_, strict=True)]
+        chosen = [np.array([p.row for p in places], np.int64) for places in slates]
+        parts = main_parts(batch, chosen)
         return [
-            self._items(batch, b, asks[b], places, parts[b], rules)
+            self._items(batch, b, asks[b], places, scores[b], parts[b], rules)
             for b, places in enumerate(slates)
         ]
 
     def _places(
-        self, batch: Batch, b: int, pool: Pool, mask: Bools, ask: Ask, rules: Applied
+        self, rows: Rows, scores: Floats, ask: Ask, set_: Sequence[Place]
     ) -> list[Place]:
-        explore = 0 if batch.popularity or ask.similar_to else int(round(self._s.explore * ask.n))
-        pinned = self._pinned(mask, ask, rules)
-        best = self._best(pool, set(pinned), ask, ask.n - explore - len(pinned))
-        taken = [*pinned, *(p.row for p in best)]
-        places = best + self._explored(batch, b, mask, taken, explore)
-        for row, (position, rule) in sorted(pinned.items(), key=lambda p: p[1]):
-            places.insert(position - 1, Place(row, None, kind="rule", rule=rule))
+        """Pinned places where they belong, the best in between, exploring ones last."""
+        free = ~np.isin(rows, [p.row for p in set_]) if set_ else np.ones(len(rows), bool)
+        pins, drawn = [p for p in set_ if p.rule], [p for p in set_ if not p.rule]
+        order = np.argsort(-scores[free], kind="stable")
+        best = self._best(rows[free][order], scores[free][order], ask, ask.n - len(set_))
+        places = [*map(Place, best), *drawn]
+        for pin in pins:
+            places.insert(int(pin.kind) - 1, pin._replace(kind="rule"))
         return places[: ask.n]
 
-    def _pinned(self, mask: Bools, ask: Ask, rules: Applied) -> dict[int, tuple[int, str]]:
-        if ask.policy != "live":  # the control arms are no editors
-            return {}
-        fit = [(row, pin) for row, pin in rules.pins.items() if row < len(mask) and mask[row]]
-        return dict(sorted(fit, key=lambda p: p[1])[: ask.n])
+    def _pinned(self, mask: Bools, ask: Ask, rules: Applied) -> list[Place]:
+        """In the order of their places, which `kind` holds; only what is eligible."""
+        if not rules.pins:
+            return []
+        fit = sorted((pos, rule, row) for row, (pos, rule) in rules.pins.items() if mask[row])
+        return [Place(row, kind=str(pos), rule=rule) for pos, rule, row in fit[: ask.n]]
 
-    def _best(self, pool: Pool, without: set[int], ask: Ask, n: int) -> list[Place]:
+    def _best(self, rows: Rows, scores: Floats, ask: Ask, n: int) -> list[int]:
+        """Up to n rows of a ranking, best first, for a list without duplicates."""
         diversity = self._s.diversity if ask.diversity is None else ask.diversity
         capped = bool(self._s.per_source or self._s.per_topic)
-        rows, scores = pool
-        if without:
-            keep = ~np.isin(rows, list(without))
-            rows, scores = rows[keep], scores[keep]
         wide = window(n, diversity, capped)
         places = self._spread(rows[:wide], scores[:wide], n, diversity)
         if len(places) < n and len(rows) > wide:  # too many of them were one article, or of one source
             places = self._spread(rows, scores, n, diversity)
         return places
 
-    def _spread(
-        self, rows: Rows, scores: NDArray[np.float32], n: int, diversity: float
-    ) -> list[Place]:
+    def _spread(self, rows: Rows, scores: Floats, n: int, diversity: float) -> list[int]:
         vectors = self._articles.vectors[rows].astype(np.float32)
         entries = [self._articles.entries[i] for i in rows]
         caps = Caps(self._s.per_source, self._s.per_topic)
         at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate)
-        return [Place(int(rows[i]), float(scores[i])) for i in at]
+        return [int(rows[i]) for i in at]
 
     def _explored(
-        self, batch: Batch, b: int, mask: Bools, taken: Sequence[int], places: int
+        self, batch: Batch, b: int, best: Rows, mask: Bools, ask: Ask, rules: Applied
     ) -> list[Place]:
-        if not places:
+        """Drawn among those that are not in the list anyway by the fast score, before anything else is
+        chosen: so the chances are known."""
+        n = 0 if batch.popularity or ask.similar_to else int(round(self._s.explore * ask.n))
+        if not n:
             return []
-        mask = mask[: batch.rows].copy()
-        mask[list(taken)] = False
-        pool = self._explorer.open(self._state.newest(mask))
+        pool = self._explorer.open(self._state.newest(mask[: batch.rows]))
+        first = best[np.argsort(-batch.fast(b, best), kind="stable")[: ask.n - n]]
+        pool = pool[~np.isin(pool, [*first.tolist(), *rules.pins])]
         if not len(pool):
             return []
-        drawn = self._explorer.draw(pool, batch.fast(b, pool), places)
-        return [Place(d.row, None, d.propensity, "exploration") for d in drawn]
+        drawn = self._explorer.draw(pool, batch.fast(b, pool), n)
+        return [Place(d.row, d.propensity, "exploration") for d in drawn]
 
     def _items(
-        self, batch: Batch, b: int, ask: Ask, places: Sequence[Place], parts: Sequence[str], rules: Applied
+        self, batch: Batch, b: int, ask: Ask, places: Sequence[Place], scores: dict[int, float],
+        parts: Sequence[str], rules: Applied,
     ) -> list[RankedItem]:
         entries, rows = self._articles.entries, np.array([p.row for p in places], np.int64)
         why = explain(batch, b, rows, ask.locale) if ask.explain else [[] for _ in places]
         return [
             RankedItem(
-                item_id=entries[p.row].item_id, title=entries[p.row].title, rank=k + 1, score=p.score or 0.0,
-                propensity=p.propensity, reason=words(p.kind or parts[k], ask.locale),
+                item_id=entries[p.row].item_id, title=entries[p.row].title, rank=k + 1,
+                score=scores[p.row], propensity=p.propensity,
+                reason=words(p.kind or parts[k], ask.locale),
                 reasons=[*_own(p, ask, rules), *why[k]] if ask.explain else [],
             )
             for k, p in enumerate(places)
         ]
 
 
-def _scored(batch: Batch, slates: list[list[Place]]) -> list[list[Place]]:
-    """With the full scores of those that have none yet, all of a batch at once."""
-    rows = [np.array([p.row for p in places if p.score is None], np.int64) for places in slates]
-    if batch.popularity or not any(map(len, rows)):
-        return slates
-    found = [iter(scores.tolist()) for scores in batch.full(rows)]
-    return [
-        [p._replace(score=next(found[b])) if p.score is None else p for p in places]
-        for b, places in enumerate(slates)
-    ]
+def _with(rows: Rows, more: list[int]) -> Rows:
+    """Rows, and those of `more` that are not among them."""
+    return np.concatenate([rows, np.array(more, np.int64)[~np.isin(more, rows)]]) if more else rows
 
 
 def _own(place: Place, ask: Ask, rules: Applied) -> list[Reason]:

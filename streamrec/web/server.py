@@ -1,16 +1,12 @@
 """Serves the application until it is told to stop."""
 
 import socket
-import sys
 import threading
-from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
 
 from streamrec.errors import SetupError
-
-SWITCH_S = 0.0005  # the answering thread may not keep the event loop waiting for Python's usual 5 ms
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,14 +31,12 @@ def url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: FastAPI, listening: socket.socket, stop: threading.Event, say: Callable[[str], None]) -> None:
+def serve(app: FastAPI, listening: socket.socket, stop: threading.Event) -> None:
     """Until `stop` is set; then requests in hand are answered first."""
-    sys.setswitchinterval(SWITCH_S)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http")
     thread.start()
-    say(url(listening))
     while thread.is_alive() and not stop.wait(0.2):
         pass
     server.should_exit = True

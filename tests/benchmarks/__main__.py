@@ -30,6 +30,7 @@ GOALS = {
     "collector_over_poll_only": (">=", 0.30), "collector_events_per_s": (">=", 26_000),
     "fenced_lua_over_lpush": (">=", 0.8), "answer_p99_during_swap_over_before": ("<=", 1.5),
     "click_to_recommendation_p99_ms": ("<", 1000), "text_step_over_naive": (">=", 10),
+    "answers_over_matmul_100k_batch_64": (">=", 0.6),
     "http_p99_ms_1_clients": ("<=", 17), "http_p99_ms_8_clients": ("<=", 86),
     "http_answers_per_s_8_clients": (">", 450), "http_feedback_per_s_8_clients": (">", 950),
 }

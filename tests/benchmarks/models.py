@@ -43,7 +43,7 @@ def vectors(n: int) -> Vectors:
 
 
 def measure(sizes: Sizes, figures: Figures, say: Say) -> None:
-    """publish_over_matmul and scorer_answers_per_s."""
+    """publish_over_matmul, answers_over_matmul and scorer_answers_per_s."""
     torch.set_num_threads(1)
     say("publishing a model")
     _publish(sizes, figures)
@@ -75,10 +75,15 @@ def _rank(label: str, n: int, sizes: Sizes, figures: Figures) -> None:
     state = ServingState(buffer, catalogue, Buffer(), DIM)
     scorer = Scorer(state, buffer, Served("1", network(1)), Settings(), 1)
     scorer.follow()
-    rng = np.random.default_rng(1)
-    for _ in range(sizes.repeats + 1):
-        asks = [Ask(f"reader-{u:06d}", 10) for u in rng.integers(0, READERS, BATCH)]
-        figures.add(f"scorer_answers_per_s_{label}", BATCH / seconds(partial(scorer.rank, asks)))
+    rng, bare = np.random.default_rng(1), torch.randn(n, DIM)
+    for batch in (1, 16, BATCH):
+        readers = torch.randn(batch, DIM)
+        for k in range(sizes.repeats + 1):
+            asks = [Ask(f"reader-{u:06d}", 10) for u in rng.integers(0, READERS, batch)]
+            product, ranked = seconds(lambda r=readers: r @ bare.T), seconds(partial(scorer.rank, asks))
+            if k:  # the first warms up
+                figures.ratio(f"answers_over_matmul_{label}_batch_{batch}", product / ranked)
+                figures.add(f"scorer_answers_per_s_{label}_batch_{batch}", batch / ranked)
     del figures.absolute[f"scorer_answers_per_s_{label}"][0]
 
 

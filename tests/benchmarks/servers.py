@@ -48,9 +48,9 @@ class Bench:
         }
 
     @contextmanager
-    def process(self, name: str, prefix: str) -> Iterator[Child]:
+    def process(self, name: str, prefix: str, **settings: str) -> Iterator[Child]:
         """`streamrec NAME` as the supervisor runs it."""
-        child = Child(name, self.env(prefix), self.folder)
+        child = Child(name, self.env(prefix) | settings, self.folder)
         child.tend(time.monotonic())
         try:
             yield child

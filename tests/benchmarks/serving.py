@@ -1,14 +1,16 @@
 """Answers over HTTP, the web process and its scorer in a process of their own: with 1 and with 8
 clients, and single events of feedback."""
 
-import http.client
 import json
 import random
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable
 from statistics import median
 
+from streamrec.wiring import Parts
 from tests.benchmarks.answering import put_catalogue
 from tests.benchmarks.measured import Figures, Say, Sizes, p99
 from tests.benchmarks.servers import Bench, peak_mb, publish, wait_for
@@ -16,6 +18,7 @@ from tests.benchmarks.stream import READERS, article, realistic
 
 PREFIX = "serving"
 CLIENTS = 8
+LENGTH = re.compile(rb"content-length: (\d+)")
 Body = Callable[[random.Random], dict[str, object]]
 
 
@@ -25,18 +28,27 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
     say(f"articles for the web process: {sizes.articles}")
     put_catalogue(parts, sizes.articles)
     publish(parts, realistic(min(10_000, sizes.backlog)))
-    with bench.process("collect", PREFIX), bench.process("web", PREFIX) as web:
-        wait_for("the web process listens", lambda: bool(parts.board.get("web")), 60, 0.2)
-        host = parts.board.get("web")["url"].removeprefix("http://")
-        wait_for("the web process is ready", lambda: _ready(host), 60, 0.2)
-        for n in range(sizes.repeats + 1):  # the first warms up
-            say(f"HTTP with 1 and {CLIENTS} clients: {n} of {sizes.repeats}")
-            for clients in (1, CLIENTS):
-                took, rate = _load(host, "/v1/recommendations", _wanted, clients, sizes.http_s)
-                _note(figures if n else Figures(), f"{clients}_clients", took, rate)
-            _, rate = _load(host, "/v1/feedback", _click, CLIENTS, sizes.http_s)
-            (figures if n else Figures()).add("http_feedback_per_s_8_clients", rate)
-        figures.add("web_peak_rss_mb", peak_mb(web.pid))
+    with bench.process("collect", PREFIX):
+        for workers in (1, 2):
+            parts.board.put("web", None)
+            with bench.process("web", PREFIX, STREAMREC_WEB__WORKERS=str(workers)) as web:
+                _measure(parts, "" if workers == 1 else f"_{workers}_workers", sizes, figures, say)
+                if workers == 1:
+                    figures.add("web_peak_rss_mb", peak_mb(web.pid))
+
+
+def _measure(parts: Parts, label: str, sizes: Sizes, figures: Figures, say: Say) -> None:
+    wait_for("the web process listens", lambda: bool(parts.board.get("web")), 60, 0.2)
+    host = parts.board.get("web")["url"].removeprefix("http://")
+    wait_for("the web process is ready", lambda: all(_ready(host) for _ in range(20)), 60, 0.2)
+    for n in range(sizes.repeats + 1):  # the first warms up
+        say(f"HTTP with 1 and {CLIENTS} clients{label.replace('_', ' ')}: {n} of {sizes.repeats}")
+        some = figures if n else Figures()
+        for clients in (1, CLIENTS):
+            took, rate = _load(host, "/v1/recommendations", _wanted, clients, sizes.http_s)
+            _note(some, f"{clients}_clients{label}", took, rate)
+        _, rate = _load(host, "/v1/feedback", _click, CLIENTS, sizes.http_s)
+        some.add(f"http_feedback_per_s_8_clients{label}", rate)
 
 
 def _note(figures: Figures, label: str, took: list[float], rate: float) -> None:
@@ -53,18 +65,27 @@ def _ready(host: str) -> bool:
 
 
 class _Client:
-    """One connection that is kept."""
+    """One connection that is kept. By hand, as a client of many layers would take more of the machine
+    than the server that it measures."""
 
     def __init__(self, host: str) -> None:
-        self._connection = http.client.HTTPConnection(host, timeout=10)
+        name, _, port = host.rpartition(":")
+        self._host, self._socket = host, socket.create_connection((name, int(port)), timeout=10)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, method: str, path: str, body: dict[str, object] | None) -> int:
-        """The status of the answer."""
-        text = None if body is None else json.dumps(body)
-        self._connection.request(method, path, text, {"content-type": "application/json"})
-        answer = self._connection.getresponse()
-        answer.read()
-        return answer.status
+        """The status of the answer, which is read to its end."""
+        text = b"" if body is None else json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-length: {len(text)}\r\n\r\n"
+        self._socket.sendall(head.encode() + text)
+        found = self._socket.recv(65_536)
+        while b"\r\n\r\n" not in found:
+            found += self._socket.recv(65_536)
+        head_found, _, rest = found.partition(b"\r\n\r\n")
+        missing = int(LENGTH.search(head_found)[1]) - len(rest)  # type: ignore[index]
+        while missing > 0:
+            missing -= len(self._socket.recv(65_536))
+        return int(found[9:12])
 
 
 def _load(host: str, path: str, body: Body, clients: int, seconds: float) -> tuple[list[float], float]:

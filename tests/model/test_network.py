@@ -60,9 +60,10 @@ def test_parts_add_up_to_the_score_and_batched_training_gives_the_same(net):
     articles = net.articles(base)
     readers = net.readers(articles[hist], mask)
     parts = net.parts((articles[cand] * readers[:, None]).sum(-1), feats)
-    assert set(parts) == {"content", "popularity", "freshness", "co_read", "interplay"}
+    assert set(parts) == {"content", "popularity", "freshness", "co_read"}
     score = net.score(readers, articles[cand[0]], feats)
-    assert torch.allclose(sum(parts.values()), score, atol=1e-5)
+    together = net.interplay(net.standardised(feats))[..., 0]
+    assert torch.allclose(sum(parts.values()) + together, score, atol=1e-5)
     assert torch.allclose(net(base, hist, mask, cand, feats), score, atol=1e-5)
 
 
