@@ -84,7 +84,6 @@ def _rank(label: str, n: int, sizes: Sizes, figures: Figures) -> None:
             if k:  # the first warms up
                 figures.ratio(f"answers_over_matmul_{label}_batch_{batch}", product / ranked)
                 figures.add(f"scorer_answers_per_s_{label}_batch_{batch}", batch / ranked)
-    del figures.absolute[f"scorer_answers_per_s_{label}"][0]
 
 
 def _fill(buffer: ReplayBuffer, events: list[Feedback]) -> None:
