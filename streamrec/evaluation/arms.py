@@ -9,6 +9,7 @@ from streamrec.evaluation.arm import Arm, Recommender
 from streamrec.evaluation.families import FAMILIES
 from streamrec.evaluation.learned import How, Learned
 from streamrec.evaluation.outside import Outside
+from streamrec.evaluation.shown import Shown
 from streamrec.evaluation.site import Site
 
 DEFAULT = "replay"
@@ -32,7 +33,15 @@ LEARNED: dict[str, dict[str, How]] = {
     "lora": {"-": How(gate=True, train="lora")},
     "lora-naive": {"-": How("none", train="lora")},
 }
-ON_REQUEST = ("top:1", "lora", "lora-naive")
+# What a feature of a request costs or gains, with the default's model; on request too.
+SHOWN = {
+    **{f"reads-{n}": Shown(reads=n) for n in (0, 1, 3, 5)},
+    "interests": Shown(reads=0, titles=3),
+    "interests-prompt": Shown(reads=0, titles=3, prompt="A reader interested in {interests} would read:"),
+    **{f"diverse-{d}": Shown(diversity=d) for d in (0.1, 0.3, 0.5)},
+}
+LEARNED |= {name: {"-": How(gate=True, shown=shown)} for name, shown in SHOWN.items()}
+ON_REQUEST = ("top:1", "lora", "lora-naive", *SHOWN)
 
 
 def variants(name: str, outside: dict[str, str]) -> list[str]:

@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from streamrec.catalogue import Vectors
 from streamrec.config import Encoder, Settings, Trainer
 from streamrec.errors import SetupError
 from streamrec.evaluation.arm import Cost, Floats, Moment
+from streamrec.evaluation.shown import Shown
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.tuned import TunedNow
 from streamrec.events import Article, Feedback
@@ -18,7 +20,7 @@ from streamrec.learning.increment import Outcome, increment, known_articles, no_
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, encoder_tuning
 from streamrec.model.bundle import from_files
-from streamrec.model.encoder import article_text
+from streamrec.model.encoder import TextEncoder, article_text
 from streamrec.model.network import Recommender
 from streamrec.replay import Row, WindowRow
 from streamrec.scoring import Served
@@ -41,6 +43,7 @@ class How:
     regulariser: str = ""
     strength: float = 1.0
     train: str = "head"  # or what of the encoder learns: see model.tuned
+    shown: Shown = Shown()
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, base: Trainer, seed: int) -> Trainer:
@@ -68,6 +71,7 @@ class Learned:
         self._windows: list[list[WindowRow]] = []
         self._regulariser = _regulariser(how)
         self._texts: dict[str, str] = {}
+        self._encoder: TextEncoder | None = None  # of what readers say to like
         self._tuning = _tuning(how, s.encoder, seed, self._text_of) if how.train != "head" else None
 
     @property
@@ -85,7 +89,15 @@ class Learned:
 
     def scores(self, moment: Moment) -> Floats:
         """See Arm."""
-        return scores(moment, self.live, self._s.scorer.rerank)
+        shown = self.how.shown
+        found = scores(moment, self.live, self._s.scorer.rerank, shown.reader(moment, self._encoded))
+        return shown.listed(moment, found)
+
+    def _encoded(self, text: str) -> Vectors:
+        """The vector [d] of what a reader says; the encoder is loaded for the first."""
+        if self._encoder is None:
+            self._encoder = TextEncoder(self._s.encoder)
+        return self._encoder.encode([text]).reshape(-1)
 
     def learn(self, rows: Sequence[Row]) -> Cost:
         """See Arm."""
@@ -147,13 +159,13 @@ class Learned:
 
 
 @torch.no_grad()
-def scores(moment: Moment, served: Served, rerank: int) -> Floats:
-    """What production's scorer gives each article [N] under a version."""
+def scores(moment: Moment, served: Served, rerank: int, reader: Reader | None = None) -> Floats:
+    """What production's scorer gives each article [N] under a version; `reader`: as another."""
     articles = moment.state.articles
     if served.covered_at != articles.cursor or served.rows < len(articles):
         served.cover(articles.vectors, articles.changed_since(served.covered_at))
         served.covered_at = articles.cursor
-    batch = Batch(moment.state, served, [Reader(moment.history)], False, rerank)
+    batch = Batch(moment.state, served, [reader or Reader(moment.history)], False, rerank)
     found = batch.scores([moment.eligible])[0]
     return np.asarray(found, np.float32)
 

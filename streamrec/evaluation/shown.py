@@ -1,0 +1,57 @@
+"""What the scorer is given of a reader, and how its ranking becomes a list: for arms that measure what a
+feature of a request costs or gains, with the model that the default arm has learned."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamrec.catalogue import Vectors
+from streamrec.evaluation.arm import Floats, Moment
+from streamrec.model.features import Stated
+from streamrec.model.words import title_tokens
+from streamrec.scoring.batch import Reader
+from streamrec.scoring.choose import WIDE, Caps, choose
+
+PLACES = 10
+ANY = 1.01  # cosine that no two texts have: nothing is a duplicate
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`reads`: only so many newest reads are known, None: all. `titles`: the reader says to like what the
+    titles of so many newest reads say, put into `prompt`; 0: says nothing.
+    `diversity`: of the list."""
+
+    reads: int | None = None
+    titles: int = 0
+    prompt: str = "{interests}"
+    diversity: float = 0.0
+
+    def reader(self, moment: Moment, encode: Callable[[str], Vectors]) -> Reader:
+        """The reader as the scorer may know them."""
+        history = moment.history if self.reads is None else moment.history[: self.reads]
+        said = _said(moment, self.titles)
+        if not said:
+            return Reader(history)
+        return Reader(history, Stated(encode(self.prompt.replace("{interests}", said)), title_tokens(said)))
+
+    def listed(self, moment: Moment, scores: Floats) -> Floats:
+        """Scores [N] whose best PLACES are the list that would be shown."""
+        if not self.diversity:
+            return scores
+        rows = np.flatnonzero(moment.eligible[: len(scores)])
+        rows = rows[np.argsort(-scores[rows], kind="stable")[:WIDE]]
+        articles = moment.state.articles
+        vectors, entries = articles.vectors[rows].astype(np.float32), [articles.entries[i] for i in rows]
+        at = choose(scores[rows], vectors, entries, PLACES, self.diversity, Caps(0, 0), ANY)
+        listed = scores.copy()
+        listed[rows[at]] = scores.max() + np.arange(len(at), 0, -1)
+        return listed
+
+
+def _said(moment: Moment, titles: int) -> str:
+    """What a reader would write who likes what they have read."""
+    index, entries = moment.state.articles.index, moment.state.articles.entries
+    read = [entries[index[r.item]] for r in moment.history[:titles] if r.item in index]
+    return ", ".join(dict.fromkeys(e.title for e in read if e.title))
