@@ -53,13 +53,13 @@ class IncrementRunner:
             return {"published": False, "reason": "no new rows"}
         parent, files = self._parent(pointer)
         tuning = self._tunings.of(files)
-        outcome = self._fit(pointer, window, parent, files, tuning, progress)
+        outcome = self._fit(pointer, window, parent, files, tuning, why, progress)
         encoder = self._encoder_files(tuning) if tuning and outcome.verdict.publish else {}
         return self._commit(pointer, outcome, encoder, token, why)
 
     def _fit(
         self, pointer: Pointer, window: list[WindowRow], parent: Recommender | None, files: Files,
-        tuning: EncoderTuning | None, progress: Progress,
+        tuning: EncoderTuning | None, why: str, progress: Progress,
     ) -> Outcome:
         self._lost = rows_lost(window, pointer.cursor)
         self._articles.sync(self._catalogue)
@@ -70,7 +70,7 @@ class IncrementRunner:
         progress({"rows": len(window), "articles": len(self._articles)})
         return increment(
             state=self._state(pointer), parent=parent, optimizer=_optimizer(files) or None, window=window,
-            reservoir=self._buffer.reservoir(), articles=articles, settings=self._s,
+            reservoir=self._buffer.reservoir(), articles=articles, settings=for_trigger(self._s, why),
             dim=self._articles.dim, encoder=self._fingerprint, now=self._clock.now(),
             seed=self._s.trainer.seed + pointer.attempt, tuning=tuning,
         )
@@ -156,7 +156,7 @@ class IncrementRunner:
         )
         return VersionRecord(
             version=number, parent=pointer.version, created_at=now, rows=o.rows,
-            learned_until=o.learned_until, metrics=o.metrics,
+            learned_until=o.learned_until, metrics=o.metrics, trigger=why,
         )
 
     def _note_lost(self) -> None:
@@ -169,6 +169,15 @@ class IncrementRunner:
             self._board.count(BOARD_LOST, self._lost)
         except RetryLater as error:
             log.warning("rows_lost_not_noted", why=str(error))
+
+
+def for_trigger(settings: Settings, why: str) -> Settings:
+    """An update for drift may learn faster."""
+    if why != "drift" or settings.trainer.drift_scale == 1.0:
+        return settings
+    scale = settings.trainer.increment_scale * settings.trainer.drift_scale
+    faster = settings.trainer.model_copy(update={"increment_scale": scale})
+    return settings.model_copy(update={"trainer": faster})
 
 
 def _optimizer(files: Files) -> Files:

@@ -7,13 +7,15 @@ where it was.
 import threading
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Subscription
 from streamrec.clock import Clock
 from streamrec.drift.monitor import DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
-from streamrec.metrics import BOARD_DRIFT, Board
+from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, Board
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
@@ -95,8 +97,11 @@ class MonitorProcess:
             pass
 
     def _publish(self, report: DriftReport) -> None:
+        alarms = [f.detector for f in report.findings if f.alarm]
+        if alarms:
+            report = replace(report, action="asked for an update")
+            self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": alarms})
         self._publisher.send(self._topic, None, encode(report))
         self._publisher.flush()
         self._board.put(BOARD_DRIFT, report)
-        alarms = [f.detector for f in report.findings if f.alarm]
         log.info("drift_report", trigger=report.trigger, alarms=alarms)

@@ -14,12 +14,12 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from schedulers.announcer import Announcer
-from schedulers.trigger import waiting, why_train
+from schedulers.trigger import DriftCap, waiting, why_train
 from streamrec import logs
 from streamrec.clock import Clock
 from streamrec.config import Trainer as Settings
 from streamrec.errors import RetryLater, StreamrecError
-from streamrec.metrics import BOARD_MISFIRES, MISFIRES, Board
+from streamrec.metrics import BOARD_ALARM, BOARD_MISFIRES, MISFIRES, Board
 from streamrec.registry import PointerStore
 from streamrec.replay import ReplayBuffer
 
@@ -47,6 +47,7 @@ class Trainer:
         self._buffer, self._pointers = buffer, pointers
         self._learner, self._announcer = learner, announcer
         self._board, self._clock, self._s = board, clock, settings
+        self._drift = DriftCap(settings)
         self._token: int | None = None
         self._started_at = self._checked_at = clock.now()
         self._back_off_until = 0.0
@@ -70,8 +71,11 @@ class Trainer:
         pointer = self._pointers.read()
         self._announcer.tell(pointer, now)
         rows = waiting(self._buffer.rows_total(), pointer.cursor)
-        why = why_train(now, rows, pointer, self._started_at, self._s)
+        alarm = self._drift.asks(now, (self._board.get(BOARD_ALARM) or {}).get("at", 0.0), pointer)
+        why = why_train(now, rows, pointer, self._started_at, self._s, alarm)
         if why and self._token is not None:
+            if why == "drift":
+                self._drift.took(now)
             log.info("training", why=why, rows=rows)
             self._learner.train(self._token, why)
             self._announcer.tell(self._pointers.read(), self._clock.now())

@@ -170,7 +170,8 @@ class Recommendation(Struct, kw_only=True, frozen=True):
 class ModelPointer(Struct, kw_only=True, frozen=True):
     """`<prefix>.models.v1`, key = "current", compacted: which version serves now, and why.
 
-    `learned_until` is the newest event time (epoch s) among the rows the version was fitted on.
+    `learned_until` is the newest event time (epoch s) among the rows the version was fitted on;
+    `trigger` why it was trained: rows, time or drift.
     """
 
     version: str
@@ -180,6 +181,7 @@ class ModelPointer(Struct, kw_only=True, frozen=True):
     learned_until: float
     rows: int
     metrics: dict[str, float]
+    trigger: str = ""
     schema_version: Version = SCHEMA_VERSION
 
 
@@ -197,7 +199,8 @@ class Finding(Struct, kw_only=True, frozen=True):
 
 
 class DriftReport(Struct, kw_only=True, frozen=True):
-    """`<prefix>.drift-reports.v1`: one report at each alarm and each period."""
+    """`<prefix>.drift-reports.v1`: one report at each alarm and each period. `action`: what was done about
+    it; the trainer decides whether the update that an alarm asks for is due."""
 
     report_id: str
     generated_at: float
@@ -205,6 +208,7 @@ class DriftReport(Struct, kw_only=True, frozen=True):
     model_version: str
     events: int
     findings: list[Finding]
+    action: str = ""
     schema_version: Version = SCHEMA_VERSION
 
 

@@ -27,6 +27,7 @@ BOARD_SHED = "refreshes_shed"
 BOARD_SCORER = "scorer"
 BOARD_MISFIRES = "misfires"
 BOARD_WEB = "web"
+BOARD_ALARM = "drift_alarm"
 BOARD_LOST = "window_rows_lost"
 
 

@@ -50,6 +50,7 @@ class VersionRecord(Struct, frozen=True, kw_only=True):
     rows: int
     learned_until: float
     metrics: dict[str, float]
+    trigger: str = ""
 
 
 class Artefact(NamedTuple):
@@ -171,5 +172,5 @@ def pointer_message(pointer: Pointer, record: VersionRecord) -> ModelPointer:
     return ModelPointer(
         version=record.version, parent=record.parent, action=pointer.action,
         published_at=pointer.published_at, learned_until=record.learned_until, rows=record.rows,
-        metrics=record.metrics,
+        metrics=record.metrics, trigger=record.trigger,
     )

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from streamrec import __version__
-from streamrec.cli import dlq, evaluate, models, processes, rules, site, topics
+from streamrec.cli import dlq, drift, evaluate, models, processes, rules, site, topics
 from streamrec.errors import StreamrecError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ def _root(
 for module in (processes, site, evaluate):
     app.registered_commands += module.app.registered_commands
 app.add_typer(models.app, name="models")
+app.add_typer(drift.app, name="drift")
 app.add_typer(rules.app, name="rules")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dlq.app, name="dlq")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -71,6 +72,8 @@ def test_a_log_is_replayed_learned_and_recommended_from(up: Up, home: Path) -> N
     assert up.parts.buffer.audit(ids) == (len(ids), 0)
     wait_until(lambda: up.parts.catalogue(1).size() == log_folder.ARTICLES, 30, "all articles")
     a_model_is_published_and_reported_on(up)
+    drift_reports_are_listed_shown_and_drawn(up)
+    it_answers_over_http(up)
     models_are_listed_and_rolled_back(up)
     dead_letters_are_listed_and_replayed(up)
     the_same_log_again_stores_nothing(up, ids)
@@ -98,6 +101,23 @@ def a_model_is_published_and_reported_on(up: Up) -> None:
 def served(up: Up) -> dict[str, Any] | None:
     answer: dict[str, Any] = json.loads(up.said("recommend", "u1", "--json", "--timeout", "30"))
     return answer if answer["model_version"] != "0" else None
+
+
+def drift_reports_are_listed_shown_and_drawn(up: Up) -> None:
+    listed = [json.loads(line) for line in up.said("drift", "list", "--json").splitlines()]
+    assert listed and {f["detector"] for f in listed[0]["findings"]} >= {"topic-mix", "click-rate"}
+    shown = json.loads(up.said("drift", "show", listed[0]["report_id"], "--json"))
+    assert shown == listed[0]
+    assert "topic-mix" in up.said("drift", "show") and listed[0]["report_id"] in up.said("drift", "list")
+    assert "reports written to" in up.said("drift", "report", "--html", str(up.home / "drift.html"))
+    assert "<svg" in (up.home / "drift.html").read_text()
+    assert "drift list" in up.run("drift", "show", "drift-none").stderr
+
+
+def it_answers_over_http(up: Up) -> None:
+    url = up.status()["web"]
+    answer = httpx.post(f"{url}/v1/recommendations", json={"user_id": "u1", "n": 5}, timeout=30).json()
+    assert len(answer["items"]) == 5 and answer["tier"] == "personal"
 
 
 def models_are_listed_and_rolled_back(up: Up) -> None:
@@ -137,7 +157,7 @@ def the_same_log_again_stores_nothing(up: Up, ids: list[str]) -> None:
 
 def ends_cleanly(up: Up) -> None:
     everything = up.up.children()
-    assert len(everything) >= 7, "five processes, two servers, and their guards"
+    assert len(everything) >= 7, "six processes, two servers, and their guards"
     up.up.signal(signal.SIGINT)
     assert up.up.wait(40) == 0
     _, alive = psutil.wait_procs(everything, timeout=1)

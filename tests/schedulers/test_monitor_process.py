@@ -12,6 +12,7 @@ from streamrec.clock import ManualClock
 from streamrec.config import Monitor
 from streamrec.drift.monitor import DriftMonitor
 from streamrec.events import DriftReport, Feedback, decode, encode
+from streamrec.metrics import BOARD_ALARM
 
 FEEDBACK, REPORTS, GROUP = "x.feedback.v1", "x.drift-reports.v1", "x-monitor"
 
@@ -21,20 +22,21 @@ class Shop:
 
     def __init__(self) -> None:
         self.broker, self.clock, self.sent = MemoryBroker(), ManualClock(), 0
+        self.board, self.topics = MemoryBoard(), {"a": "one", "b": "two"}
         self.broker.create_topics([TopicSpec(t, 1, 1, {}) for t in (FEEDBACK, REPORTS)])
 
-    def clicks(self, n: int) -> None:
+    def clicks(self, n: int, item: str = "a") -> None:
         publisher = self.broker.publisher()
         for i in range(self.sent, self.sent + n):
-            event = Feedback(event_id=f"e{i}", user_id="u", event_type="click", item_id="a",
+            event = Feedback(event_id=f"e{i}", user_id=f"u{i}", event_type="click", item_id=item,
                              timestamp=self.clock.now())
             publisher.send(FEEDBACK, b"u", encode(event))
         self.sent += n
 
     def monitor(self) -> MonitorProcess:
         return MonitorProcess(
-            DriftMonitor(Monitor(period_s=10.0)), self.broker.subscribe([FEEDBACK], GROUP),
-            self.broker.publisher(), MemoryBoard(), self.clock, REPORTS, dict, lambda: "0",
+            DriftMonitor(Monitor(period_s=10.0, window=50)), self.broker.subscribe([FEEDBACK], GROUP),
+            self.broker.publisher(), self.board, self.clock, REPORTS, lambda: self.topics, lambda: "0",
         )
 
     def lag(self) -> int:
@@ -87,3 +89,19 @@ def test_a_rebalance_before_the_commit_is_borne(shop: Shop) -> None:
     stop.set()
     monitor.run(stop)
     assert shop.lag() == 5
+
+
+def test_an_alarm_asks_for_an_update_and_the_report_says_so(shop: Shop) -> None:
+    monitor = shop.monitor()
+    shop.clicks(200)
+    monitor.turn()
+    assert shop.board.get(BOARD_ALARM) is None
+    shop.clicks(100, "b")
+    monitor.turn()
+    (report,) = shop.reports()
+    assert report.trigger == "alarm" and report.action == "asked for an update"
+    alarm = shop.board.get(BOARD_ALARM)
+    assert alarm == {"at": report.generated_at, "detectors": ["topic-mix"]}
+    shop.clock.sleep(11)
+    monitor.turn()
+    assert shop.reports()[1].action == "" and shop.board.get(BOARD_ALARM) == alarm

@@ -17,7 +17,7 @@ from streamrec.config import Buffer
 from streamrec.config import Trainer as Settings
 from streamrec.errors import Conflict, Fenced, RetryLater
 from streamrec.events import ModelPointer, decode
-from streamrec.metrics import BOARD_MISFIRES
+from streamrec.metrics import BOARD_ALARM, BOARD_MISFIRES
 from streamrec.registry import VersionRecord
 from streamrec.replay import Applied, a_res_key, digest
 
@@ -117,6 +117,20 @@ def test_it_trains_when_enough_rows_wait_and_then_not_again(shop: Shop) -> None:
     shop.clock.sleep(60)
     assert trainer.check() == "time"
     assert learner.trained == ["rows", "time"]
+
+
+def test_an_alarm_of_drift_asks_for_an_update_and_gets_one(shop: Shop) -> None:
+    learner = shop.learner()
+    trainer = shop.trainer(learner)
+    shop.rows(5)
+    assert trainer.check() is None
+    shop.board.put(BOARD_ALARM, {"at": shop.clock.now(), "detectors": ["topic-mix"]})
+    assert trainer.check() == "drift" and trainer.check() is None
+    shop.rows(5)
+    shop.clock.sleep(1)
+    shop.board.put(BOARD_ALARM, {"at": shop.clock.now(), "detectors": ["topic-mix"]})
+    assert trainer.check() is None  # so soon after the last
+    assert learner.trained == ["drift"]
 
 
 def test_two_trainers_on_one_lease_train_once(shop: Shop) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedulers.trigger import waiting, why_train
+from schedulers.trigger import DAY_S, DriftCap, waiting, why_train
 from streamrec.config import Trainer
 from streamrec.registry import Pointer
 
@@ -35,3 +35,27 @@ def test_fewer_rows_than_the_minimum_never_train() -> None:
 def test_what_waits_is_counted_by_partition() -> None:
     assert waiting({0: 10, 1: 5, 2: 3}, {0: 4, 1: 9}) == 9
     assert waiting({}, {0: 4}) == 0
+
+
+def test_an_alarm_of_drift_trains_at_once_with_the_minimum() -> None:
+    assert why_train(1.0, 10, Pointer(), 0.0, S, alarm=True) == "drift"
+    assert why_train(1.0, 9, Pointer(), 0.0, S, alarm=True) is None
+    assert why_train(1.0, 100, Pointer(), 0.0, S, alarm=True) == "rows"
+
+
+def test_an_alarm_is_answered_once() -> None:
+    cap = DriftCap(S)
+    assert cap.asks(1000.0, 990.0, Pointer(last_attempt_at=980.0))
+    assert not cap.asks(1000.0, 990.0, Pointer(last_attempt_at=995.0))
+    assert not cap.asks(1000.0, 0.0, Pointer())
+
+
+def test_alarms_make_no_storm_of_updates() -> None:
+    cap, trained = DriftCap(Trainer(drift_every_s=100.0, drift_per_day=5)), []
+    for now in range(10_000, 12_000):  # an alarm every second
+        if cap.asks(float(now), now - 0.5, Pointer()):
+            cap.took(float(now))
+            trained.append(now)
+    assert len(trained) == 5 and min(b - a for a, b in zip(trained, trained[1:], strict=False)) >= 100
+    assert cap.asks(10_000 + DAY_S, 10_000 + DAY_S, Pointer())
+    assert not DriftCap(Trainer(drift_per_day=0)).asks(1.0, 1.0, Pointer())

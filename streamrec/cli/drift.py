@@ -1,0 +1,82 @@
+"""`streamrec drift`: what the monitor has reported."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from streamrec.events import DriftReport
+
+app = typer.Typer(no_args_is_help=True, help="Drift reports: list, show, report.\n\n"
+                  "Example: [bold]streamrec drift list[/]")
+
+
+@app.command("list", help="All reports that the topic still keeps, oldest first.\n\n"
+             "Example: [bold]streamrec drift list --alarms[/]")
+def list_reports(
+    alarms: bool = typer.Option(False, "--alarms", help="Only those with an alarm."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON lines."),
+) -> None:
+    """See help."""
+    from streamrec.cli.show import rows_table
+    from streamrec.events import encode
+    from streamrec.operate.drift import row
+    found = [r for r in _reports() if not alarms or r.trigger == "alarm"]
+    if as_json:
+        for report in found:
+            typer.echo(encode(report).decode())
+        return
+    rows_table([row(r) for r in found], "no report yet: is `streamrec monitor` running?")
+
+
+@app.command(help="One report: each detector's statistic, threshold, windows and what moved.\n\n"
+             "Example: [bold]streamrec drift show last[/]")
+def show(
+    report_id: str = typer.Argument("last", help="An id of `drift list`, or last."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """See help."""
+    from streamrec.cli.show import rows_table
+    from streamrec.events import encode
+    from streamrec.operate.drift import one, row
+    report = one(_reports(), report_id)
+    if as_json:
+        typer.echo(encode(report).decode())
+        return
+    rows_table([row(report)], "")
+    rows_table([
+        {"detector": f.detector, "alarm": "ALARM" if f.alarm else "-",
+         "value": "-" if f.value is None else f"{f.value:.4f}",
+         "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}", "samples": f.samples,
+         "reference": f.reference or "-", "current": f.current or "-", "detail": f.detail or "-"}
+        for f in report.findings
+    ], "the report holds no finding")
+
+
+@app.command(help="Write all reports as one self-contained page: a timeline, the statistics, each alarm.\n\n"
+             "Example: [bold]streamrec drift report --html drift.html[/]")
+def report(html: Path = typer.Option(..., "--html", metavar="FILE", help="Where to write it.")) -> None:
+    """See help."""
+    from streamrec.errors import SetupError
+    from streamrec.operate.drift_page import page
+    found = _reports()
+    try:
+        html.write_text(page(found))
+    except OSError as error:
+        raise SetupError(f"{html} cannot be written: {error.strerror}") from None
+    typer.echo(f"{len(found)} reports written to {html}")
+
+
+def _reports() -> "list[DriftReport]":
+    from streamrec import config, logs
+    from streamrec.operate.drift import reports
+    from streamrec.wiring import Parts
+    logs.setup("error", "drift")
+    parts = Parts(config.load())
+    subscription = parts.broker.subscribe([parts.names.topic("drift-reports")], None, "earliest")
+    try:
+        return reports(subscription)
+    finally:
+        subscription.close()
+        parts.close()

@@ -1,0 +1,55 @@
+"""What the monitor has reported: read back from the topic, as long as that keeps it."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from streamrec.broker import Subscription
+from streamrec.errors import InvalidMessage, NotFound
+from streamrec.events import DriftReport, decode
+
+PATIENCE_S = 10.0
+
+
+def reports(subscription: Subscription) -> list[DriftReport]:
+    """All reports there are, oldest first; `subscription` reads alone, from the beginning."""
+    found: list[DriftReport] = []
+    end = time.monotonic() + PATIENCE_S
+    subscription.poll(0.5, 1000)
+    for partition in subscription.assignment():  # whatever the first poll brought comes again
+        subscription.seek(partition, -2)
+    while time.monotonic() < end:
+        batches = subscription.poll(0.5, 1000)
+        for records in batches.values():
+            for record in records:
+                try:
+                    found.append(decode(DriftReport, record.value, time.time()))
+                except InvalidMessage:
+                    continue  # no report: somebody else wrote it
+        if not batches and not subscription.lag():
+            break
+    return sorted(found, key=lambda r: r.generated_at)
+
+
+def one(found: list[DriftReport], report_id: str) -> DriftReport:
+    """The report of an id, or `last`. Raises NotFound."""
+    if report_id == "last" and found:
+        return found[-1]
+    for report in found:
+        if report.report_id == report_id:
+            return report
+    raise NotFound(f"no drift report {report_id}; see `streamrec drift list`")
+
+
+def row(report: DriftReport) -> dict[str, Any]:
+    """A report as a line of a table."""
+    alarms = [f.detector for f in report.findings if f.alarm]
+    return {
+        "report": report.report_id, "at": when(report.generated_at), "alarms": ", ".join(alarms) or "-",
+        "model": report.model_version, "events": report.events, "action": report.action or "-",
+    }
+
+
+def when(at: float) -> str:
+    """Epoch seconds for people, UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")

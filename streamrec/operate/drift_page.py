@@ -1,0 +1,100 @@
+"""Drift reports as one page that asks nobody for anything: no script, no font, no picture from elsewhere."""
+
+from collections.abc import Sequence
+from html import escape
+
+from streamrec.events import DriftReport, Finding
+from streamrec.operate.drift import when
+
+WIDTH, LANE, LEFT = 900, 70, 120
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --quiet: #68707a; --line: #2f6fb3; --alarm: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --quiet: #9aa4af; --line: #7fb2ea;
+  --alarm: #ff8a80; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2rem auto; padding: 0 1rem;
+  color: var(--ink); }
+svg { width: 100%; height: auto; } text { font-size: 13px; fill: var(--ink); }
+.axis { stroke: var(--quiet); } .value { stroke: var(--line); fill: none; stroke-width: 2; }
+.limit { stroke: var(--quiet); stroke-dasharray: 4 4; fill: none; } .alarm { fill: var(--alarm); }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem .3rem 0;
+  vertical-align: top; border-bottom: 1px solid color-mix(in srgb, var(--quiet) 40%, transparent); }
+small, .quiet { color: var(--quiet); }
+"""
+
+
+def page(reports: Sequence[DriftReport]) -> str:
+    """The page; reports oldest first."""
+    if not reports:
+        body = "<p>No report yet. The monitor reports each period, and at once on an alarm.</p>"
+    else:
+        body = _summary(reports) + _timeline(reports) + _alarms(reports) + _now(reports[-1])
+    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+            f'content="width=device-width"><title>streamrec drift</title><style>{STYLE}</style>'
+            f"<h1>Drift</h1>{body}</html>")
+
+
+def _summary(reports: Sequence[DriftReport]) -> str:
+    alarms = sum(r.trigger == "alarm" for r in reports)
+    return (f"<p>{len(reports)} reports from {when(reports[0].generated_at)} to "
+            f"{when(reports[-1].generated_at)} UTC, {alarms} with an alarm.</p>")
+
+
+def _timeline(reports: Sequence[DriftReport]) -> str:
+    """One lane a detector: its statistic over its threshold, and a mark at each alarm."""
+    names = list(dict.fromkeys(f.detector for r in reports for f in r.findings))
+    lanes = "".join(_lane(n, name, reports) for n, name in enumerate(names))
+    height = LANE * len(names) + 24
+    ends = f'<text x="{LEFT}" y="{height - 6}">{when(reports[0].generated_at)}</text>' \
+           f'<text x="{WIDTH}" y="{height - 6}" text-anchor="end">{when(reports[-1].generated_at)}</text>'
+    return (f'<h2>Statistic over its threshold</h2><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+            f'aria-label="timeline of each detector">{lanes}{ends}</svg>'
+            "<p><small>Dashed: the threshold. Dots: alarms. A gap: not enough data.</small></p>")
+
+
+def _lane(n: int, name: str, reports: Sequence[DriftReport]) -> str:
+    start, end = reports[0].generated_at, reports[-1].generated_at
+    base, points, marks = LANE * (n + 1), [], ""
+    for report in reports:
+        x = LEFT + (WIDTH - LEFT) * (report.generated_at - start) / max(end - start, 1e-9)
+        found = next((f for f in report.findings if f.detector == name), None)
+        if found is None or (share := _share(found)) is None:
+            continue
+        y = base - 25 * min(share, 2.0)
+        points.append(f"{x:.1f},{y:.1f}")
+        if found.alarm:
+            marks += f'<circle class="alarm" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(found.detail)}' \
+                     "</title></circle>"
+    return (f'<text x="0" y="{base - 10}">{escape(name)}</text>'
+            f'<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{base}" y2="{base}"/>'
+            f'<line class="limit" x1="{LEFT}" x2="{WIDTH}" y1="{base - 25}" y2="{base - 25}"/>'
+            f'<polyline class="value" points="{" ".join(points)}"/>{marks}')
+
+
+def _share(finding: Finding) -> float | None:
+    return None if finding.value is None or not finding.threshold else finding.value / finding.threshold
+
+
+def _alarms(reports: Sequence[DriftReport]) -> str:
+    rows = "".join(
+        f"<tr><td>{when(r.generated_at)}<td>{escape(f.detector)}<td>{escape(f.detail)}"
+        f"<td>{escape(r.model_version)}<td>{escape(r.action)}"
+        for r in reversed(reports) for f in r.findings if f.alarm
+    )
+    if not rows:
+        return "<h2>Alarms</h2><p>None.</p>"
+    return f"<h2>Alarms</h2><table><tr><th>at<th>detector<th>what moved<th>model<th>action{rows}</table>"
+
+
+def _now(report: DriftReport) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(f.detector)}<td>{_number(f.value)}<td>{_number(f.threshold)}<td>{f.samples}"
+        f"<td>{escape(f.reference)}<td>{escape(f.current)}<td>{escape(f.detail)}"
+        for f in report.findings
+    )
+    head = "<tr><th>detector<th>value<th>threshold<th>samples<th>reference<th>current<th>detail"
+    return (f"<h2>The last report</h2><p>{when(report.generated_at)} UTC, model "
+            f"{escape(report.model_version)}, {report.events} events.</p><table>{head}{rows}</table>")
+
+
+def _number(x: float | None) -> str:
+    return "-" if x is None else f"{x:.4f}"

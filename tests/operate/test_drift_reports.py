@@ -1,0 +1,66 @@
+"""Reports read back from their topic, and the page that shows them."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from streamrec.adapters.memory_broker import MemoryBroker
+from streamrec.broker import TopicSpec
+from streamrec.errors import NotFound
+from streamrec.events import DriftReport, Finding, encode
+from streamrec.operate.drift import one, reports, row
+from streamrec.operate.drift_page import page
+
+TOPIC = "x.drift-reports.v1"
+
+
+def report(n: int, alarm: bool = False, value: float | None = 0.1) -> DriftReport:
+    finding = Finding(detector="topic-mix", alarm=alarm, value=value, threshold=0.25, samples=99,
+                      reference="50 reads", current="newest 49 reads", detail="rose: <food> 1% to 9%")
+    return DriftReport(
+        report_id=f"drift-{n}", generated_at=1.7e9 + 60 * n, trigger="alarm" if alarm else "period",
+        model_version="3", events=10, findings=[finding], action="asked for an update" if alarm else "",
+    )
+
+
+def read(*sent: bytes) -> list[DriftReport]:
+    broker = MemoryBroker()
+    broker.create_topics([TopicSpec(TOPIC, 1, 1, {})])
+    for value in sent:
+        broker.publisher().send(TOPIC, None, value)
+    return reports(broker.subscribe([TOPIC], None, "earliest"))
+
+
+def test_all_reports_are_read_in_time_order_and_rubbish_is_passed_over() -> None:
+    found = read(encode(report(2)), b"rubbish", encode(report(1, alarm=True)))
+    assert [r.report_id for r in found] == ["drift-1", "drift-2"]
+    assert row(found[0])["alarms"] == "topic-mix" and row(found[1])["alarms"] == "-"
+    assert one(found, "last") == found[1] and one(found, "drift-1") == found[0]
+    with pytest.raises(NotFound, match="drift list"):
+        one(found, "drift-9")
+    assert read() == []
+
+
+class Outside(HTMLParser):
+    """Notes what a page would ask others for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.asked, self.tags = list[str](), list[str]()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.asked += [v or "" for k, v in attrs if k in ("src", "href")]
+
+
+def test_the_page_shows_each_alarm_and_asks_nobody_for_anything() -> None:
+    text = page([report(1), report(2, alarm=True, value=0.4), report(3, value=None)])
+    found = Outside(text)
+    assert found.asked == [] and "script" not in found.tags and "http" not in text
+    assert found.tags.count("circle") == 1 and "3 reports" in text and "1 with an alarm" in text
+    assert "&lt;food&gt;" in text and "<food>" not in text and "asked for an update" in text
+
+
+def test_a_page_of_no_reports_says_so() -> None:
+    assert "No report yet" in page([])
