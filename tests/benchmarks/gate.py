@@ -1,8 +1,9 @@
 """`python -m tests.benchmarks.gate`: how often the gate errs, on whole increments as they are shipped.
 
-A stream with a known truth: after a first model, increments of 400 rows. Good ones are real rows;
-null ones teach nothing (each row's article is another row's: reshuffled labels); unchanged ones
-compare a model with itself. The gate sees what it sees in production: 80 held-out rows and anchors.
+A stream with a known truth: after a first model, increments of 400 rows. Good ones are real rows; null
+ones learn reshuffled labels (in each row to be learned any article stands for the one chosen, at random;
+the rows that the gate holds out are true); unchanged ones compare a model with itself. The gate sees
+what it sees in production: 80 held-out rows and anchors.
 """
 
 import os
@@ -28,7 +29,7 @@ from synthetic_stream import DIM, articles, rows  # type: ignore[import-not-foun
 
 from streamrec.config import Settings
 from streamrec.learning.gate import Compared, verdict
-from streamrec.learning.increment import increment
+from streamrec.learning.increment import increment, split
 from streamrec.learning.state import TrainerState
 from streamrec.model.bundle import from_files
 from streamrec.replay import WindowRow
@@ -68,10 +69,12 @@ def stream(seed: int, n: int) -> list[WindowRow]:
 
 
 def reshuffled(window: list[WindowRow], seed: int) -> list[WindowRow]:
-    """The same readers and times; what they chose is what somebody else did."""
-    items = np.random.default_rng(seed).permutation([w.row.item for w in window])
-    return [WindowRow(w.partition, w.ordinal, replace(w.row, item=str(i)))
-            for w, i in zip(window, items, strict=True)]
+    """The same readers and times; what they chose is chance in the rows to be learned."""
+    taken, held = split(window, Settings().trainer)
+    items = np.random.default_rng(seed).choice(list(ARTICLES), len(taken))
+    chance = [WindowRow(w.partition, w.ordinal, replace(w.row, item=str(i)))
+              for w, i in zip(taken, items, strict=True)]
+    return [*chance, *held]
 
 
 def published(kind: str, of: int) -> int:
