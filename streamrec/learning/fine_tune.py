@@ -78,7 +78,8 @@ def fine_tune(
         torch.manual_seed(seed)
         optimizer = adam.build(net, settings, first, optimizer_state)
         strategy.FineTuning(
-            model=OverExamples(net.train(), both, base_vectors, device_of(settings.device)),
+            model=OverExamples(net.train(), both, base_vectors, device_of(settings.device),
+                               loss=settings.loss),
             optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
             steps=sizes.steps, warmup=settings.warmup_steps, clip=settings.clip,
             report=lambda loss: losses.append(loss.item()), plugins=[*replay, *plugins],
@@ -101,7 +102,8 @@ def plain_fit(
 ) -> FitResult:
     """The training loop by hand, over given batches of example numbers [B]."""
     started, losses, targets = time.monotonic(), [], torch.from_numpy(examples.target)
-    model = OverExamples(net.train(), examples, base_vectors, device_of(settings.device))
+    model = OverExamples(net.train(), examples, base_vectors, device_of(settings.device),
+                         loss=settings.loss)
     optimizer = adam.build(net, settings, first, optimizer_state)
     for step, rows in enumerate(batches):
         loss = model.loss(model(rows), targets[rows].to(model.device))

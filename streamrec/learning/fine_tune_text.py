@@ -47,7 +47,7 @@ def fine_tune_text(
     capped = settings.model_copy(update={"max_steps": step_cap or settings.max_steps})
     sizes, both = plan(len(new), len(rehearsal), capped, first), concat([new, rehearsal])
     gram = Gram(encoder, texts, both, base_vectors, limit=gradient_articles, seed=seed)
-    model = OverExamples(net.train(), both, base_vectors, encoder.device, vectors=gram)
+    model = OverExamples(net.train(), both, base_vectors, encoder.device, gram, settings.loss)
     targets, rate = torch.from_numpy(both.target), lr_encoder or encoder.rate
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -89,10 +89,10 @@ def batches(new: int, old: int, sizes: Plan) -> Iterator[Tensor]:
 def _optimizer(
     net: Recommender, encoder: TunedEncoder, settings: Trainer, first: bool, rate: float,
     state: adam.State | None,
-) -> torch.optim.AdamW:
+) -> torch.optim.Optimizer:
     """The net's groups and one for the encoder, with their state from the last increment."""
     optimizer = adam.build(net, settings, first, state)
-    rate *= 1.0 if first else settings.increment_scale
+    rate *= adam.KINDS[settings.optimizer].times * (1.0 if first else settings.increment_scale)
     optimizer.add_param_group({
         "params": encoder.parameters(), "lr": rate, "base": rate, "weight_decay": settings.weight_decay,
     })

@@ -15,16 +15,37 @@ Report = Callable[[Tensor], None]  # the loss of a step
 Vectors = Callable[[Tensor], Tensor]  # distinct article numbers [U] -> text vectors [U, d]
 
 
+def softmax(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy over each row's candidates: who was chosen among these."""
+    return F.cross_entropy(logits, targets)
+
+
+def bce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of each candidate by itself, all of a row together weighing as much as the
+    one chosen: whether this would be chosen."""
+    shown = torch.isfinite(logits)
+    chosen = F.one_hot(targets, logits.shape[1]).bool()
+    finite = logits.masked_fill(~shown, 0.0)
+    each = F.binary_cross_entropy_with_logits(finite, chosen.float(), reduction="none")
+    others = shown & ~chosen
+    against = (each * others).sum(1) / others.sum(1).clamp(min=1)
+    return ((each * chosen).sum(1) + against).mean()
+
+
+LOSSES = {"softmax": softmax, "bce": bce}
+
+
 class OverExamples(nn.Module):
     """The recommender over numbered examples; their data stays outside the parameters.
 
-    `vectors`: where a batch's text vectors come from, if not from `base` [N, d]."""
+    `vectors`: where a batch's text vectors come from, if not from `base` [N, d]; `loss`: see LOSSES."""
 
     def __init__(
         self, net: Recommender, examples: Examples, base: NDArray[np.float16], device: torch.device,
-        vectors: Vectors | None = None,
+        vectors: Vectors | None = None, loss: str = "softmax",
     ) -> None:
         super().__init__()
+        self._loss = loss
         self.net, self.device = net.to(device), device
         # A read without a text vector says nothing about taste: attention may not see it.
         has_text = np.append(base.any(axis=1), False)
@@ -59,10 +80,9 @@ class OverExamples(nn.Module):
         masked: Tensor = logits.masked_fill(cand == PAD, -torch.inf)
         return masked
 
-    @staticmethod
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        """Softmax cross-entropy over each row's candidates."""
-        return F.cross_entropy(logits, targets)
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of logits [B, C], -inf in empty slots, and target slots [B]."""
+        return LOSSES[self._loss](logits, targets)
 
 
 def _rows_of(base: Tensor) -> Vectors:

@@ -179,3 +179,36 @@ def test_only_training_imports_avalanche():
     code = ("import sys, streamrec.model.encoder, streamrec.model.bundle, streamrec.learning.gate,"
             " streamrec.learning.increment; assert 'avalanche' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def carried(state):
+    """As a version carries it: through its file."""
+    return adam.from_files(adam.to_files(state))
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
+def test_every_optimizer_and_loss_learns_and_goes_on_where_it_was(optimizer, loss):
+    stream, trainer = Stream(), Trainer(passes=2, optimizer=optimizer, loss=loss)
+    made = stream.examples(rows(1200, list(stream.articles)))
+    new, later, test = made.take(range(700)), made.take(range(700, 900)), made.take(range(900, len(made)))
+    net = prior(new)
+    before = quality(net, test, stream.base)
+    first = fine_tune(net, new, new.take([]), stream.base, trainer, first=True, seed=1)
+    assert quality(net, test, stream.base) > before + 0.005
+    again = fine_tune(net, later, new.take([]), stream.base, trainer, first=False, seed=2,
+                      optimizer_state=carried(first.optimizer_state))
+    slots = {key.rpartition("/")[2] for key in again.optimizer_state}
+    assert slots <= adam.KINDS[optimizer].slots and slots - {"step"}
+    steps = [v for k, v in again.optimizer_state.items() if k.endswith("/step")]
+    assert all(int(step) == first.steps + again.steps for step in steps)
+
+
+def test_a_state_of_another_optimizer_begins_anew():
+    stream = Stream()
+    new = stream.examples(rows(200, list(stream.articles)))
+    net = prior(new)
+    state = fine_tune(net, new, new.take([]), stream.base, Trainer(), first=True, seed=1).optimizer_state
+    other = fine_tune(net, new, new.take([]), stream.base, Trainer(optimizer="sgd"), first=False, seed=1,
+                      optimizer_state=state).optimizer_state
+    assert {key.rpartition("/")[2] for key in other} == {"momentum_buffer"}

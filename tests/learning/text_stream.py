@@ -6,7 +6,7 @@ from synthetic_stream import TOPICS, rows
 
 from streamrec.config import Encoder, Model
 from streamrec.learning.examples import PAD, blank
-from streamrec.learning.packed import OverExamples
+from streamrec.learning.packed import softmax
 from streamrec.model.encoder import TextEncoder
 from streamrec.model.network import Recommender
 
@@ -92,4 +92,4 @@ def naive_loss(net, encoder, of, some, at):
     mask = real.view_as(slots)[:, :h]
     logits = net(vectors, where[:, :h], mask, where[:, h:], torch.from_numpy(some.feats[at]).float())
     logits = (logits - torch.from_numpy(some.logq[at])).masked_fill(cand == PAD, -torch.inf)
-    return OverExamples.loss(logits, torch.from_numpy(some.target[at]))
+    return softmax(logits, torch.from_numpy(some.target[at]))
