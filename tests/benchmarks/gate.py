@@ -45,8 +45,9 @@ class Learner:
     net: Any = None
     optimizer: Any = None
 
-    def learn(self, window: list[WindowRow], seed: int) -> bool:
-        """One increment; whether it was published."""
+    def learn(self, window: list[WindowRow], seed: int) -> tuple[bool, float]:
+        """One increment; whether it was published, and by how much its NDCG@10 on the held-out rows,
+        which are true, is above its parent's."""
         settings = Settings()
         o = increment(
             state=self.state, parent=self.net, optimizer=self.optimizer, window=window,
@@ -56,7 +57,9 @@ class Learner:
         self.state = TrainerState.from_files(o.state_files, settings.buffer)
         if o.verdict.publish:
             self.net, self.optimizer = from_files(o.model_files)[0], o.optimizer_files
-        return o.verdict.publish
+        found = o.verdict.metrics
+        change = found.get("holdout_ndcg_new", 0.0) - found.get("holdout_ndcg_old", 0.0)
+        return o.verdict.publish, change
 
 
 ARTICLES = articles()
@@ -77,9 +80,10 @@ def reshuffled(window: list[WindowRow], seed: int) -> list[WindowRow]:
     return [*chance, *held]
 
 
-def published(kind: str, of: int) -> int:
-    """How many of `of` increments of a kind were published."""
-    count, learner, seen = 0, Learner(TrainerState.empty(Settings().buffer)), list[WindowRow]()
+def published(kind: str, of: int) -> tuple[int, float]:
+    """How many of `of` increments of a kind were published, and the mean change of NDCG@10 of all."""
+    count, total = 0, 0.0
+    learner, seen = Learner(TrainerState.empty(Settings().buffer)), list[WindowRow]()
     for n in track(range(of), f"{kind:12}", console=Console(stderr=True)):
         k = n % SEASON
         if k == 0:
@@ -88,8 +92,9 @@ def published(kind: str, of: int) -> int:
             learner.learn(seen[:FIRST], n)
         since = learner.state.cursor.get(0, 0)
         window = seen[since : FIRST + (k + 1) * ROWS]
-        count += learner.learn(reshuffled(window, n) if kind == "null" else window, n)
-    return count
+        good, change = learner.learn(reshuffled(window, n) if kind == "null" else window, n)
+        count, total = count + good, total + change
+    return count, total / of
 
 
 def unchanged(of: int) -> int:
@@ -106,10 +111,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=200, help="of each kind (default: 200)")
     n = parser.parse_args().updates
-    table = Table("updates", "of", "published", "refused")
-    counted = {kind: published(kind, n) for kind in ("good", "null")} | {"unchanged": unchanged(n)}
-    for kind, got in counted.items():
-        table.add_row(kind, str(n), str(got), str(n - got))
+    table = Table("updates", "of", "published", "refused", "mean change of NDCG@10")
+    counted = {kind: published(kind, n) for kind in ("good", "null")} | {"unchanged": (unchanged(n), 0.0)}
+    for kind, (got, change) in counted.items():
+        table.add_row(kind, str(n), str(got), str(n - got), f"{change:+.4f}")
     Console().print(table)
 
 
