@@ -8,7 +8,7 @@ from streamrec.catalogue import Vectors
 from streamrec.errors import RetryLater, StreamrecError
 
 KEPT = 4096  # vectors of the latest interests
-WAIT_S = 30.0
+WAIT_S = 3.0  # while it loads; other readers wait as long
 
 
 class Interests:

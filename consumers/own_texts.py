@@ -50,9 +50,12 @@ class OwnTexts:
         for served in self._serving.values():
             if owed := served.owed(self._s.batch):
                 ids = [self._articles.entries[row].item_id for row, _ in owed]
-                texts = self._catalogue.texts(ids)
-                served.fill(owed, self._encoder(served.version).encode([texts.get(i, "") for i in ids]))
-                done += len(owed)
+                texts, hashes = self._catalogue.texts(ids), self._catalogue.hashes(ids)
+                there = [n for n, (_, h) in enumerate(owed) if hashes.get(ids[n]) == h]  # as it was owed
+                found = self._encoder(served.version).encode([texts.get(ids[n], "") for n in there])
+                served.fill([owed[n] for n in there], found)
+                served.forget([owed[n] for n in range(len(owed)) if n not in there])
+                done += len(there)
         ENCODED.inc(done)
         return done
 

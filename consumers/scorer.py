@@ -43,7 +43,9 @@ class ScoringWorker:
         for _, records in batches:
             for record in records:
                 self._sort(record, wishes, refreshes, refused)
-        self._answer([*wishes, *self._due(refreshes)])
+        self._wait(refreshes)
+        self._answer(wishes)
+        self._refresh()
         for record, error in refused:  # last, so that waiting for Redis does not send them again
             self._refuse(record, error)
 
@@ -67,18 +69,24 @@ class ScoringWorker:
             self._shed(len(refreshes.keys() & set(users)))
             refreshes.update({w.ask.user: w for w in found})
 
-    def _due(self, refreshes: dict[str, Wish]) -> list[Wish]:
-        """Of new refreshes and those that wait, the ones whose time has come."""
-        now, again = self._clock.now(), self._s.refresh_every_s
-        self._shed(len(self._waiting.keys() & refreshes.keys()))
+    def _wait(self, refreshes: dict[str, Wish]) -> None:
+        """Put refreshes among those that wait; one that takes another's place sheds it."""
+        self._shed(sum(self._waiting.get(user, wish) != wish for user, wish in refreshes.items()))
         self._waiting |= refreshes
-        due = [u for u in self._waiting if now - self._refreshed.get(u, 0.0) >= again]
-        for user in due:
-            self._refreshed.pop(user, None)
-            self._refreshed[user] = now
+
+    def _refresh(self) -> None:
+        """Answer those of the waiting refreshes whose time has come; one leaves when it is answered."""
+        now, again = self._clock.now(), self._s.refresh_every_s
+        due = [w for u, w in self._waiting.items() if now - self._refreshed.get(u, 0.0) >= again]
+        for start in range(0, len(due), BATCH):
+            some = due[start : start + BATCH]
+            self._answer(some)
+            for wish in some:
+                del self._waiting[wish.ask.user]
+                self._refreshed.pop(wish.ask.user, None)
+                self._refreshed[wish.ask.user] = now
         while self._refreshed and now - next(iter(self._refreshed.values())) > max(FORGET_S, again):
             del self._refreshed[next(iter(self._refreshed))]
-        return [self._waiting.pop(user) for user in due]
 
     def _shed(self, n: int) -> None:
         if n:
@@ -100,5 +108,4 @@ class ScoringWorker:
     def idle(self) -> None:
         """Follow what there is to follow, and answer refreshes that have waited."""
         self._serving.follow()
-        if self._waiting:
-            self._answer(self._due({}))
+        self._refresh()

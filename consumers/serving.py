@@ -40,9 +40,10 @@ class Wish(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Asks for the reader's own list: one that may stand in for another."""
+        """Asks for the reader's own list and nothing special: one that may stand in for another."""
         a = self.ask
-        return not (a.filters or a.similar_to or a.interests or a.session) and a.policy == "live"
+        special = a.filters or a.similar_to or a.interests or a.session or a.diversity or a.explain
+        return not special and a.policy == "live" and a.locale == "en"
 
 
 class Serving:
@@ -57,14 +58,19 @@ class Serving:
         self._rules_at = 0
         self._last: OrderedDict[str, Recommendation] = OrderedDict()
         self._popular: Recommendation | None = None
-        self.synced_at = 0.0
+        self.synced_at = self._tried_at = 0.0
+
+    def close(self) -> None:
+        """No model is fetched any more."""
+        self._fetch.stop()
 
     def follow(self) -> None:
         """Follow everything, at most every `sync_s`, and take a new model if one is ready.
         Raises RetryLater."""
         now = self._clock.now()
-        if now - self.synced_at < self._s.sync_s:
+        if now - self._tried_at < self._s.sync_s:
             return
+        self._tried_at = now
         self.scorer.follow()
         if (version := self._rules.version()) != self._rules_at:
             self.scorer.rules.replace(self._rules.all())
@@ -100,12 +106,13 @@ class Serving:
         """The reader's last list, or the last one of a reader never seen, as the answer to a wish that
         cannot wait, marked stale."""
         found = (self._last.get(wish.ask.user) or self._popular) if wish.plain else None
-        if found is None:
+        items = [i for i in found.items if self.scorer.showable(i.item_id)] if found else []
+        if found is None or len(items) < wish.ask.n:
             return None
         STALE.inc()
         return replace(
             found, recommendation_id=self._new_id(), request_id=wish.request_id, user_id=wish.ask.user,
-            trigger=wish.trigger, stale=True, items=found.items[: wish.ask.n],
+            trigger=wish.trigger, stale=True, items=items[: wish.ask.n],
         )
 
     def _message(self, wish: Wish, ranked: Ranked) -> Recommendation:
@@ -115,9 +122,9 @@ class Serving:
             generated_at=self._clock.now(), items=ranked.items, state_at=ranked.state_at,
             tier=ranked.tier, rules=list(ranked.rules), error=ranked.error,
         )
-        if wish.plain and ranked.items:
-            if message.tier == "popular":
-                self._popular = message
+        if wish.plain and ranked.items and message.tier == "popular":
+            self._popular = message
+        elif wish.plain and ranked.items:
             self._last[wish.ask.user] = message
             self._last.move_to_end(wish.ask.user)
             if len(self._last) > LAST_LISTS:

@@ -38,6 +38,7 @@ class MonitorProcess:
         self._topics_of, self._model_version = topics_of, model_version
         self._followed_at = self._committed_at = 0.0
         self._done: dict[Partition, int] = {}
+        self._owed: DriftReport | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
@@ -60,9 +61,10 @@ class MonitorProcess:
             for record in records:
                 self._take(record.topic, record.value, now)
             self._done[partition] = records[-1].offset + 1
-        report = self._monitor.due(now)
-        if report is not None:
-            self._publish(report)
+        self._owed = self._owed or self._monitor.due(now)
+        if self._owed is not None:
+            self._publish(self._owed)  # kept until it is out: an alarm is raised once
+            self._owed = None
         if now - self._committed_at >= COMMIT_S:
             self._commit(now)
 

@@ -74,10 +74,10 @@ class Trainer:
         alarm = self._drift.asks(now, (self._board.get(BOARD_ALARM) or {}).get("at", 0.0), pointer)
         why = why_train(now, rows, pointer, self._started_at, self._s, alarm)
         if why and self._token is not None:
-            if why == "drift":
-                self._drift.took(now)
             log.info("training", why=why, rows=rows)
             self._learner.train(self._token, why)
+            if why == "drift":
+                self._drift.took(now)
             self._announcer.tell(self._pointers.read(), self._clock.now())
         return why
 

@@ -14,6 +14,7 @@ ENCODED = Counter("streamrec_articles_encoded_total", "Articles run through the 
 ANSWERS = Counter("streamrec_answers_total", "Recommendations published", ["trigger"])
 SHED = Counter("streamrec_refreshes_shed_total", "Refreshes dropped: too old, or one newer asked for")
 STALE = Counter("streamrec_stale_answers_total", "Answers from the last list: the deadline had passed")
+UNPUBLISHED = Counter("streamrec_answers_unpublished_total", "HTTP answers that Kafka was not told of")
 ANSWER_SECONDS = Histogram("streamrec_answer_seconds", "From taking a batch of requests to its answers")
 MODEL_VERSION = Gauge("streamrec_model_version", "Version that serves")
 SWAPS = Counter("streamrec_swaps_total", "Models swapped in")

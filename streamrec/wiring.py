@@ -387,7 +387,8 @@ RUN = {
 
 def run(name: str, settings: Settings, stop: threading.Event) -> None:
     """Run one process until `stop`."""
-    if settings.metrics_port and name in PROCESSES:
+    forks = name == "web" and settings.web.workers > 1  # each worker has figures of its own, at /metrics
+    if settings.metrics_port and name in PROCESSES and not forks:
         from prometheus_client import start_http_server
         start_http_server(settings.metrics_port + PROCESSES.index(name), "127.0.0.1")
     RUN[name](settings, stop)

@@ -126,10 +126,11 @@ class Tunings:
                 f"the version that serves has an encoder trained by {of_parent}, which {mode} cannot go on "
                 f"from: set STREAMREC_MODEL__TRAIN={of_parent} or head, or roll back to a version without one"
             )
-        if of_parent not in self._made:
-            self._made[of_parent] = encoder_tuning(self._encoder(of_parent, tuned), self._text_of)
-        self._made[of_parent].start(tuned, learns=mode != "head")
-        return self._made[of_parent]
+        kind = of_parent if tuned is None else repr(sorted(tuned_files.identity_of(tuned).items()))
+        if kind not in self._made:
+            self._made = {kind: encoder_tuning(self._encoder(of_parent, tuned), self._text_of)}
+        self._made[kind].start(tuned, learns=mode != "head")
+        return self._made[kind]
 
     def _encoder(self, mode: str, tuned: Mapping[str, bytes] | None) -> TunedEncoder:
         device, layers = str(device_of(self._s.trainer.device)), None

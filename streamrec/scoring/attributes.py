@@ -39,8 +39,10 @@ class Attributes:
     def having(self, kind: str, value: str) -> Rows:
         """Rows that have a label, in no order."""
         label = (kind, value)
+        if label not in self._rows:  # and nothing is kept of what anybody may ask for
+            return EMPTY
         if label not in self._arrays:
-            self._arrays[label] = np.fromiter(self._rows.get(label, ()), np.int64)
+            self._arrays[label] = np.fromiter(self._rows[label], np.int64)
         return self._arrays[label]
 
     def passing(self, filters: Filters) -> Bools:
@@ -59,9 +61,9 @@ class Attributes:
         return mask
 
     def matching(self, match: Match) -> Rows:
-        """Rows that fit everything a rule gives."""
+        """Live rows that fit everything a rule gives."""
         n, m = len(self._articles), match
-        mask = np.ones(n, bool)
+        mask = self._articles.live.copy()
         for label in [*(("tag", t) for t in m.tags), *_fields(m.lang, m.source, m.domain)]:
             mask &= self._mask([label], n)
         if m.item_ids:

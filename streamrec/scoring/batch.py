@@ -15,7 +15,6 @@ from torch import Tensor
 
 from streamrec.model.features import (
     CO_LAST,
-    ITEM,
     PARTS,
     TEXT_LAST,
     Features,
@@ -31,7 +30,7 @@ from streamrec.scoring.state import ServingState
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
-ITEMS, COS = slice(0, len(ITEM)), PARTS["co_read"]
+COS = PARTS["co_read"]
 OUT_OF_POOL = 1e4  # below every article that was scored in full, in the order of the fast score
 
 

@@ -41,21 +41,26 @@ class Caps:
 
 def choose(
     scores: Array, vectors: Array, entries: Sequence[Entry], n: int, diversity: float, caps: Caps,
-    same: float,
+    same: float, taken: Sequence[tuple[Array, Entry]] = (),
 ) -> list[int]:
     """Up to n places of a ranking, in the order to show them. `scores` [P], best first, `vectors`
-    [P, d] of norm 1 or 0, `entries` [P]; `same`: cosine at which two texts are one article."""
+    [P, d] of norm 1 or 0, `entries` [P]; `same`: cosine at which two texts are one article; `taken`:
+    vectors and entries of what is in the list already."""
     likest = np.full(len(scores), -1.0, np.float32)  # to what is chosen
     value, relevance = np.zeros(0), (1 - diversity) * _relevance(scores)
     left, chosen = dict.fromkeys(range(len(scores))), list[int]()
     titles = set[str]()
+    for vector, entry in taken:
+        titles |= {_title(entry)} - {""}
+        caps.take(entry)
+        likest = np.maximum(likest, vectors @ vector)
     while len(chosen) < n and left:
         i = next(iter(left))
         if diversity:
             value = relevance - diversity * np.maximum(likest, 0.0)
             i = max(left, key=value.__getitem__)
         del left[i]
-        title = entries[i].title.strip().casefold()
+        title = _title(entries[i])
         again = likest[i] >= same or (title in titles and likest[i] >= SAME_TITLE)
         if again or not caps.allow(entries[i]):
             continue
@@ -64,6 +69,10 @@ def choose(
         caps.take(entries[i])
         likest = np.maximum(likest, vectors @ vectors[i])
     return chosen
+
+
+def _title(entry: Entry) -> str:
+    return entry.title.strip().casefold()
 
 
 def window(n: int, diversity: float, capped: bool) -> int:

@@ -15,15 +15,17 @@ Floats = NDArray[np.float32]
 
 
 class Applied(NamedTuple):
-    """The rules in force over a catalogue of N articles. `by_row`: which rules touch a row."""
+    """The rules in force over a catalogue of N articles. `by_row`: which rules move a row, `blocking`:
+    ids of those that block a live one."""
 
     bias: Floats | None
-    blocked: Mapping[int, str]  # row -> rule id
+    blocked: NDArray[np.int64]  # rows
+    blocking: frozenset[str]
     pins: Mapping[int, tuple[int, str]]  # row -> position from 1, rule id
     by_row: Mapping[int, list[str]]
 
 
-NO_RULES = Applied(None, {}, {}, {})
+NO_RULES = Applied(None, np.zeros(0, np.int64), frozenset(), {}, {})
 
 
 class Rules:
@@ -61,7 +63,8 @@ class Rules:
                     bias[row] += math.log(rule.factor) * (1 if rule.action == "boost" else -1)
                     by_row.setdefault(row, []).append(rule.rule_id)
         pins = {row: pin for row, pin in pins.items() if row not in blocked}
-        return Applied(bias if by_row else None, blocked, pins, by_row)
+        rows = np.fromiter(blocked, np.int64)
+        return Applied(bias if by_row else None, rows, frozenset(blocked.values()), pins, by_row)
 
 
 def _in_force(rule: Rule, now: float) -> bool:

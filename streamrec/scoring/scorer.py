@@ -7,6 +7,7 @@ import torch
 from streamrec.clock import Clock, SystemClock
 from streamrec.config import Scorer as Settings
 from streamrec.events import Policy, RankedItem
+from streamrec.model.features import Stated
 from streamrec.replay import Read, ReplayBuffer
 from streamrec.scoring.ask import Ask, Ranked
 from streamrec.scoring.batch import Batch
@@ -58,19 +59,28 @@ class Scorer:
             "live": self.live, "frozen": self.frozen, "popularity": self.live,
         }
         out: dict[int, Ranked] = {}
+        stated: list[Stated | None] = [None] * len(asks)
+        for i, ask in enumerate(asks):
+            try:
+                stated[i] = self._wishes.stated(ask)
+            except Exception as error:  # one reader's interests may not cost the others their answers
+                why = f"interests cannot be read now: {error} - at `$.interests`"
+                out[i] = Ranked(self.live.version, [], None, why, "interests")
         for policy, served in arms.items():
-            at = [i for i, a in enumerate(asks) if a.policy == policy]
+            at = [i for i, a in enumerate(asks) if a.policy == policy and i not in out]
             if at:
                 some = [asks[i] for i in at]
-                ranked = self._rank(served, policy, some, [histories[a.user] for a in some])
+                known = [histories[a.user] for a in some], [stated[i] for i in at]
+                ranked = self._rank(served, policy, some, *known)
                 out.update(zip(at, ranked, strict=True))
         return [out[i] for i in range(len(asks))]
 
     def _rank(
-        self, served: Served, policy: Policy, asks: Sequence[Ask], histories: Sequence[Sequence[Read]]
+        self, served: Served, policy: Policy, asks: Sequence[Ask],
+        histories: Sequence[Sequence[Read]], stated: Sequence[Stated | None],
     ) -> list[Ranked]:
         popularity, rules = policy == "popularity", self._rules(policy)
-        readers = [self._wishes.reader(a, h) for a, h in zip(asks, histories, strict=True)]
+        readers = [self._wishes.reader(a, h, s) for a, h, s in zip(asks, histories, stated, strict=True)]
         deep = max(self._rerank, *(DEEPER * a.n for a in asks))
         batch = Batch(self.state, served, readers, popularity, deep, rules.bias)
         masks = [self._wishes.eligible(a, h, rules) for a, h in zip(asks, histories, strict=True)]
@@ -94,7 +104,13 @@ class Scorer:
         """Ids of the rules that changed a list."""
         if rules is NO_RULES:
             return []
-        rows, live = self.state.attributes.rows_of([i.item_id for i in items]), self.state.articles.live
+        rows = self.state.attributes.rows_of([i.item_id for i in items])
         found = {rule for row in rows for rule in rules.by_row.get(row, [])}
         found |= {rules.pins[row][1] for row in rows if row in rules.pins}
-        return sorted(found | {rule for row, rule in rules.blocked.items() if live[row]})
+        return sorted(found | rules.blocking)
+
+    def showable(self, item: str) -> bool:
+        """Whether an article of an earlier list may still be shown: it is live and not blocked."""
+        articles = self.state.articles
+        row = articles.index.get(item)
+        return row is not None and bool(articles.live[row]) and row not in self._rules("live").blocked

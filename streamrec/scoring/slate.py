@@ -36,11 +36,12 @@ class Slates:
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied
     ) -> list[list[RankedItem]]:
         """The items of each ask of a batch; `masks` [N] say what is eligible to whom."""
+        masks = [mask[: batch.rows] for mask in masks]  # the state may be ahead of the model
         best = batch.candidates(masks)
-        set_ = [  # what has its place whatever its score
-            [*self._pinned(mask, ask, rules), *self._explored(batch, b, best[b], mask, ask, rules)]
-            for b, (ask, mask) in enumerate(zip(asks, masks, strict=True))
-        ]
+        set_ = []  # what has its place whatever its score
+        for b, (ask, mask) in enumerate(zip(asks, masks, strict=True)):
+            pins = self._pinned(mask, ask, rules)
+            set_.append([*pins, *self._explored(batch, b, best[b], mask, ask, rules, ask.n - len(pins))])
         rows = [_with(r, [p.row for p in places]) for r, places in zip(best, set_, strict=True)]
         full = batch.full(rows)
         scores = [dict(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, full, strict=True)]
@@ -59,45 +60,57 @@ class Slates:
         free = ~np.isin(rows, [p.row for p in set_]) if set_ else np.ones(len(rows), bool)
         pins, drawn = [p for p in set_ if p.rule], [p for p in set_ if not p.rule]
         order = np.argsort(-scores[free], kind="stable")
-        best = self._best(rows[free][order], scores[free][order], ask, ask.n - len(set_))
-        places = [*map(Place, best), *drawn]
-        for pin in pins:
-            places.insert(int(pin.kind) - 1, pin._replace(kind="rule"))
+        taken = [p.row for p in set_]
+        best = self._best(rows[free][order], scores[free][order], ask, ask.n - len(set_), taken)
+        places, last = [*map(Place, best), *drawn], -1
+        for pin in pins:  # in the order of their positions; the second of a position comes after the first
+            last = max(int(pin.kind) - 1, last + 1)
+            places.insert(last, pin._replace(kind="rule"))
         return places[: ask.n]
 
     def _pinned(self, mask: Bools, ask: Ask, rules: Applied) -> list[Place]:
         """In the order of their places, which `kind` holds; only what is eligible."""
         if not rules.pins:
             return []
-        fit = sorted((pos, rule, row) for row, (pos, rule) in rules.pins.items() if mask[row])
-        return [Place(row, kind=str(pos), rule=rule) for pos, rule, row in fit[: ask.n]]
+        fit = sorted(
+            (pos, rule, n, row) for n, (row, (pos, rule)) in enumerate(rules.pins.items())
+            if pos <= ask.n and row < len(mask) and mask[row]
+        )
+        return [Place(row, kind=str(pos), rule=rule) for pos, rule, _, row in fit[: ask.n]]
 
-    def _best(self, rows: Rows, scores: Floats, ask: Ask, n: int) -> list[int]:
-        """Up to n rows of a ranking, best first, for a list without duplicates."""
+    def _best(
+        self, rows: Rows, scores: Floats, ask: Ask, n: int, taken: Sequence[int]
+    ) -> list[int]:
+        """Up to n rows of a ranking, best first, for a list without duplicates, those `taken` included."""
         diversity = self._s.diversity if ask.diversity is None else ask.diversity
         capped = bool(self._s.per_source or self._s.per_topic)
         wide = window(n, diversity, capped)
-        places = self._spread(rows[:wide], scores[:wide], n, diversity)
+        places = self._spread(rows[:wide], scores[:wide], n, diversity, taken)
         if len(places) < n and len(rows) > wide:  # too many of them were one article, or of one source
-            places = self._spread(rows, scores, n, diversity)
+            places = self._spread(rows, scores, n, diversity, taken)
         return places
 
-    def _spread(self, rows: Rows, scores: Floats, n: int, diversity: float) -> list[int]:
+    def _spread(
+        self, rows: Rows, scores: Floats, n: int, diversity: float, taken: Sequence[int]
+    ) -> list[int]:
         vectors = self._articles.vectors[rows].astype(np.float32)
         entries = [self._articles.entries[i] for i in rows]
         caps = Caps(self._s.per_source, self._s.per_topic)
-        at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate)
+        others = [
+            (self._articles.vectors[i].astype(np.float32), self._articles.entries[i]) for i in taken
+        ]
+        at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate, others)
         return [int(rows[i]) for i in at]
 
     def _explored(
-        self, batch: Batch, b: int, best: Rows, mask: Bools, ask: Ask, rules: Applied
+        self, batch: Batch, b: int, best: Rows, mask: Bools, ask: Ask, rules: Applied, room: int
     ) -> list[Place]:
         """Drawn among those that are not in the list anyway by the fast score, before anything else is
         chosen: so the chances are known."""
-        n = 0 if batch.popularity or ask.similar_to else int(round(self._s.explore * ask.n))
-        if not n:
+        n = min(int(round(self._s.explore * ask.n)), room)
+        if n <= 0 or batch.popularity or ask.similar_to:
             return []
-        pool = self._explorer.open(self._state.newest(mask[: batch.rows]))
+        pool = self._explorer.open(self._state.newest(mask))
         first = best[np.argsort(-batch.fast(b, best), kind="stable")[: ask.n - n]]
         pool = pool[~np.isin(pool, [*first.tolist(), *rules.pins])]
         if not len(pool):

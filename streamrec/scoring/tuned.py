@@ -44,9 +44,15 @@ class TunedServed(Served):
         """Give texts the vectors [n, d] of this version's encoder; zero for one that is not there."""
         for (row, text_hash), vector in zip(done, vectors, strict=True):
             self._own[text_hash] = vector
-            if self._owed.get(row) == text_hash:
-                del self._owed[row]
             self._filled.append(row)
+        self.forget(done)
+
+    def forget(self, owed: Sequence[tuple[int, str]]) -> None:
+        """These texts are no longer owed: given, gone, or changed, which makes them owed anew."""
+        for row, text_hash in owed:
+            found = self._owed.pop(row, text_hash)
+            if found != text_hash:  # the other thread has just noted a newer one
+                self._owed.setdefault(row, found)
 
     def filled(self) -> list[int]:
         """See Served."""

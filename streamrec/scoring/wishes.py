@@ -24,45 +24,51 @@ class Wishes:
     def __init__(self, state: ServingState, encode: Encode | None) -> None:
         self._state, self._encode = state, encode
 
-    def reader(self, ask: Ask, history: Sequence[Read]) -> Reader:
+    def reader(self, ask: Ask, history: Sequence[Read], stated: Stated | None = None) -> Reader:
         """From what the list is made; for "more like this" the article alone."""
         now = self._state.now()
         if ask.similar_to is not None:
             return Reader([Read(ask.similar_to, now, "read")], None, alike=True)
         session = [Read(item, now, "read") for item in ask.session]
         older = [r for r in history if r.item not in ask.session]
-        domain = ask.filters.domain if ask.filters else ""
-        return Reader([*session, *older], self._stated(ask.interests.strip(), domain))
+        return Reader([*session, *older], stated)
 
-    def _stated(self, interests: str, domain: str) -> Stated | None:
-        if not interests:
+    def stated(self, ask: Ask) -> Stated | None:
+        """What a reader says to like. Raises whatever the encoder does."""
+        interests = ask.interests.strip()
+        if not interests or ask.similar_to is not None:
             return None
         blank = np.zeros(self._state.articles.dim, np.float16)
+        domain = ask.filters.domain if ask.filters else ""
         vector = self._encode(interests, domain) if self._encode else blank
         return Stated(vector, title_tokens(interests))
+
+    def _known(self, item: str) -> bool:
+        row = self._state.articles.index.get(item)
+        return row is not None and bool(self._state.articles.live[row])
 
     def eligible(self, ask: Ask, history: Sequence[Read], rules: Applied) -> Bools:
         """[N]: live, unread, asked for and not blocked."""
         mask, attributes = self._state.eligible(history), self._state.attributes
         mask[attributes.rows_of([*ask.session, *([ask.similar_to] if ask.similar_to else [])])] = False
-        if ask.similar_to is not None and ask.similar_to not in self._state.articles.index:
+        if ask.similar_to is not None and not self._known(ask.similar_to):
             mask[:] = False  # nothing is like what nobody knows
         if ask.filters is not None:
             mask &= attributes.passing(ask.filters)
-        mask[[row for row in rules.blocked if row < len(mask)]] = False
+        mask[rules.blocked[rules.blocked < len(mask)]] = False
         return mask
 
     def why_none(self, ask: Ask, rules: Applied) -> str:
         """Why an answer is empty."""
         articles, attributes = self._state.articles, self._state.attributes
-        if ask.similar_to is not None and ask.similar_to not in articles.index:
+        if ask.similar_to is not None and not self._known(ask.similar_to):
             return f"no article {ask.similar_to} is known - at `$.similar_to`"
         passing = articles.live.copy()
         if ask.filters is not None:
             passing &= attributes.passing(ask.filters)
             if not passing.any():
                 return "no article passes the filters - at `$.filters`"
-        if passing.any() and set(np.flatnonzero(passing).tolist()) <= set(rules.blocked):
+        if passing.any() and np.isin(np.flatnonzero(passing), rules.blocked).all():
             return "the rules block every article that passes the filters"
         return "no article is live that this reader has not read"
 

@@ -72,7 +72,9 @@ async def _similar(request: Request) -> Response:
     filters = {k: q[k] for k in ("lang", "source", "domain") if k in q}
     fields: dict[str, Any] = {"similar_to": request.path_params["item_id"], "filters": filters or None}
     fields |= {"user_id": q["user_id"]} if "user_id" in q else {}
-    fields |= {"n": int(q["n"]) if q["n"].isascii() and q["n"].isdigit() else q["n"]} if "n" in q else {}
+    if "n" in q:
+        number = q["n"].isascii() and q["n"].isdigit() and len(q["n"]) < 9
+        fields["n"] = int(q["n"]) if number else q["n"]
     answer = await _answer(b, bodies.request(msgspec.json.encode(fields), now), now)
     if not answer.items and answer.error and answer.error.endswith("`$.similar_to`"):
         raise Problem(404, answer.error.partition(" - at")[0])
@@ -115,8 +117,9 @@ def _item(request: Request) -> str:
 
 
 async def _healthz(request: Request) -> Response:
-    if not _behind(request).desk.alive:
-        raise Problem(503, "the answering thread has ended: start this process again")
+    b = _behind(request)
+    if not (b.desk.alive and b.outbox.alive):
+        raise Problem(503, "a thread of this process has ended: start it again")
     return _json({"alive": True})
 
 

@@ -5,7 +5,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any
 
 from consumers.serving import BATCH, Serving, Wish
@@ -14,11 +14,13 @@ from streamrec.broker import Publisher
 from streamrec.clock import Clock
 from streamrec.errors import RetryLater
 from streamrec.events import Recommendation, encode
+from streamrec.metrics import UNPUBLISHED
 
 log = logs.get(__name__)
-TURN_S = 0.02
+TURN_S, TELL_S = 0.02, 0.2
 FRESH_S = 10.0  # what has followed the servers within this is ready
-Waiting = tuple[Wish, Callable[[Recommendation | Exception], object]]
+UNTOLD = 10_000  # answers that may wait for Kafka; more are dropped, and counted
+Waiting = tuple[Wish, "asyncio.Future[Recommendation]", Callable[[Recommendation | Exception], object]]
 
 
 class Desk:
@@ -29,15 +31,20 @@ class Desk:
         self._queue: SimpleQueue[Waiting] = SimpleQueue()
         self._stop, self._trouble = threading.Event(), "still starting"
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
+        self._untold: Queue[Recommendation] = Queue(UNTOLD)
+        self._teller = threading.Thread(target=self._tell, name="teller", daemon=True)
 
     def start(self) -> None:
         """Begin to follow and to answer."""
         self._thread.start()
+        self._teller.start()
 
     def stop(self) -> None:
         """End after the batch in hand."""
         self._stop.set()
         self._thread.join()
+        self._teller.join()
+        self._serving.close()
 
     @property
     def alive(self) -> bool:
@@ -56,12 +63,14 @@ class Desk:
         TimeoutError."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Recommendation] = loop.create_future()
-        self._queue.put((wish, lambda found: loop.call_soon_threadsafe(_settle, future, found)))
+        told = lambda found: loop.call_soon_threadsafe(_settle, future, found)  # noqa: E731
+        self._queue.put((wish, future, told))
         patience = None if wish.due is None else max(wish.due - self._clock.now(), 0.0)
         try:
             return await asyncio.wait_for(future, patience)
         except TimeoutError:
             if last := self._serving.last(wish):
+                self._note(last)
                 return last
             raise
 
@@ -79,34 +88,47 @@ class Desk:
                 self._answer(batch)
 
     def _batch(self) -> list[Waiting]:
+        """What has come; nobody waits any more for those that were given up."""
         try:
             batch = [self._queue.get(timeout=TURN_S)]
         except Empty:
             return []
         while len(batch) < BATCH and not self._queue.empty():
             batch.append(self._queue.get())
-        return batch
+        return [w for w in batch if not w[1].done()]
 
     def _answer(self, batch: list[Waiting]) -> None:
         try:
-            answers: list[Any] = list(self._serving.answer([wish for wish, _ in batch]))
+            answers: list[Any] = list(self._serving.answer([wish for wish, _, _ in batch]))
         except Exception as error:
             if not isinstance(error, RetryLater):
                 log.error("not_answered", why=f"{type(error).__name__}: {error}")
             answers = [error] * len(batch)
-        for (_, settle), answer in zip(batch, answers, strict=True):
+        for (_, future, settle), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Recommendation) and not future.done():
+                self._note(answer)
             with suppress(RuntimeError):  # the event loop has closed meanwhile
                 settle(answer)
-        for answer in answers:
-            self._tell(answer)
 
-    def _tell(self, answer: Recommendation | Exception) -> None:
-        """The topic hears of it too: the monitor joins lists and clicks."""
+    def _note(self, answer: Recommendation) -> None:
         try:
-            if isinstance(answer, Recommendation):
+            self._untold.put_nowait(answer)
+        except Full:
+            UNPUBLISHED.inc()
+
+    def _tell(self) -> None:
+        """The topic hears of what was answered: the monitor joins lists and clicks. A thread of its own,
+        as a publisher may block while Kafka is away."""
+        while not self._stop.is_set():
+            try:
+                answer = self._untold.get(timeout=TELL_S)
+            except Empty:
+                continue
+            try:
                 self._publisher.send(self._topic, answer.user_id.encode(), encode(answer))
-        except RetryLater as error:
-            log.warning("answer_not_published", why=str(error))
+            except Exception as error:  # whatever it was, the next one is told
+                UNPUBLISHED.inc()
+                log.warning("answer_not_published", why=f"{type(error).__name__}: {error}")
 
 
 def _settle(future: "asyncio.Future[Recommendation]", found: Recommendation | Exception) -> None:

@@ -19,7 +19,15 @@ class Keys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] == "http" and self._keys and scope["path"] not in OPEN and not self._known(scope):
+        if scope["type"] != "http" or scope["path"] in OPEN:
+            await self._app(scope, receive, send)
+            return
+        if not self._keys and _from_elsewhere(scope):
+            problem = Problem(403, "without API keys no page of another site may ask: set "
+                              "STREAMREC_WEB__API_KEYS")
+            await response(problem)(scope, receive, send)
+            return
+        if self._keys and not self._known(scope):
             problem = Problem(401, "give an API key: `authorization: Bearer KEY` or `x-api-key: KEY`")
             await response(problem)(scope, receive, send)
             return
@@ -27,9 +35,17 @@ class Keys:
 
     def _known(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
-        bearer = headers.get(b"authorization", b"").partition(b"Bearer ")[2].strip()
-        given = bearer or headers.get(b"x-api-key", b"")
-        return any([hmac.compare_digest(given, key) for key in self._keys])
+        scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+        given = [bearer.strip() if scheme.lower() == b"bearer" else b"", headers.get(b"x-api-key", b"")]
+        return any([hmac.compare_digest(g, key) for g in given for key in self._keys])
+
+
+def _from_elsewhere(scope: Scope) -> bool:
+    """Whether a browser sends this for a page of another site: anybody's page may reach a server on
+    its reader's own machine."""
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin")
+    return origin is not None and origin.partition(b"://")[2] != headers.get(b"host", b"")
 
 
 async def body(request: Request, limit: int) -> bytes:

@@ -40,6 +40,11 @@ class Outbox:
         """Begin to publish."""
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """End after what is being published."""
         self._stop.set()
@@ -73,6 +78,8 @@ class Outbox:
             self._publisher.flush(PATIENCE_S)
         except RetryLater as error:
             return error
+        except Exception as error:  # whatever it was, the next ones are published
+            return RetryLater(f"not published: {type(error).__name__}: {error}")
         return None
 
 

@@ -6,8 +6,8 @@ import msgspec
 from starlette.responses import Response
 
 TITLES = {
-    400: "The request cannot be understood", 401: "An API key is needed", 404: "Not found",
-    405: "Method not allowed", 413: "The body is too large", 503: "A server behind is away",
+    400: "The request cannot be understood", 401: "An API key is needed", 403: "Not allowed",
+    404: "Not found", 405: "Method not allowed", 413: "The body is too large", 503: "A server behind is away",
     504: "The deadline passed",
 }
 MEDIA = "application/problem+json"

@@ -15,6 +15,7 @@ from streamrec.adapters.memory import MemoryCatalogue, MemoryFiles, MemoryPointe
 from streamrec.broker import Partition
 from streamrec.catalogue import Entry
 from streamrec.config import Buffer, Encoder, Model, Scorer
+from streamrec.errors import RetryLater
 from streamrec.events import Filters, Match, Recommendation, Request, Rule, decode, encode
 from streamrec.metrics import BOARD_SHED
 from streamrec.model.network import Recommender
@@ -43,17 +44,18 @@ class Site:
         fetch = ModelFetch(registry, state.articles, "e", OwnTexts(catalogue, state.articles, Encoder()))
         self.serving = Serving(ranker, fetch, self.rules, world.board, clock, self.settings)
         publisher = world.broker.publisher()
-        worker = ScoringWorker(self.serving, publisher, world.dead_letters(), world.board, clock,
+        self.worker = ScoringWorker(self.serving, publisher, world.dead_letters(), world.board, clock,
                                self.settings, ANSWERS)
-        self.loop = world.loop(world.broker.subscribe([REQUESTS], "score"), worker, publisher)
-        self._read = 0
+        self.loop = world.loop(world.broker.subscribe([REQUESTS], "score"), self.worker, publisher)
+        self._read = self.touches = 0
 
     def ask(self, user: str = "u", request_id: str = "r", **wish: Any) -> None:
         request = Request(request_id=request_id, user_id=user, **wish)
         self.world.send(REQUESTS, user.encode(), encode(request))
 
     def touched(self, *users: str) -> None:
-        request = Request(request_id="f", user_ids=list(users), trigger="feedback")
+        self.touches += 1
+        request = Request(request_id=f"f{self.touches}", user_ids=list(users), trigger="feedback")
         self.world.send(REQUESTS, users[0].encode(), encode(request))
 
     def answers(self, turns: int = 4) -> list[Recommendation]:
@@ -146,6 +148,37 @@ def test_refreshes_of_one_reader_are_merged_and_the_last_is_answered(world: Worl
     world.clock.sleep(10)
     assert Counter(a.user_id for a in site.answers()) == {"u": 1}
     assert world.board.total(BOARD_SHED) - before == 4
+
+
+def test_a_waiting_refresh_outlives_a_blip_of_redis(world: World) -> None:
+    site = Site(world, refresh_every_s=10.0)
+    site.touched("u")
+    site.answers()
+    site.touched("u")
+    site.answers(1)
+    world.clock.sleep(10)
+    real, world.buffer.histories = world.buffer.histories, away  # type: ignore[method-assign]
+    with pytest.raises(RetryLater):
+        site.worker.idle()
+    world.buffer.histories = real  # type: ignore[method-assign]
+    site.worker.idle()
+    assert [a.user_id for a in site.answers()] == ["u"]
+
+
+def away(users: Any) -> Any:
+    raise RetryLater("Redis is away")
+
+
+def test_interests_that_cannot_be_read_cost_nobody_else_an_answer(site: Site) -> None:
+    def broken(text: str, domain: str) -> Any:
+        raise RetryLater("no encoder")
+
+    site.serving.scorer._wishes._encode = broken
+    site.ask("u", "plain")
+    site.ask("v", "said", interests="kafka")
+    answers = {a.request_id: a for a in site.answers()}
+    assert len(answers["plain"].items) == 9 and answers["said"].items == []
+    assert "no encoder - at `$.interests`" in answers["said"].error
 
 
 def test_old_refreshes_are_shed_and_requests_never_are(site: Site) -> None:

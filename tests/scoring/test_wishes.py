@@ -91,7 +91,8 @@ def test_words_of_the_interests_count_in_titles(site: Site) -> None:
 
     found = []
     for interests in ("bread", "none"):
-        reader = wishes.reader(Ask("new", 1, interests=interests), [])
+        ask = Ask("new", 1, interests=interests)
+        reader = wishes.reader(ask, [], wishes.stated(ask))
         found.append(Batch(state, site.scorer.live, [reader], False, 500).features(0, row)[0])
     assert found[0][19] == pytest.approx(1.0) and found[1][19] == 0.0  # words_last
 
@@ -107,3 +108,16 @@ def test_more_like_this_ranks_by_likeness_and_not_by_what_is_popular(site: Site)
 def test_more_like_an_unknown_article_says_so(site: Site) -> None:
     answer = site.answer("u", similar_to="nothing")
     assert answer.items == [] and answer.error == "no article nothing is known - at `$.similar_to`"
+
+
+def test_more_like_an_article_that_has_gone_or_was_never_announced_says_so(site: Site) -> None:
+    site.event("u", "ghost")
+    site.catalogue.remove(["soup"])
+    for item in ("ghost", "soup"):
+        assert "is known" in site.answer("other", similar_to=item).error
+
+
+def test_nothing_is_kept_of_labels_that_nobody_has(site: Site) -> None:
+    site.answer("u", filters=Filters(tags_none=[f"made up {n}" for n in range(100)]))
+    attributes = site.scorer.state.attributes
+    assert len(attributes._arrays) == 0 and len(attributes._rows) < 30

@@ -73,6 +73,7 @@ def test_more_like_this(site: WebSite, http: httpx.Client) -> None:
     assert "no article none" in problem(http.get("/v1/articles/none/similar"), 404)["detail"]
     assert problem(http.get("/v1/articles/a1/similar?n=0"), 400)["field"] == "$.n"
     assert problem(http.get("/v1/articles/a1/similar?n=many"), 400)["field"] == "$.n"
+    problem(http.get("/v1/articles/a1/similar?n=" + "9" * 5000), 400)
     assert "'m'" in problem(http.get("/v1/articles/a1/similar?m=1"), 400)["detail"]
 
 
@@ -164,6 +165,16 @@ def test_after_the_deadline_comes_the_last_list_or_a_problem(site: WebSite, http
     assert ids(ask(http, user_id="new", n=2, deadline_ms=20)) == ids(popular)[:2]
 
 
+def test_the_topic_hears_of_the_list_given_at_a_deadline(site: WebSite, http: httpx.Client) -> None:
+    site.read("u", "a1")
+    ask(http, user_id="u", n=5)
+    site.buffer.slow_s = 0.2
+    late = ask(http, user_id="u", n=3, deadline_ms=20).json()
+    time.sleep(0.5)
+    told = [decode(Recommendation, r.value, NOW) for r in site.sent("recommendations")]
+    assert len(told) == 2 and told[1].recommendation_id == late["recommendation_id"] and told[1].stale
+
+
 def test_articles_are_announced_and_taken_out(site: WebSite, http: httpx.Client) -> None:
     answer = http.put("/v1/articles/blog/2026%2F1", json={"title": "T", "tags": ["x"], "source": "s"})
     assert answer.status_code == 202 and answer.json()["item_id"] == "blog/2026/1"
@@ -202,7 +213,10 @@ def test_with_keys_everything_but_the_probes_needs_one() -> None:
         assert problem(ask(http), 401) and http.get("/healthz").status_code == 200
         problem(http.post("/v1/recommendations", json={}, headers={"authorization": "Bearer three"}), 401)
         problem(http.get("/v1/articles/a1/similar"), 401)
-        for headers in ({"authorization": "Bearer two"}, {"x-api-key": "one"}):
+        for headers in (
+            {"authorization": "Bearer two"}, {"authorization": "bearer one"}, {"x-api-key": "one"},
+            {"authorization": "Bearer wrong", "x-api-key": "two"},
+        ):
             assert http.post("/v1/recommendations", json={}, headers=headers).status_code == 200
 
 
@@ -224,3 +238,10 @@ def test_the_document_has_an_example_of_each_body_that_is_accepted(http: httpx.C
                 url = path.replace("{item_id}", "a1")
                 assert http.request(method, url, json=example["value"]).status_code in (200, 202), example
     assert json.dumps(document).count("$ref") > 5
+
+
+def test_without_keys_no_page_of_another_site_may_ask(http: httpx.Client) -> None:
+    event = {"user_id": "u", "event_type": "click", "item_id": "a1"}
+    problem(http.post("/v1/feedback", json=event, headers={"origin": "http://evil.example"}), 403)
+    own = {"origin": str(http.base_url).rstrip("/")}
+    assert http.post("/v1/feedback", json=event, headers=own).status_code == 202
