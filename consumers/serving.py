@@ -106,7 +106,7 @@ class Serving:
         """The reader's last list, or the last one of a reader never seen, as the answer to a wish that
         cannot wait, marked stale."""
         found = (self._last.get(wish.ask.user) or self._popular) if wish.plain else None
-        items = [i for i in found.items if self.scorer.showable(i.item_id)] if found else []
+        items = self.scorer.showable(found.items) if found else []
         if found is None or len(items) < wish.ask.n:
             return None
         STALE.inc()

@@ -74,9 +74,7 @@ def _reports() -> "list[DriftReport]":
     from streamrec.wiring import Parts
     logs.setup("error", "drift")
     parts = Parts(config.load())
-    subscription = parts.broker.subscribe([parts.names.topic("drift-reports")], None, "earliest")
     try:
-        return reports(subscription)
+        return reports(parts.broker, parts.names.topic("drift-reports"))
     finally:
-        subscription.close()
         parts.close()

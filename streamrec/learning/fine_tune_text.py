@@ -92,11 +92,12 @@ def _optimizer(
 ) -> torch.optim.Optimizer:
     """The net's groups and one for the encoder, with their state from the last increment."""
     optimizer = adam.build(net, settings, first, state)
-    rate *= adam.KINDS[settings.optimizer].times * (1.0 if first else settings.increment_scale)
+    kind = adam.KINDS[settings.optimizer]
+    rate *= kind.times * (1.0 if first else settings.increment_scale)
     optimizer.add_param_group({
         "params": encoder.parameters(), "lr": rate, "base": rate, "weight_decay": settings.weight_decay,
     })
-    adam.restore(optimizer, _named(encoder), state)
+    adam.restore(optimizer, _named(encoder), state, kind.slots)
     return optimizer
 
 

@@ -55,12 +55,12 @@ def build(net: Recommender, settings: Trainer, first: bool, state: State | None
         for i, (params, rate) in enumerate(zip(_kinds(net), rates, strict=True))
     ]
     optimizer = kind.make(groups)
-    restore(optimizer, net.named_parameters(), state)
+    restore(optimizer, net.named_parameters(), state, kind.slots)
     return optimizer
 
 
 def restore(
-    optimizer: torch.optim.Optimizer, named: Iterable[Named], state: State | None
+    optimizer: torch.optim.Optimizer, named: Iterable[Named], state: State | None, slots: frozenset[str]
 ) -> None:
     """Give parameters what an earlier `state_of` kept of them; those it does not know, or that another
     kind of optimizer had, start anew."""
@@ -68,7 +68,6 @@ def restore(
     for key, value in (state or {}).items():
         name, _, slot = key.rpartition("/")
         kept[name][slot] = value
-    slots = next(k.slots for k in KINDS.values() if isinstance(optimizer, _class_of(k)))
     for name, p in named:
         own = kept.get(name, {})
         if own and own.keys() <= slots and own.keys() != {"step"}:
@@ -101,10 +100,6 @@ def from_files(files: Mapping[str, bytes]) -> State:
         return dict(load(files[FILE]))
     except (KeyError, ValueError, SafetensorError) as error:
         raise CorruptArtefact(f"the optimizer's state cannot be read: {error}") from None
-
-
-def _class_of(kind: Kind) -> type[torch.optim.Optimizer]:
-    return kind.make.func if isinstance(kind.make, partial) else kind.make  # type: ignore[return-value]
 
 
 def _kinds(net: Recommender) -> Iterator[list[nn.Parameter]]:

@@ -6,9 +6,7 @@ from typing import Any
 from consumers.dead_letters import dead_letter_topic, origin, original_headers
 from streamrec.broker import Broker, Partition, Record
 from streamrec.errors import RetryLater
-
-NOBODY = "streamrec-nobody"  # a group that commits nothing: its lag is where the topic ends
-PATIENCE = 10  # empty polls: the first only connect, and what is old may have been deleted
+from streamrec.operate.topic_log import NOBODY, PATIENCE, between, ends
 
 
 def dead_letters(broker: Broker, topics: list[str], group: str = NOBODY) -> Iterator[Record]:
@@ -16,26 +14,10 @@ def dead_letters(broker: Broker, topics: list[str], group: str = NOBODY) -> Iter
     not committed, oldest first per partition. What comes later is left out: a replayed one may
     come back at once."""
     names = [dead_letter_topic(t) for t in topics]
-    ends, waiting = broker.group_lag(NOBODY, names), broker.group_lag(group, names)
+    until, waiting = ends(broker, names), broker.group_lag(group, names)
     # Less than nothing waits where the topic was deleted and made again: then all is new.
-    starts = {p: ends[p] - n if n >= 0 else 0 for p, n in waiting.items()}
-    yield from _between(broker, names, {p: n for p, n in starts.items() if n < ends[p]}, ends)
-
-
-def _between(
-    broker: Broker, names: list[str], starts: Mapping[Partition, int], ends: Mapping[Partition, int]
-) -> Iterator[Record]:
-    left = set(starts)
-    subscription, empty = broker.subscribe(names, None, "earliest"), 0
-    while left and empty < PATIENCE:
-        batches = subscription.poll(0.5, 500)
-        empty = 0 if batches else empty + 1
-        for partition, records in batches.items():
-            wanted = range(starts.get(partition, ends[partition]), ends[partition])
-            yield from (r for r in records if r.offset in wanted)
-            if records[-1].offset + 1 >= ends[partition]:
-                left.discard(partition)
-    subscription.close()
+    starts = {p: until[p] - n if n >= 0 else 0 for p, n in waiting.items()}
+    yield from between(broker, names, {p: n for p, n in starts.items() if n < until[p]}, until)
 
 
 def place(record: Record) -> str:

@@ -4,30 +4,20 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from streamrec.broker import Subscription
+from streamrec.broker import Broker
 from streamrec.errors import InvalidMessage, NotFound
 from streamrec.events import DriftReport, decode
+from streamrec.operate import topic_log
 
-PATIENCE_S = 10.0
 
-
-def reports(subscription: Subscription) -> list[DriftReport]:
-    """All reports there are, oldest first; `subscription` reads alone, from the beginning."""
+def reports(broker: Broker, topic: str) -> list[DriftReport]:
+    """All reports that the topic keeps, oldest first."""
     found: list[DriftReport] = []
-    end = time.monotonic() + PATIENCE_S
-    subscription.poll(0.5, 1000)
-    for partition in subscription.assignment():  # whatever the first poll brought comes again
-        subscription.seek(partition, -2)
-    while time.monotonic() < end:
-        batches = subscription.poll(0.5, 1000)
-        for records in batches.values():
-            for record in records:
-                try:
-                    found.append(decode(DriftReport, record.value, time.time()))
-                except InvalidMessage:
-                    continue  # no report: somebody else wrote it
-        if not batches and not subscription.lag():
-            break
+    for record in topic_log.whole(broker, [topic]):
+        try:
+            found.append(decode(DriftReport, record.value, time.time()))
+        except InvalidMessage:
+            continue  # no report: somebody else wrote it
     return sorted(found, key=lambda r: r.generated_at)
 
 

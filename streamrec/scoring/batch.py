@@ -94,7 +94,9 @@ class Batch:
 
     def candidates(self, eligible: Sequence[Bools]) -> list[Rows]:
         """The best rows of each reader among those eligible to them [N], by the fast score."""
-        scores = self._popular() if self.popularity else self._fast()
+        return self._best(self._popular() if self.popularity else self._fast(), eligible)
+
+    def _best(self, scores: Tensor, eligible: Sequence[Bools]) -> list[Rows]:
         self._scores = scores
         for b, mask in enumerate(eligible):
             scores[b].masked_fill_(torch.from_numpy(~mask[: self.rows]), -torch.inf)
@@ -115,8 +117,9 @@ class Batch:
         """[B, N] over all articles; of those outside of a reader's pool, only the fast score."""
         if self.popularity:
             return self._popular().numpy()
-        scores: Floats = self._fast().numpy() - np.float32(OUT_OF_POOL)
-        rows = self.candidates(eligible)
+        fast = self._fast()
+        scores: Floats = fast.numpy() - np.float32(OUT_OF_POOL)
+        rows = self._best(fast, eligible)
         for b, (at, full) in enumerate(zip(rows, self.full(rows), strict=True)):
             scores[b, at] = full
         return scores
@@ -149,7 +152,7 @@ class Batch:
         found = _split(self.net.combine(*self._inputs(pools)), pools)
         for b, reader in enumerate(self.readers):
             if reader.alike:
-                parts = self.parts([p if k == b else p[:0] for k, p in enumerate(pools)])[b]
+                parts = self.parts_of(b, pools[b])
                 found[b] = parts["content"] + parts["co_read"]
             if self.bias is not None:
                 found[b] = found[b] + self.bias[pools[b]]
@@ -176,6 +179,10 @@ class Batch:
         """The additive parts [n] of the full scores of some rows for each reader."""
         parts = {name: _split(p, some) for name, p in self.net.parts(*self._inputs(some)).items()}
         return [{name: p[b] for name, p in parts.items()} for b in range(len(some))]
+
+    def parts_of(self, b: int, rows: Rows) -> dict[str, Tensor]:
+        """`parts` of one reader alone."""
+        return self.parts([rows if k == b else rows[:0] for k in range(len(self.readers))])[b]
 
     def _inputs(self, some: Sequence[Rows]) -> tuple[Tensor, Tensor]:
         """Dots [n] and features [n, F] of some rows for each reader, one after another."""

@@ -75,7 +75,7 @@ def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reaso
     list's average, stated interests, and the read whose absence would cost it most."""
     if batch.popularity or not len(rows):
         return [[] for _ in rows]
-    parts = batch.parts([rows if k == b else rows[:0] for k in range(len(batch.readers))])[b]
+    parts = batch.parts_of(b, rows)
     found = [
         [Reason(kind=k, text=words(k, locale), weight=round(w, 4)) for k, w in of.items()]
         for of in true_lifts(batch, b, rows, parts)
@@ -96,9 +96,9 @@ def _reads(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[tuple[int, 
         without.append(("", reader._replace(stated=None)))
     if not without:
         return []
-    (scores,) = batch.of([reader]).full([rows])
-    others = np.stack(batch.of([r for _, r in without]).full([rows] * len(without)))
-    lost = scores - others  # [reads, rows]
+    readers = [reader, *(r for _, r in without)]
+    scores, *others = batch.of(readers).full([rows] * len(readers))
+    lost = scores - np.stack(others)  # [reads, rows]
     named = [(n, int(i), float(lost[i, n])) for n, i in enumerate(lost.argmax(axis=0)) if lost[i, n] > 0]
     return [(n, _named(batch, without[i][0], weight, reader.alike, locale)) for n, i, weight in named]
 

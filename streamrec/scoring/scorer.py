@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from streamrec.clock import Clock, SystemClock
@@ -109,8 +110,9 @@ class Scorer:
         found |= {rules.pins[row][1] for row in rows if row in rules.pins}
         return sorted(found | rules.blocking)
 
-    def showable(self, item: str) -> bool:
-        """Whether an article of an earlier list may still be shown: it is live and not blocked."""
-        articles = self.state.articles
-        row = articles.index.get(item)
-        return row is not None and bool(articles.live[row]) and row not in self._rules("live").blocked
+    def showable(self, items: Sequence[RankedItem]) -> list[RankedItem]:
+        """Those of an earlier list that may still be shown: they are live and not blocked."""
+        articles, blocked = self.state.articles, self._rules("live").blocked
+        rows = [articles.index[i.item_id] for i in items]  # a row is kept for good
+        free = ~np.isin(rows, blocked)
+        return [i for i, row, ok in zip(items, rows, free, strict=True) if ok and articles.live[row]]

@@ -23,6 +23,7 @@ class Place(NamedTuple):
     propensity: float = 1.0
     kind: str = ""
     rule: str | None = None
+    position: int = 0  # from 1, of what is pinned
 
 
 class Slates:
@@ -64,19 +65,19 @@ class Slates:
         best = self._best(rows[free][order], scores[free][order], ask, ask.n - len(set_), taken)
         places, last = [*map(Place, best), *drawn], -1
         for pin in pins:  # in the order of their positions; the second of a position comes after the first
-            last = max(int(pin.kind) - 1, last + 1)
-            places.insert(last, pin._replace(kind="rule"))
+            last = max(pin.position - 1, last + 1)
+            places.insert(last, pin)
         return places[: ask.n]
 
     def _pinned(self, mask: Bools, ask: Ask, rules: Applied) -> list[Place]:
-        """In the order of their places, which `kind` holds; only what is eligible."""
+        """In the order of their positions; only what is eligible."""
         if not rules.pins:
             return []
         fit = sorted(
             (pos, rule, n, row) for n, (row, (pos, rule)) in enumerate(rules.pins.items())
             if pos <= ask.n and row < len(mask) and mask[row]
         )
-        return [Place(row, kind=str(pos), rule=rule) for pos, rule, _, row in fit[: ask.n]]
+        return [Place(row, kind="rule", rule=rule, position=pos) for pos, rule, _, row in fit[: ask.n]]
 
     def _best(
         self, rows: Rows, scores: Floats, ask: Ask, n: int, taken: Sequence[int]

@@ -3,8 +3,6 @@ not queues. Each web process holds a scorer of its own; see ARCHITECTURE for why
 
 import asyncio
 import threading
-from collections.abc import Callable
-from contextlib import suppress
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any
 
@@ -15,12 +13,13 @@ from streamrec.clock import Clock
 from streamrec.errors import RetryLater
 from streamrec.events import Recommendation, encode
 from streamrec.metrics import UNPUBLISHED
+from streamrec.web.handover import hand_over, take
 
 log = logs.get(__name__)
 TURN_S, TELL_S = 0.02, 0.2
 FRESH_S = 10.0  # what has followed the servers within this is ready
 UNTOLD = 10_000  # answers that may wait for Kafka; more are dropped, and counted
-Waiting = tuple[Wish, "asyncio.Future[Recommendation]", Callable[[Recommendation | Exception], object]]
+Waiting = tuple[Wish, "asyncio.Future[Recommendation]"]
 
 
 class Desk:
@@ -61,10 +60,8 @@ class Desk:
     async def ask(self, wish: Wish) -> Recommendation:
         """The answer; after the deadline the last list, if there is one. Raises RetryLater,
         TimeoutError."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Recommendation] = loop.create_future()
-        told = lambda found: loop.call_soon_threadsafe(_settle, future, found)  # noqa: E731
-        self._queue.put((wish, future, told))
+        future: asyncio.Future[Recommendation] = asyncio.get_running_loop().create_future()
+        self._queue.put((wish, future))
         patience = None if wish.due is None else max(wish.due - self._clock.now(), 0.0)
         try:
             return await asyncio.wait_for(future, patience)
@@ -89,26 +86,19 @@ class Desk:
 
     def _batch(self) -> list[Waiting]:
         """What has come; nobody waits any more for those that were given up."""
-        try:
-            batch = [self._queue.get(timeout=TURN_S)]
-        except Empty:
-            return []
-        while len(batch) < BATCH and not self._queue.empty():
-            batch.append(self._queue.get())
-        return [w for w in batch if not w[1].done()]
+        return [(w, f) for w, f in take(self._queue, TURN_S, BATCH) if not f.done()]
 
     def _answer(self, batch: list[Waiting]) -> None:
         try:
-            answers: list[Any] = list(self._serving.answer([wish for wish, _, _ in batch]))
+            answers: list[Any] = list(self._serving.answer([wish for wish, _ in batch]))
         except Exception as error:
             if not isinstance(error, RetryLater):
                 log.error("not_answered", why=f"{type(error).__name__}: {error}")
             answers = [error] * len(batch)
-        for (_, future, settle), answer in zip(batch, answers, strict=True):
+        for (_, future), answer in zip(batch, answers, strict=True):
             if isinstance(answer, Recommendation) and not future.done():
                 self._note(answer)
-            with suppress(RuntimeError):  # the event loop has closed meanwhile
-                settle(answer)
+            hand_over(future, answer)
 
     def _note(self, answer: Recommendation) -> None:
         try:
@@ -129,12 +119,3 @@ class Desk:
             except Exception as error:  # whatever it was, the next one is told
                 UNPUBLISHED.inc()
                 log.warning("answer_not_published", why=f"{type(error).__name__}: {error}")
-
-
-def _settle(future: "asyncio.Future[Recommendation]", found: Recommendation | Exception) -> None:
-    if future.done():  # its deadline has passed
-        return
-    if isinstance(found, Exception):
-        future.set_exception(found)
-    else:
-        future.set_result(found)

@@ -3,20 +3,17 @@ whoever sent it hears that it was taken only then."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
+from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from streamrec.broker import Publisher
 from streamrec.errors import RetryLater
+from streamrec.web.handover import hand_over, take
 
 PATIENCE_S = 5.0
 TURN_S = 0.1
 MOST = 500
-
-
-Told = Callable[[Exception | None], object]
 
 
 class Letter(NamedTuple):
@@ -32,7 +29,7 @@ class Outbox:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._queue: SimpleQueue[tuple[Sequence[Letter], Told]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Sequence[Letter], asyncio.Future[None]]] = SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
@@ -53,23 +50,16 @@ class Outbox:
     async def publish(self, letters: Sequence[Letter]) -> None:
         """Return once Kafka has acknowledged them all. Raises RetryLater: some may have gone out, and
         may be sent again, as every event counts once."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._queue.put((letters, lambda error: loop.call_soon_threadsafe(_settle, done, error)))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put((letters, done))
         await done
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                batch = [self._queue.get(timeout=TURN_S)]
-            except Empty:
-                continue
-            while len(batch) < MOST and not self._queue.empty():
-                batch.append(self._queue.get())
-            trouble = self._send([letter for letters, _ in batch for letter in letters])
-            for _, told in batch:
-                with suppress(RuntimeError):  # the event loop has closed meanwhile
-                    told(trouble)
+            batch = take(self._queue, TURN_S, MOST)
+            trouble = self._send([letter for letters, _ in batch for letter in letters]) if batch else None
+            for _, done in batch:
+                hand_over(done, trouble)
 
     def _send(self, letters: Sequence[Letter]) -> Exception | None:
         try:
@@ -81,12 +71,3 @@ class Outbox:
         except Exception as error:  # whatever it was, the next ones are published
             return RetryLater(f"not published: {type(error).__name__}: {error}")
         return None
-
-
-def _settle(done: "asyncio.Future[None]", error: Exception | None) -> None:
-    if done.done():  # whoever asked has hung up
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)

@@ -28,7 +28,7 @@ def read(*sent: bytes) -> list[DriftReport]:
     broker.create_topics([TopicSpec(TOPIC, 1, 1, {})])
     for value in sent:
         broker.publisher().send(TOPIC, None, value)
-    return reports(broker.subscribe([TOPIC], None, "earliest"))
+    return reports(broker, TOPIC)
 
 
 def test_all_reports_are_read_in_time_order_and_rubbish_is_passed_over() -> None:
