@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Small matrices on few cores: two threads are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint evaluate bench bench-gate chaos clean
+.PHONY: help demo test lint evaluate bench bench-gate bench-drift chaos clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/local ## See it work; ARGS="--once --json demo.json" ends by itself with figures
 	$(BIN)/streamrec demo $(ARGS)
@@ -29,6 +29,9 @@ bench: $(VENV)/dev ## Speed as ratios in one run; writes bench.json
 
 bench-gate: $(VENV)/dev ## How often the gate errs, on 200 good and 200 null updates
 	$(BIN)/python -m tests.benchmarks.gate $(ARGS)
+
+bench-drift: $(VENV)/dev ## How soon each detector sees a shift, and its false alarms; ARGS=--write: into docs/drift.md
+	$(BIN)/python -m tests.benchmarks.drift $(ARGS)
 
 evaluate: $(VENV)/dev ## What learning brings, on the project's own synthetic site, with the oracle beside
 	$(BIN)/streamrec simulate build/site --seasons 2

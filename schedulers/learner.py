@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from schedulers import quality
 from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
 from streamrec.clock import Clock
@@ -18,8 +19,8 @@ from streamrec.errors import RetryLater
 from streamrec.learning.increment import Outcome, increment, known_articles
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, Tunings
-from streamrec.metrics import BOARD_LOST, Board, Tracker
-from streamrec.model import own_vectors
+from streamrec.metrics import BOARD_LOST, BOARD_QUALITY, Board, Tracker
+from streamrec.model import own_vectors, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
@@ -43,6 +44,7 @@ class IncrementRunner:
         self._tunings = Tunings(settings, self._texts.of)
         self._tracker = tracker
         self._waiting_since: float | None = None
+        self._first: tuple[str | None, Recommender | None] = (None, None)
         self._lost = 0  # rows that this increment's window should have had
 
     def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
@@ -72,8 +74,18 @@ class IncrementRunner:
             state=self._state(pointer), parent=parent, optimizer=_optimizer(files) or None, window=window,
             reservoir=self._buffer.reservoir(), articles=articles, settings=for_trigger(self._s, why),
             dim=self._articles.dim, encoder=self._fingerprint, now=self._clock.now(),
-            seed=self._s.trainer.seed + pointer.attempt, tuning=tuning,
+            seed=self._s.trainer.seed + pointer.attempt, tuning=tuning, controls=self._controls(pointer),
         )
+
+    def _controls(self, pointer: Pointer) -> dict[str, Recommender]:
+        """The first model, scored in shadow: what learning has brought since."""
+        first = pointer.first_trained
+        if first is not None and self._first[0] != first:
+            files = self._registry.load("versions", first).files
+            own = tuned_files.is_among(files)  # of an encoder of its own: not to be had here
+            self._first = first, None if own else from_files(files)[0]
+        net = self._first[1]
+        return {"frozen": net} if net and net.dim == self._articles.dim else {}
 
     def _wait_for_articles(self, items: list[str]) -> None:
         """Rows about articles nobody has announced teach nothing yet. A few are parked by the
@@ -138,6 +150,7 @@ class IncrementRunner:
         self._registry.pointers.move(new, pointer.attempt, token, record)
         self._waiting_since = None  # the next window has patience of its own
         self._note_lost()
+        self._note_quality(o, number, now, why)
         if self._tracker:
             self._tracker.log(new.attempt, {"published": float(publish), **o.metrics})
         self._registry.prune(keep_versions=50)
@@ -158,6 +171,13 @@ class IncrementRunner:
             version=number, parent=pointer.version, created_at=now, rows=o.rows,
             learned_until=o.learned_until, metrics=o.metrics, trigger=why,
         )
+
+    def _note_quality(self, o: Outcome, number: str, now: float, why: str) -> None:
+        try:
+            found = quality.entry(o, self._registry.pointers.records(), number, now, why)
+            self._board.append(BOARD_QUALITY, found, quality.KEPT)
+        except RetryLater as error:  # the increment counts all the same
+            log.warning("quality_not_noted", why=str(error))
 
     def _note_lost(self) -> None:
         """Only once the cursor is past them: an increment that fails finds them again."""

@@ -12,31 +12,34 @@ from msgspec.structs import replace
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Subscription
 from streamrec.clock import Clock
-from streamrec.drift.monitor import DriftMonitor
+from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
-from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, Board
+from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, BOARD_PULSE, BOARD_QUALITY, Board
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
+BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
+NEWEST = 20  # increments looked at, for those that are new
 
 
 class MonitorProcess:
     """Feeds the detectors from the topics and publishes what they find.
 
     Undecodable messages are the collector's to dead-letter; here they are passed over.
-    `topics_of` brings the topics of articles that are new since its last call.
+    `follow` tells the monitor of articles, encoder and model, whatever is new since its last call.
     """
 
     def __init__(
         self, monitor: DriftMonitor, subscription: Subscription, publisher: Publisher,
         board: Board, clock: Clock, reports_topic: str,
-        topics_of: Callable[[], dict[str, str]], model_version: Callable[[], str],
+        follow: Callable[[DriftMonitor], None],
     ) -> None:
         self._monitor, self._subscription, self._publisher = monitor, subscription, publisher
         self._board, self._clock, self._topic = board, clock, reports_topic
-        self._topics_of, self._model_version = topics_of, model_version
-        self._followed_at = self._committed_at = 0.0
+        self._follow_site = follow
+        self._followed_at = self._committed_at = self._beat_at = 0.0
+        self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
         self._owed: DriftReport | None = None
 
@@ -83,9 +86,16 @@ class MonitorProcess:
 
     def _follow(self, now: float) -> None:
         self._followed_at = now
-        for item, topic in self._topics_of().items():
-            self._monitor.article(item, topic)
-        self._monitor.model(self._model_version())
+        self._follow_site(self._monitor)
+        found = self._board.newest(BOARD_QUALITY, NEWEST)
+        if self._judged_at is not None:  # at the start: those of before were told of before
+            for entry in found:
+                if entry["at"] > self._judged_at:
+                    self._monitor.quality(entry)
+        self._judged_at = max([self._judged_at or 0.0, *(e["at"] for e in found)])
+        if now - self._beat_at >= BEAT_S:
+            self._beat_at = now
+            self._board.append(BOARD_PULSE, self._monitor.beat(now), BEATS)
 
     def _take(self, topic: str, value: bytes | None, now: float) -> None:
         try:
@@ -100,9 +110,12 @@ class MonitorProcess:
 
     def _publish(self, report: DriftReport) -> None:
         alarms = [f.detector for f in report.findings if f.alarm]
-        if alarms:
+        learnable = [f.detector for f in report.findings if f.alarm and f.kind in RETRAIN]
+        if learnable:
             report = replace(report, action="asked for an update")
-            self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": alarms})
+            self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": learnable})
+        elif alarms:
+            report = replace(report, action="none: no update mends this")
         self._publisher.send(self._topic, None, encode(report))
         self._publisher.flush()
         self._board.put(BOARD_DRIFT, report)

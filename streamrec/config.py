@@ -164,9 +164,9 @@ class Web(Section):
 class Monitor(Section):
     period_s: float = Field(60.0, gt=0, description="a report at least this often")
     click_timeout_s: float = Field(30.0, gt=0, description="a slate not clicked by then was ignored")
-    reference: int = Field(2000, ge=50, description="events of the topic-mix reference window")
-    window: int = Field(500, ge=50, description="events of the current window")
-    psi: float = Field(0.25, gt=0, description="topic-mix PSI that is an alarm")
+    reference: int = Field(2000, ge=50, description="values of a reference window")
+    window: int = Field(500, ge=50, description="values of a current window")
+    psi: float = Field(0.15, gt=0, description="PSI of a mix that is an alarm, if chance gives less")
     delta: float = Field(0.002, gt=0, lt=1, description="ADWIN's confidence")
 
 

@@ -30,6 +30,8 @@ Tier = Literal["personal", "session", "interests", "similar", "popular"]
 Locale = Literal["en", "zh"]
 Tags = Annotated[list[str], Meta(max_length=100)]
 Unit = Annotated[float, Meta(ge=0, le=1)]
+Kind = Literal["content", "interest", "label", "performance", "data-quality", "feedback-loop"]
+Severity = Literal["none", "low", "medium", "high"]
 
 
 class Article(Struct, kw_only=True, frozen=True):
@@ -185,8 +187,24 @@ class ModelPointer(Struct, kw_only=True, frozen=True):
     schema_version: Version = SCHEMA_VERSION
 
 
+class Contributor(Struct, kw_only=True, frozen=True):
+    """What moved most. `kind`: topic, article or readers (a segment of them); `before` and `after`: its
+    share in the reference and in the current window; `examples`: titles."""
+
+    kind: Literal["topic", "article", "readers"]
+    name: str
+    before: float
+    after: float
+    examples: list[str] = []
+
+
 class Finding(Struct, kw_only=True, frozen=True):
-    """What one detector saw: its statistic against its threshold, and over which windows."""
+    """What one detector saw: its statistic against its threshold, and over which windows.
+
+    `value` is None while there is not enough data; `detail` says how much is missing. `p_value` and
+    `interval` (95 %): how sure it is; `divergence`: Jensen-Shannon, in bits, of a mix; `first_seen`: event
+    time (epoch s) of the first value that differs.
+    """
 
     detector: str
     alarm: bool
@@ -196,11 +214,20 @@ class Finding(Struct, kw_only=True, frozen=True):
     reference: str
     current: str
     detail: str = ""
+    kind: Kind | None = None
+    severity: Severity = "none"
+    p_value: float | None = None
+    interval: tuple[float, float] | None = None
+    divergence: float | None = None
+    first_seen: float | None = None
+    contributors: list[Contributor] = []
 
 
 class DriftReport(Struct, kw_only=True, frozen=True):
     """`<prefix>.drift-reports.v1`: one report at each alarm and each period. `action`: what was done about
-    it; the trainer decides whether the update that an alarm asks for is due."""
+    it; the trainer decides whether the update that an alarm asks for is due. `quality`: click rate, and
+    NDCG@10 on rows not seen yet, of the served model and its controls, now and at the last report (names
+    ending in `_before`)."""
 
     report_id: str
     generated_at: float
@@ -209,6 +236,7 @@ class DriftReport(Struct, kw_only=True, frozen=True):
     events: int
     findings: list[Finding]
     action: str = ""
+    quality: dict[str, float] = {}
     schema_version: Version = SCHEMA_VERSION
 
 

@@ -30,6 +30,9 @@ BOARD_MISFIRES = "misfires"
 BOARD_WEB = "web"
 BOARD_ALARM = "drift_alarm"
 BOARD_LOST = "window_rows_lost"
+# Series on the board: what the dashboard draws, newest last.
+BOARD_PULSE = "pulse"
+BOARD_QUALITY = "quality"
 
 
 class Tracker(Protocol):
@@ -53,3 +56,9 @@ class Board(Protocol):
 
     def total(self, name: str) -> int:
         """The counter's value."""
+
+    def append(self, name: str, value: Any, most: int) -> None:
+        """Note a value at the end of a series that keeps its newest `most`."""
+
+    def newest(self, name: str, n: int) -> list[Any]:
+        """The newest `n` values of a series, oldest first."""

@@ -287,28 +287,17 @@ def run_learn(settings: Settings, stop: threading.Event) -> None:
 def run_monitor(settings: Settings, stop: threading.Event) -> None:
     """Drift reports."""
     from schedulers.monitor import MonitorProcess
-    from streamrec.catalogue import LiveArticles
+    from schedulers.site import SiteFollower
     from streamrec.drift.monitor import DriftMonitor
-    from streamrec.drift.topics import topic_of
     p = Parts(settings)
     dim, _ = p.encoder(stop)
-    articles, catalogue, registry, told = LiveArticles(dim), p.catalogue(dim), p.registry, 0
-
-    def new_topics() -> dict[str, str]:
-        nonlocal told
-        articles.sync(catalogue)
-        rows, told = articles.changed_since(told), articles.cursor
-        return {
-            articles.entries[i].item_id: topic_of(articles.entries[i].tags, articles.vectors[i])
-            for i in rows
-        }
-
+    follower = SiteFollower(p.catalogue(dim), dim, lambda: p.encoder(stop)[1], p.registry)
     topics = [p.names.topic(n) for n in ("feedback", "recommendations", "models")]
     subscription = p.broker.subscribe(topics, p.names.group("monitor"), "earliest")
     publisher = p.broker.publisher()
     process = MonitorProcess(
         DriftMonitor(settings.monitor), subscription, publisher, p.board, p.clock,
-        p.names.topic("drift-reports"), new_topics, lambda: registry.current().version or "0",
+        p.names.topic("drift-reports"), follower.tell,
     )
     process.run(stop)
     publisher.close()

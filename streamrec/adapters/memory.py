@@ -304,6 +304,7 @@ class MemoryBoard:
     def __init__(self) -> None:
         self._values: dict[str, bytes] = {}
         self._totals: dict[str, int] = {}
+        self._series: dict[str, list[bytes]] = {}
 
     def put(self, name: str, value: Any) -> None:
         """See Board."""
@@ -320,3 +321,12 @@ class MemoryBoard:
     def total(self, name: str) -> int:
         """See Board."""
         return self._totals.get(name, 0)
+
+    def append(self, name: str, value: Any, most: int) -> None:
+        """See Board."""
+        series = [*self._series.get(name, ()), msgspec.json.encode(value)]
+        self._series[name] = series[-most:]
+
+    def newest(self, name: str, n: int) -> list[Any]:
+        """See Board."""
+        return [msgspec.json.decode(v) for v in self._series.get(name, [])[-n:]]

@@ -194,3 +194,14 @@ class RedisBoard:
     def total(self, name: str) -> int:
         """See Board."""
         return int(self._redis.call(lambda c: c.get(f"{self._p}:{name}:n")) or 0)
+
+    def append(self, name: str, value: Any, most: int) -> None:
+        """See Board."""
+        key, text = f"{self._p}:{name}:series", _json(value)
+        if self._redis.call(lambda c: c.rpush(key, text)) > most:
+            self._redis.call(lambda c: c.ltrim(key, -most, -1))
+
+    def newest(self, name: str, n: int) -> list[Any]:
+        """See Board."""
+        found = self._redis.call(lambda c: c.lrange(f"{self._p}:{name}:series", -n, -1))
+        return [msgspec.json.decode(value) for value in found]

@@ -1,31 +1,36 @@
-"""What every drift detector does, in the manner of river: `update(x)`, and `report()` when asked.
+"""What every drift detector does, in the manner of river: `update(x, at)`, and `report()` when asked.
 
 An alarm is latched until reported, and re-arms by itself: its windows start anew with the
-values that follow, so that one shift is one alarm.
+values that follow, so that one shift is one alarm. Time is an argument: `at` is event time (epoch s).
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from streamrec.config import Monitor
-from streamrec.events import Finding
+from streamrec.events import Finding, Kind, Severity
+
+LOW, HIGH = 1.5, 2.5  # statistic over threshold where an alarm stops being low, and begins to be high
 
 
 class Detector(ABC):
-    """One kind of drift. Feed it with `update`; `report` takes the latched alarm, if any."""
+    """One thing that may drift. Feed it with `update`; `report` takes the latched alarm, if any.
+
+    `name`: in reports and metrics; `kind`: which part of the site it watches.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
 
     def __init__(self, settings: Monitor) -> None:
         self.settings = settings
         self._latched: Finding | None = None
 
-    @property
     @abstractmethod
-    def name(self) -> str:
-        """Its name in reports and metrics."""
-
-    @abstractmethod
-    def update(self, x: Any) -> None:
-        """Take one value."""
+    def update(self, x: Any, at: float = 0.0) -> None:
+        """Take one value of event time `at` (epoch s)."""
 
     @abstractmethod
     def _state(self) -> Finding:
@@ -39,7 +44,7 @@ class Detector(ABC):
     def report(self) -> Finding:
         """The first alarm since the last report, or how things stand; releases the latch."""
         found, self._latched = self._latched or self._state(), None
-        return found
+        return replace(found, kind=self.kind, severity=severity(found), first_seen=found.first_seen or None)
 
     def _latch(self, finding: Finding) -> None:
         self._latched = self._latched or finding
@@ -49,3 +54,11 @@ class Detector(ABC):
             detector=self.name, alarm=False, value=None, threshold=None, samples=n,
             reference="", current="", detail=f"not enough data ({n} of {needed})",
         )
+
+
+def severity(finding: Finding) -> Severity:
+    """How far beyond its threshold an alarm is."""
+    if not finding.alarm or finding.value is None:
+        return "none"
+    share = finding.value / finding.threshold if finding.threshold else HIGH
+    return "low" if share < LOW else "medium" if share < HIGH else "high"

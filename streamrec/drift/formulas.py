@@ -1,11 +1,19 @@
 """The statistics behind the findings, as plain functions."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtrc
+
+from streamrec.events import Contributor
 
 SMOOTHING = 0.5  # Jeffreys: a topic absent from one window must not make the index infinite
 MAX_TOPICS = 20  # the rest is pooled: chance alone adds to the index with every topic
 NOISE_SIGMAS = 6.0  # the index is looked at many times per window, so chance needs a wide berth
+RESAMPLES = 200
+Pairs = Sequence[tuple[float, float]]
 
 
 def epsilon_cut(n0: int, n1: int, variance: float, delta: float) -> float:
@@ -18,7 +26,14 @@ def epsilon_cut(n0: int, n1: int, variance: float, delta: float) -> float:
     return math.sqrt(2 / m * variance * log_term) + 2 / (3 * m) * log_term
 
 
-def pooled(reference: Mapping[str, int], current: Mapping[str, int]) -> list[tuple[int, int]]:
+def two_sided(difference: float, error: float) -> float:
+    """p-value of a difference that is normal with this standard error if nothing changed."""
+    if error <= 0:
+        return 1.0 if difference == 0 else 0.0
+    return math.erfc(abs(difference) / error / math.sqrt(2))
+
+
+def pooled(reference: Mapping[str, float], current: Mapping[str, float]) -> list[tuple[float, float]]:
     """Counts (reference, current) of the reference's main topics, then of all others together."""
     main = sorted(reference, key=lambda t: (-reference[t], t))[:MAX_TOPICS]
     pairs = [(reference[t], current.get(t, 0)) for t in main]
@@ -27,15 +42,27 @@ def pooled(reference: Mapping[str, int], current: Mapping[str, int]) -> list[tup
     return [*pairs, rest]
 
 
-def psi(pairs: list[tuple[int, int]]) -> float:
+def _smoothed(pairs: Pairs) -> NDArray[np.float64]:
+    """Shares [2, bins] of reference and current."""
+    counts = np.maximum(np.asarray(pairs, dtype=np.float64).T, 0.0) + SMOOTHING
+    shares: NDArray[np.float64] = counts / counts.sum(axis=1, keepdims=True)
+    return shares
+
+
+def psi(pairs: Pairs) -> float:
     """Population stability index: sum of (q - p) ln(q / p) over smoothed shares.
 
     The credit-scoring index (Siddiqi 2006), which is Jeffreys' symmetric divergence.
     """
-    n = sum(r for r, _ in pairs) + SMOOTHING * len(pairs)
-    m = sum(c for _, c in pairs) + SMOOTHING * len(pairs)
-    shares = [((r + SMOOTHING) / n, (c + SMOOTHING) / m) for r, c in pairs]
-    return sum((q - p) * math.log(q / p) for p, q in shares)
+    p, q = _smoothed(pairs)
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def jensen_shannon(pairs: Pairs) -> float:
+    """Jensen-Shannon divergence in bits, 0 (alike) to 1 (nothing in common). Lin (1991)."""
+    p, q = _smoothed(pairs)
+    m = (p + q) / 2
+    return float((p * np.log2(p / m) + q * np.log2(q / m)).sum() / 2)
 
 
 def psi_noise(n: int, m: int, bins: int) -> float:
@@ -47,15 +74,37 @@ def psi_noise(n: int, m: int, bins: int) -> float:
     return (1 / n + 1 / m) * (freedom + NOISE_SIGMAS * math.sqrt(2 * freedom))
 
 
-def movers(reference: Mapping[str, int], current: Mapping[str, int], most: int = 3) -> str:
-    """Topics whose share rose and fell most, in percent."""
-    n, m = sum(reference.values()), sum(current.values())
-    share = {t: (100 * reference.get(t, 0) / n, 100 * current.get(t, 0) / m)
-             for t in {*reference, *current}}
-    order = sorted(share, key=lambda t: (share[t][0] - share[t][1], t))
+def psi_p_value(value: float, n: int, m: int, bins: int) -> float:
+    """Chance of such an index or a larger one without drift, by the same chi-square."""
+    return float(chdtrc(max(bins - 1, 1), value / (1 / n + 1 / m)))
 
-    def told(topics: list[str], sign: int) -> str:
-        moved = [t for t in topics if sign * (share[t][1] - share[t][0]) > 0]
-        return ", ".join(f"{t} {share[t][0]:.1f}% to {share[t][1]:.1f}%" for t in moved) or "none"
 
-    return f"rose: {told(order[:most], 1)}; fell: {told(order[::-1][:most], -1)}"
+def psi_interval(pairs: Pairs, seed: int = 7) -> tuple[float, float]:
+    """95 % bootstrap interval of the index: both windows' values drawn again."""
+    rng, counts = np.random.default_rng(seed), np.maximum(np.asarray(pairs, dtype=np.float64), 0.0)
+    totals = counts.sum(axis=0).round().astype(int)
+    drawn = [rng.multinomial(t, c / c.sum(), RESAMPLES) for t, c in zip(totals, counts.T, strict=True)]
+    found = [psi(list(zip(*both, strict=True))) for both in zip(*drawn, strict=True)]
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def movers(
+    reference: Mapping[str, float], current: Mapping[str, float], most: int = 3
+) -> list[Contributor]:
+    """Topics whose share rose most, then those whose share fell most."""
+    n, m = sum(reference.values()) or 1.0, sum(current.values()) or 1.0
+    moved = [Contributor(kind="topic", name=t, before=reference.get(t, 0) / n, after=current.get(t, 0) / m)
+             for t in sorted({*reference, *current})]
+    order = sorted(moved, key=lambda c: c.before - c.after)
+    rose = [c for c in order[:most] if c.after > c.before]
+    return rose + [c for c in order[::-1][:most] if c.after < c.before]
+
+
+def gini(counts: NDArray[np.float64]) -> float:
+    """Gini coefficient of counts [n] that are not negative: 0 all alike, to 1 one has all."""
+    x = np.sort(counts)
+    if not len(x) or x.sum() == 0:
+        return 0.0
+    ranks = np.arange(1, len(x) + 1)
+    return float((2 * ranks - len(x) - 1) @ x / (len(x) * x.sum()))

@@ -1,5 +1,6 @@
 """A change of a mean, found by ADWIN and told in terms that a reader can check."""
 
+import math
 from abc import ABC
 from collections import deque
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from river.drift import ADWIN
 
 from streamrec.config import Monitor
 from streamrec.drift.contract import Detector
-from streamrec.drift.formulas import epsilon_cut
+from streamrec.drift.formulas import epsilon_cut, two_sided
 from streamrec.events import Finding
 
 MIN_SAMPLES = 100  # ADWIN's bound holds for fewer, but a rate of fewer tells a reader nothing
@@ -31,7 +32,8 @@ class MeanShift(Detector, ABC):
 
     Value and threshold are the difference of means before and after a moment, and ADWIN's cut
     for windows of these sizes: of all moments among the newest `reference` values, the one
-    where the difference is largest against its cut; river does not tell its own.
+    where the difference is largest against its cut; river does not tell its own. `p_value` and
+    `interval` (95 %, of new minus old) are of that moment alone, as if it had been chosen beforehand.
     """
 
     unit = "values"
@@ -39,10 +41,14 @@ class MeanShift(Detector, ABC):
     def __init__(self, settings: Monitor) -> None:
         super().__init__(settings)
         self._adwin = ADWIN(delta=settings.delta, grace_period=MIN_SAMPLES)
-        self._newest: deque[float] = deque(maxlen=settings.reference)
+        self._newest: deque[tuple[float, float]] = deque(maxlen=settings.reference)
+        self._ignored = 0
 
-    def update(self, x: float) -> None:
+    def update(self, x: float, at: float = 0.0) -> None:
         """Take one value; river starts a new window at the first value after an alarm."""
+        if not math.isfinite(x):
+            self._ignored += 1
+            return
         adwin = self._adwin
         if adwin.drift_detected:
             self._newest.clear()
@@ -50,7 +56,7 @@ class MeanShift(Detector, ABC):
         else:
             n, total, spread = int(adwin.width), adwin.total, adwin.variance
         adwin.update(x)
-        self._newest.append(x)
+        self._newest.append((x, at))
         if adwin.drift_detected:  # by now ADWIN has dropped old values: tell of the window before
             self._latch(self._compare(n + 1, total + x, spread, True))
 
@@ -66,15 +72,19 @@ class MeanShift(Detector, ABC):
         value, threshold, n1, old, new = max(
             self._splits(n, total, variance), key=lambda split: split[0] / split[1]
         )
+        error = math.sqrt(variance * (1 / n1 + 1 / (n - n1)))
         return Finding(
             detector=self.name, alarm=alarm, value=value, threshold=threshold, samples=n,
             reference=f"{n - n1} {self.unit}, mean {old:.3f}",
             current=f"newest {n1} {self.unit}, mean {new:.3f}", detail=self._detail(old, new),
+            p_value=two_sided(new - old, error),
+            interval=(new - old - 1.96 * error, new - old + 1.96 * error),
+            first_seen=self._newest[-n1][1],
         )
 
     def _splits(self, n: int, total: float, variance: float) -> Iterator[Split]:
         after = 0.0
-        for n1, x in enumerate(reversed(self._newest), 1):
+        for n1, (x, _) in enumerate(reversed(self._newest), 1):
             after += x
             if MIN_SIDE <= n1 <= n - MIN_SIDE:
                 old, new = (total - after) / (n - n1), after / n1
@@ -82,4 +92,5 @@ class MeanShift(Detector, ABC):
                 yield Split(abs(new - old), cut, n1, old, new)
 
     def _detail(self, old: float, new: float) -> str:
-        return f"{'rose' if new > old else 'fell'} from {old:.3f} to {new:.3f}"
+        moved = f"{'rose' if new > old else 'fell'} from {old:.3f} to {new:.3f}"
+        return moved + (f"; {self._ignored} values were no numbers" if self._ignored else "")

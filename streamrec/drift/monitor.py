@@ -4,31 +4,73 @@ Slates expire by event time, so that a replayed old log gives the findings it wo
 then; reports are due by the wall clock.
 """
 
-from streamrec.config import Monitor
-from streamrec.drift.contract import Detector
-from streamrec.drift.detectors import ClickRate, OnlineRank, TopicMix
-from streamrec.drift.slates import EventTime, Outcome, Recent, SlateOutcomes
-from streamrec.events import DriftReport, Feedback, Recommendation, epoch
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-MOST = 100_000  # articles, event ids and engagements remembered
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from streamrec.config import Monitor
+from streamrec.drift import content, controls, mixes, rates
+from streamrec.drift.contract import Detector
+from streamrec.drift.pulse import Pulse
+from streamrec.drift.slates import EventTime, Outcome, Recent, Served, SlateOutcomes
+from streamrec.events import Contributor, DriftReport, Feedback, Finding, Recommendation, epoch
+
+MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
+SKEW_S, A_MINUTE = 600.0, 60.0
+USUAL, FEWEST = 20, 5  # reads that a reader's topics are taken from, at most and at least
+EXAMPLES = 3  # titles
+RETRAIN = ("content", "interest", "label", "performance")  # kinds that learning may answer
+
+
+class Published(NamedTuple):
+    """What the monitor knows of an article."""
+
+    topic: str
+    title: str = ""
+    lang: str = ""
+    has_text: bool = True
+
+
+class Detectors:
+    """One of each, by name."""
+
+    def __init__(self, settings: Monitor) -> None:
+        self.content, self.words = content.ContentShift(settings), content.NewWords(settings)
+        self.topics, self.given = mixes.TopicMix(settings), mixes.TopicGivenShown(settings)
+        self.readers = rates.ReaderChange(settings)
+        self.clicks, self.trend = rates.ClickRate(settings), rates.ClickTrend(settings)
+        self.dwell, self.dismissals = rates.Dwell(settings), rates.Dismissals(settings)
+        self.rank, self.surprise = rates.OnlineRank(settings), rates.Surprise(settings)
+        self.controls, self.exposure = controls.AgainstControls(settings), controls.Exposure(settings)
+        self.duplicates, self.skew = rates.Duplicates(settings), rates.ClockSkew(settings)
+        self.texts, self.norms = rates.MissingText(settings), rates.VectorNorm(settings)
+        self.languages = mixes.LanguageMix(settings)
+
+    def __iter__(self) -> Iterator[Detector]:
+        return iter(vars(self).values())
 
 
 class DriftMonitor:
     """Feed it every message; ask `due` after each batch."""
 
     def __init__(self, settings: Monitor, most: int = MOST) -> None:
-        self.settings = settings
-        self.click_rate = ClickRate(settings)
-        self.online_rank = OnlineRank(settings)
-        self.topic_mix = TopicMix(settings)
-        self.detectors: tuple[Detector, ...] = (self.click_rate, self.online_rank, self.topic_mix)
+        self.settings, self.pulse = settings, Pulse()
+        self.detectors = Detectors(settings)
         self._slates = SlateOutcomes(settings.click_timeout_s, most)
         self._time = EventTime()
-        self._topics: Recent[str, str] = Recent(most)
+        self._articles: Recent[str, Published] = Recent(most)
+        self._placed: Recent[str, None] = Recent(most)
         self._events: Recent[str, None] = Recent(most)
         self._engaged: Recent[tuple[str, str | None, str], None] = Recent(most)
-        self._version = ""
+        self._readers: Recent[str, deque[str]] = Recent(most)
+        self._newest: deque[tuple[str, str, bool]] = deque(maxlen=settings.window)
+        self._quality: dict[str, float] = {}
+        self._encoder = self._version = ""
         self._count = 0
         self._reported_at: float | None = None
 
@@ -36,29 +78,119 @@ class DriftMonitor:
         """This version serves from now on."""
         self._version = version
 
-    def article(self, item_id: str, topic: str) -> None:
-        """An article's topic, see `topics.topic_of`."""
-        self._topics.put(item_id, topic)
+    def encoder(self, fingerprint: str) -> None:
+        """What makes the articles' vectors: those of two encoders are not compared."""
+        if self._encoder and self._encoder != fingerprint:
+            self.detectors.content.rearm()
+        self._encoder = fingerprint
+
+    def article(
+        self, item_id: str, found: Published, vector: NDArray[np.float32] | None = None
+    ) -> None:
+        """An article is there, or is known better: its `vector` [d] comes once the encoder has read it.
+        Its topic: see `topics.topic_of`."""
+        at, d = self._time.now, self.detectors
+        if self._articles.put(item_id, found):
+            d.words.update(content.Title(found.title), at)
+            d.texts.update(float(not found.has_text), at)
+            if found.lang:
+                d.languages.update(found.lang, at)
+        if vector is not None and self._placed.put(item_id, None):
+            d.content.update(vector, at)
+            d.norms.update(min(float(np.linalg.norm(vector)) / 2, 1.0), at)
 
     def recommendation(self, rec: Recommendation) -> None:
-        """An answer; control arms and refusals say nothing about the live model."""
-        if rec.policy == "live" and rec.items:
-            ranked = sorted(rec.items, key=lambda i: i.rank)
-            items = [i.item_id for i in ranked]
-            self._slates.served(rec.recommendation_id, rec.model_version, items)
+        """An answer; refusals say nothing about a model."""
+        self.pulse.count("answers")
+        if not rec.items:
+            return
+        if rec.policy == "live":
+            self.pulse.list_made(rec.generated_at, rec.state_at)
+        ranked = sorted(rec.items, key=lambda i: i.rank)
+        self._slates.served(rec.recommendation_id, Served(
+            rec.model_version, tuple(i.item_id for i in ranked), tuple(i.score for i in ranked), rec.policy,
+        ))
+
+    def quality(self, entry: Mapping[str, Any]) -> None:
+        """What the trainer found before an increment: see schedulers/quality.py."""
+        for gap in entry.get("gaps", ()):
+            self.detectors.controls.update(controls.Gap(gap), entry["at"])
+        for arm, found in entry.get("ndcg", {}).items():
+            self._quality[f"ndcg_{arm}"] = found[0]
 
     def feedback(self, event: Feedback) -> None:
-        """One event; a redelivered one changes nothing."""
-        if not self._events.put(event.event_id, None):
+        """One event; a redelivered one changes nothing but the share of duplicates."""
+        new, at, d = self._events.put(event.event_id, None), self._time.now, self.detectors
+        d.duplicates.update(float(not new), at)
+        if not new:
             return
         self._count += 1
-        now = self._time.tick(epoch(event.timestamp))
+        self.pulse.count("events")
+        ts = epoch(event.timestamp)
+        now = self._time.tick(ts)
+        if now == self._time.now:  # before that nobody knows what time it is
+            d.skew.update(float(abs(ts - now) > SKEW_S), now)
+        self._heard(event, now)
+        for outcome in self._slates.expire(now):
+            self._outcome(outcome, now)
+
+    def _heard(self, event: Feedback, now: float) -> None:
         if event.event_type == "impression":
             self._slates.shown(event.user_id, event.recommendation_id, event.impression, now)
-        elif event.event_type in ENGAGED and event.item_id is not None:
+            return
+        self.detectors.dismissals.update(float(event.event_type == "dismiss"), now)
+        if event.event_type == "read" and event.event_value is not None:
+            self.detectors.dwell.update(event.event_value / (event.event_value + A_MINUTE), now)
+        if event.event_type in ENGAGED and event.item_id is not None:
             self._engagement(event, event.item_id, now)
-        for outcome in self._slates.expire(now):
-            self._outcome(outcome)
+
+    def _engagement(self, event: Feedback, item: str, now: float) -> None:
+        # Click, read and like of one article in one slate are one choice of the reader.
+        if not self._engaged.put((event.user_id, event.recommendation_id, item), None):
+            return
+        user, rec = event.user_id, event.recommendation_id
+        self._slates.clicked(user, rec, item, event.impression, now)
+        if item in self._articles:
+            self._chosen(user, item, now)
+
+    def _chosen(self, user: str, item: str, now: float) -> None:
+        topic, usual = self._articles[item].topic, self._readers.get(user)
+        self.detectors.topics.update(topic, now)
+        if usual is None:
+            usual = deque(maxlen=USUAL)
+        elif len(usual) >= FEWEST:
+            self.detectors.readers.update(float(topic not in usual), now)
+        usual.append(topic)
+        self._readers.put(user, usual)
+        self._newest.append((topic, item, len(usual) >= FEWEST))
+
+    def _outcome(self, outcome: Outcome, now: float) -> None:
+        served, d = outcome.served, self.detectors
+        chances = softmax(served.scores) if outcome.ranks and any(served.scores) else []
+        live = served.policy == "live"
+        self.pulse.outcome(outcome, chances if live else [])
+        if not live:
+            return
+        d.exposure.update(served.items, now)
+        if outcome.clicked is not None:
+            d.clicks.update(float(outcome.clicked), now)
+            d.trend.update(float(outcome.clicked), now)
+        shown = tuple(a.topic for i in served.items if (a := self._articles.get(i)))
+        for rank in outcome.ranks:
+            d.rank.update(1 / rank, now, served.model_version)
+            if chances:
+                d.surprise.update(1.0 - chances[rank - 1], now)
+            if chosen := self._articles.get(served.items[rank - 1]):
+                d.given.update(mixes.Choice(chosen.topic, shown), now)
+
+    def beat(self, now: float) -> dict[str, Any]:
+        """The pulse since the last beat, at wall time `now`."""
+        found = self.pulse.beat(now, self._version)
+        shown, clicked = found["slates"].get("live", (0, 0))
+        if shown:
+            before = self._quality.get("click_rate", clicked / shown)
+            self._quality["click_rate"] = before + (clicked / shown - before) * min(1.0, shown / 500)
+        return found
 
     def due(self, now: float) -> DriftReport | None:
         """A report, at once on an alarm and otherwise each period of wall time `now`."""
@@ -68,24 +200,45 @@ class DriftMonitor:
         if not alarm and now - self._reported_at < self.settings.period_s:
             return None
         events, self._count, self._reported_at = self._count, 0, now
-        findings = [d.report() for d in self.detectors]
-        return DriftReport(
+        findings = [self._with_examples(d.report()) for d in self.detectors]
+        report = DriftReport(
             report_id=f"drift-{now:.3f}", generated_at=now,
             trigger="alarm" if any(f.alarm for f in findings) else "period",
-            model_version=self._version, events=events, findings=findings,
+            model_version=self._version, events=events, findings=findings, quality=dict(self._quality),
         )
+        now_known = {k: v for k, v in self._quality.items() if not k.endswith("_before")}
+        self._quality = now_known | {f"{k}_before": v for k, v in now_known.items()}
+        return report
 
-    def _engagement(self, event: Feedback, item: str, now: float) -> None:
-        # Click, read and like of one article in one slate are one choice of the reader.
-        if not self._engaged.put((event.user_id, event.recommendation_id, item), None):
-            return
-        user, rec = event.user_id, event.recommendation_id
-        self._slates.clicked(user, rec, item, event.impression, now)
-        if item in self._topics:
-            self.topic_mix.update(self._topics[item])
+    def _with_examples(self, finding: Finding) -> Finding:
+        """Titles of what is read of each topic now; the articles most read; and who reads."""
+        if not finding.alarm or finding.kind != "interest":
+            return finding
+        named = [replace(c, examples=self._titles([i for t, i, _ in self._newest if t == c.name]))
+                 for c in finding.contributors]
+        return replace(finding, contributors=[*named, *self._most_read(), *self._segments()])
 
-    def _outcome(self, outcome: Outcome) -> None:
-        if outcome.clicked is not None:
-            self.click_rate.update(float(outcome.clicked))
-        for rank in outcome.ranks:
-            self.online_rank.update(1 / rank, outcome.model_version)
+    def _titles(self, items: Sequence[str]) -> list[str]:
+        often = [i for i, _ in Counter(items).most_common(EXAMPLES)]
+        return [a.title or i for i in often if (a := self._articles.get(i))]
+
+    def _most_read(self) -> list[Contributor]:
+        half = len(self._newest) // 2
+        items = [i for _, i, _ in self._newest]
+        before, after = Counter(items[:half]), Counter(items[half:])
+        return [Contributor(kind="article", name=i, before=before[i] / max(half, 1),
+                            after=n / max(len(items) - half, 1), examples=self._titles([i]))
+                for i, n in after.most_common(EXAMPLES)]
+
+    def _segments(self) -> list[Contributor]:
+        half = len(self._newest) // 2
+        known = [k for _, _, k in self._newest]
+        parts = [sum(part) / max(len(part), 1) for part in (known[:half], known[half:])]
+        return [Contributor(kind="readers", name="who have read before", before=parts[0], after=parts[1])]
+
+
+def softmax(scores: Sequence[float]) -> list[float]:
+    """Probabilities of a slate's places, from the served model's scores."""
+    found = np.exp(np.asarray(scores) - max(scores))
+    shares: list[float] = (found / found.sum()).tolist()
+    return shares

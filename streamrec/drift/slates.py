@@ -42,7 +42,7 @@ class EventTime:
 
     def __init__(self) -> None:
         self._newest: list[float] = []
-        self.now = float("-inf")
+        self.now = 0.0  # nobody knows yet
 
     def tick(self, ts: float) -> float:
         """Take an event's timestamp (epoch s); the event time."""
@@ -54,10 +54,13 @@ class EventTime:
 
 
 class Served(NamedTuple):
-    """A live recommendation: the model that made it and its articles, best first."""
+    """A recommendation: the model that made it, its articles, best first, their scores (none: not
+    known), and the policy that chose them."""
 
     model_version: str
     items: tuple[str, ...]
+    scores: tuple[float, ...] = ()
+    policy: str = "live"
 
 
 class Outcome(NamedTuple):
@@ -65,7 +68,7 @@ class Outcome(NamedTuple):
 
     clicked: bool | None
     ranks: list[int]
-    model_version: str
+    served: Served
 
 
 @dataclass
@@ -89,9 +92,9 @@ class SlateOutcomes:
     def __len__(self) -> int:
         return len(self._served) + len(self._open)
 
-    def served(self, recommendation: str, model_version: str, items: Sequence[str]) -> None:
-        """A live recommendation was made. Outcomes of others are not told."""
-        self._served.put(recommendation, Served(model_version, tuple(items)))
+    def served(self, recommendation: str, served: Served) -> None:
+        """A recommendation was made. Outcomes of others are not told."""
+        self._served.put(recommendation, served)
 
     def shown(
         self, user: str, recommendation: str | None, slate: Sequence[str], now: float
@@ -134,7 +137,7 @@ class SlateOutcomes:
         served = Served("", tuple(o.slate))
         if o.recommendation is not None:
             if o.recommendation not in self._served:
-                return None  # another policy's, or made before this monitor listened
+                return None  # made before this monitor listened
             served = self._served[o.recommendation]
         ranks = [served.items.index(item) + 1 for item in o.items if item in served.items]
-        return Outcome(bool(ranks) if o.shown else None, ranks, served.model_version)
+        return Outcome(bool(ranks) if o.shown else None, ranks, served)

@@ -23,9 +23,10 @@ from streamrec.learning import optimizer as adam
 from streamrec.learning import parked
 from streamrec.learning.examples import Examples, concat, count, in_time_order, materialise
 from streamrec.learning.fine_tune import FitResult, fine_tune
-from streamrec.learning.gate import Compared, Verdict, ndcg, verdict
+from streamrec.learning.gate import NONE, Compared, Verdict, ndcg, verdict
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
+from streamrec.learning.shadows import Shadows, in_shadow
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import Tuning
 from streamrec.model import bundle, co_reads
@@ -79,13 +80,14 @@ class Outcome(Struct, frozen=True):
     metrics: dict[str, float]
     rows: int  # learned this time
     learned_until: float  # newest event time taken, epoch s
+    shadows: Shadows | None = None  # if shadows were asked for
 
 
 def increment(
     *, state: TrainerState, parent: Recommender | None, optimizer: Mapping[str, bytes] | None,
     window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles,
     settings: Settings, dim: int, encoder: str, now: float, seed: int, plugins: Plugins = no_plugins,
-    tuning: Tuning | None = None,
+    tuning: Tuning | None = None, controls: Mapping[str, Recommender] | None = None,
 ) -> Outcome:
     """Learn `window` on top of `parent` (None: the untrained prior), and judge the result.
 
@@ -93,6 +95,7 @@ def increment(
     made the text vectors; they and `now` (epoch s) go into the model's config.json. Nothing
     passed in is changed, but for the encoder of `tuning`, which then learns too, without plugins.
     `plugins(parent, new, rehearsal)` makes further Avalanche plugins of a fit.
+    `controls`: models to score in shadow on the rows held out, see `shadows`; None: no shadows.
     Raises CorruptArtefact if the optimizer's files cannot be read.
     """
     if parent is not None and parent.dim != dim:
@@ -121,8 +124,12 @@ def increment(
         "rows_parked": float(len(after.parked)), "rows_dropped": float(dropped),
     }
     files = _publish(found, after, data.anchors, encoder, now)
-    return Outcome(found.verdict, *files, after.to_files(), dict(after.cursor),
-                   found.verdict.metrics | numbers, len(data.new), after.learned_until)
+    return Outcome(
+        found.verdict, *files, after.to_files(), dict(after.cursor), found.verdict.metrics | numbers,
+        len(data.new), after.learned_until,
+        None if controls is None else in_shadow(controls, data.held_out, base, found.held_out,
+                                                data.anchors.ts, found.anchors),
+    )
 
 
 def split(
@@ -211,6 +218,7 @@ class _Found(NamedTuple):
     verdict: Verdict
     net: Recommender | None = None
     fit: FitResult | None = None
+    held_out: Compared = NONE  # NDCG@10 on the rows held out
     anchors: Array = np.zeros(0)  # NDCG@10 of the new model on the anchors
 
 
@@ -242,7 +250,7 @@ def _fit_and_judge(
     judged = verdict(held_out, anchors, settings.trainer, seed, Compared(best, anchors.new[both]))
     if tuning and not judged.publish:
         tuning.undo()
-    return _Found(judged, net, fit, anchors.new)
+    return _Found(judged, net, fit, held_out, anchors.new)
 
 
 def _publish(

@@ -35,3 +35,12 @@ def test_counters_add_up_and_are_apart_from_values(board: Board) -> None:
     board.count("n", 4)
     board.put("n", "a value")
     assert board.total("n") == 5 and board.get("n") == "a value"
+
+
+def test_a_series_keeps_its_newest_values_in_order(board: Board) -> None:
+    assert board.newest("s", 5) == []
+    for i in range(7):
+        board.append("s", {"i": i}, 4)
+    assert board.newest("s", 9) == [{"i": i} for i in (3, 4, 5, 6)]
+    assert board.newest("s", 2) == [{"i": 5}, {"i": 6}]
+    assert board.get("s") is None

@@ -5,7 +5,7 @@ import random
 import msgspec
 
 from streamrec.config import Monitor
-from streamrec.drift.monitor import DriftMonitor
+from streamrec.drift.monitor import DriftMonitor, Published
 from streamrec.events import DriftReport, Feedback, RankedItem, Recommendation, encode
 
 TOPICS, READERS, SLATE = 12, 300, 6
@@ -21,7 +21,7 @@ class Site:
         self.interest = list(self.known)
         self.events = self.visits = 0
         for i in range(TOPICS * 50):
-            monitor.article(f"a{i}", f"topic-{i % TOPICS}")
+            monitor.article(f"a{i}", Published(f"topic-{i % TOPICS}", f"An article {i}"))
         monitor.model("v1")
 
     def shift(self) -> None:
@@ -88,6 +88,36 @@ def test_a_third_of_the_readers_shift() -> None:
         assert len(alarms) <= 4  # one shift, at most one alarm of each detector, one to spare
         report = alarms[0][1]
         assert msgspec.json.decode(encode(report), type=DriftReport) == report
+        [mix] = [f for _, r in alarms for f in r.findings if f.detector == "topic-mix" and f.alarm]
+        rose = [c for c in mix.contributors if c.kind == "topic" and c.after > c.before]
+        assert rose[0].name == "topic-0" and rose[0].examples[0].startswith("An article ")
+        assert {c.kind for c in mix.contributors} == {"topic", "article", "readers"}
+        assert mix.p_value is not None and mix.p_value < 1e-6 and mix.severity != "none"
+
+
+def test_the_pulse_counts_each_policy_and_tells_how_sure_the_model_was() -> None:
+    site = Site(DriftMonitor(QUIET), 0)
+    for i in range(900):
+        site.visit("frozen" if i % 3 == 0 else "live")
+    beat = site.monitor.beat(5.0)
+    shown = {policy: n for policy, (n, _) in beat["slates"].items()}
+    assert shown["live"] + shown["frozen"] > 850 and shown["live"] > 1.8 * shown["frozen"]
+    assert beat["events"] == site.events and beat["answers"] == 900 and beat["version"] == "v1"
+    assert beat["bins"] == []  # all scores are 0: nothing was said about chances
+    assert "events" not in site.monitor.beat(6.0)
+
+
+def test_gaps_to_the_controls_come_from_the_trainer() -> None:
+    monitor = DriftMonitor(QUIET)
+    ndcg = {"live": [0.2, 0.1, 0.3], "frozen": [0.3, 0.2, 0.4]}
+    for i in range(3):
+        monitor.quality({"at": 10.0 + i, "gaps": [-0.1, -0.2, 0.01] * 40, "ndcg": ndcg})
+    report = monitor.due(20.0)
+    assert report and finding(report, "against-controls")[0]
+    assert report.quality == {"ndcg_live": 0.2, "ndcg_frozen": 0.3}
+    monitor.quality({"at": 30.0, "gaps": [], "ndcg": {"live": [0.4, 0.3, 0.5]}})
+    later = last(monitor)
+    assert later.quality["ndcg_live"] == 0.4 and later.quality["ndcg_live_before"] == 0.2
 
 
 def test_nothing_happens_and_nothing_is_reported() -> None:
@@ -132,8 +162,8 @@ def test_memory_is_bounded() -> None:
     for _ in range(3000):
         site.visit()
     assert len(monitor._slates) <= 100
-    held = (monitor._topics, monitor._events, monitor._engaged)
-    assert max(map(len, held)) == 50
+    held = (monitor._articles, monitor._events, monitor._engaged, monitor._readers)
+    assert {len(h) for h in held} == {50}
 
 
 def last(monitor: DriftMonitor) -> DriftReport:

@@ -4,34 +4,36 @@ import itertools
 
 import pytest
 
-from streamrec.drift.slates import EventTime, Outcome, Recent, SlateOutcomes
+from streamrec.drift.slates import EventTime, Outcome, Recent, Served, SlateOutcomes
 
 ITEMS = ["a", "b", "c"]
+RANKED = Served("v1", tuple(ITEMS), (3.0, 2.0, 1.0))
+UNKNOWN, OTHER = Served("", tuple(ITEMS)), Served("", ("d", "e"))
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_the_join_does_not_depend_on_order(order: tuple[int, ...]) -> None:
     slates = SlateOutcomes(30.0)
     steps = [
-        lambda: slates.served("r", "v1", ITEMS),
+        lambda: slates.served("r", RANKED),
         lambda: slates.shown("u", "r", ["c", "b", "a"], 0.0),
         lambda: slates.clicked("u", "r", "b", [], 0.0),
     ]
     for i in order:
         steps[i]()
     assert slates.expire(29.9) == []
-    assert slates.expire(30.0) == [Outcome(True, [2], "v1")]
+    assert slates.expire(30.0) == [Outcome(True, [2], RANKED)]
     assert slates.expire(99.0) == []
 
 
 def test_an_ignored_slate_and_a_second_click() -> None:
     slates = SlateOutcomes(30.0)
     for r in ("r1", "r2"):
-        slates.served(r, "v1", ITEMS)
+        slates.served(r, RANKED)
         slates.shown("u", r, ITEMS, 0.0)
     for item in ("c", "a", "a"):
         slates.clicked("u", "r2", item, [], 1.0)
-    assert slates.expire(30.0) == [Outcome(False, [], "v1"), Outcome(True, [3, 1], "v1")]
+    assert slates.expire(30.0) == [Outcome(False, [], RANKED), Outcome(True, [3, 1], RANKED)]
 
 
 def test_an_unknown_recommendation_tells_nothing() -> None:
@@ -46,18 +48,18 @@ def test_without_a_recommendation_the_own_slate_gives_the_rank() -> None:
     slates.shown("u", None, ITEMS, 0.0)
     slates.clicked("u", None, "c", [], 1.0)
     slates.shown("u", None, ["d", "e"], 2.0)  # the reader's next slate ends the last
-    assert slates.expire(2.0) == [Outcome(True, [3], "")]
+    assert slates.expire(2.0) == [Outcome(True, [3], UNKNOWN)]
     slates.clicked("v", None, "b", ITEMS, 2.0)
     slates.clicked("v", None, "e", ["d", "e"], 3.0)
     assert slates.expire(40.0) == [
-        Outcome(None, [2], ""), Outcome(False, [], ""), Outcome(None, [2], ""),
+        Outcome(None, [2], UNKNOWN), Outcome(False, [], OTHER), Outcome(None, [2], OTHER),
     ]
 
 
 def test_memory_is_bounded() -> None:
     slates = SlateOutcomes(1e9, most=100)
     for i in range(5000):
-        slates.served(f"r{i}", "v", ITEMS)
+        slates.served(f"r{i}", RANKED)
         slates.shown("u", f"r{i}", ITEMS, float(i))
     assert len(slates) == 200
     recent: Recent[int, None] = Recent(2)

@@ -10,7 +10,7 @@ from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import Partition, TopicSpec
 from streamrec.clock import ManualClock
 from streamrec.config import Monitor
-from streamrec.drift.monitor import DriftMonitor
+from streamrec.drift.monitor import DriftMonitor, Published
 from streamrec.events import DriftReport, Feedback, decode, encode
 from streamrec.metrics import BOARD_ALARM
 
@@ -36,8 +36,12 @@ class Shop:
     def monitor(self) -> MonitorProcess:
         return MonitorProcess(
             DriftMonitor(Monitor(period_s=10.0, window=50)), self.broker.subscribe([FEEDBACK], GROUP),
-            self.broker.publisher(), self.board, self.clock, REPORTS, lambda: self.topics, lambda: "0",
+            self.broker.publisher(), self.board, self.clock, REPORTS, self.tell,
         )
+
+    def tell(self, monitor: DriftMonitor) -> None:
+        for item, topic in self.topics.items():
+            monitor.article(item, Published(topic))
 
     def lag(self) -> int:
         return sum(self.broker.group_lag(GROUP, [FEEDBACK]).values())

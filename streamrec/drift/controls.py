@@ -1,0 +1,140 @@
+"""Whether the system does well: exposure that narrows down (feedback loop), and a model that is worse
+than doing without it."""
+
+import math
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import NewType
+
+import numpy as np
+
+from streamrec.config import Monitor
+from streamrec.drift.contract import Detector
+from streamrec.drift.formulas import gini, two_sided
+from streamrec.drift.mean_shift import MIN_SAMPLES
+from streamrec.events import Contributor, Finding
+
+SLATES = 250  # slates of a block
+RESAMPLES = 20
+SIGMAS, LEAST = 6.0, 0.05  # a Gini coefficient that moved by less does not matter
+TOP = 0.1  # share of articles that are called popular
+NEWEST = 500  # differences that are averaged
+SURE = 4.5  # sigmas below zero: looked at with every difference
+Gap = NewType("Gap", float)
+Slate = tuple[str, ...]
+
+
+class Exposure(Detector):
+    """Gini coefficient of how often each article is shown, in blocks of slates, against the first block
+    (Chaney et al. 2018: a recommender that learns from its own lists homogenises)."""
+
+    name, kind = "exposure", "feedback-loop"
+
+    def __init__(self, settings: Monitor) -> None:
+        super().__init__(settings)
+        self._rng = np.random.default_rng(7)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        self._first: list[Slate] = []
+        self._block: list[Slate] = []
+        self._since = 0.0
+        self._last: Finding | None = None
+
+    def update(self, x: Slate, at: float = 0.0) -> None:
+        """Take one slate."""
+        if len(self._first) < SLATES:
+            self._first.append(x)
+            return
+        self._since = self._since if self._block else at
+        self._block.append(x)
+        if len(self._block) == SLATES:
+            self._compare()
+
+    def _compare(self) -> None:
+        block, self._block = self._block, []
+        before, after = _gini(self._first), _gini(block)
+        error = math.hypot(self._error(self._first), self._error(block))
+        threshold, moved = max(LEAST, SIGMAS * error), abs(after - before)
+        shares = _popular(self._first), _popular(block)
+        self._last = Finding(
+            detector=self.name, alarm=moved >= threshold, value=moved, threshold=threshold,
+            samples=2 * SLATES, reference=f"{SLATES} slates, Gini {before:.3f}",
+            current=f"newest {SLATES} slates, Gini {after:.3f}",
+            detail=f"Gini of exposure {'rose' if after > before else 'fell'} from {before:.3f} to "
+                   f"{after:.3f}; the most shown tenth has {100 * shares[0]:.0f}% to {100 * shares[1]:.0f}%",
+            p_value=two_sided(after - before, error), first_seen=self._since,
+            interval=(after - before - 1.96 * error, after - before + 1.96 * error),
+            contributors=_most_shown(self._first, block),
+        )
+        if self._last.alarm:
+            self._latch(self._last)
+            self._rearm()
+
+    def _error(self, slates: Sequence[Slate]) -> float:
+        """Standard error of a block's Gini coefficient, by drawing its slates again."""
+        drawn = self._rng.integers(len(slates), size=(RESAMPLES, len(slates)))
+        return float(np.std([_gini([slates[i] for i in rows]) for rows in drawn]))
+
+    def _state(self) -> Finding:
+        if self._last is None:
+            return self._too_few(len(self._first) + len(self._block), 2 * SLATES)
+        return self._last
+
+
+def _counts(slates: Sequence[Slate]) -> Counter[str]:
+    return Counter(item for slate in slates for item in slate)
+
+
+def _gini(slates: Sequence[Slate]) -> float:
+    return gini(np.asarray(list(_counts(slates).values()), dtype=np.float64))
+
+
+def _popular(slates: Sequence[Slate]) -> float:
+    counts = sorted(_counts(slates).values(), reverse=True)
+    return sum(counts[: max(1, round(TOP * len(counts)))]) / max(sum(counts), 1)
+
+
+def _most_shown(before: Sequence[Slate], after: Sequence[Slate], most: int = 5) -> list[Contributor]:
+    old, new = _counts(before), _counts(after)
+    return [Contributor(kind="article", name=item, before=old[item] / SLATES, after=n / SLATES)
+            for item, n in new.most_common(most)]
+
+
+class AgainstControls(Detector):
+    """NDCG@10 of the served model minus that of the best of its controls (the first model, popularity),
+    on rows that it had not seen yet: an alarm when that is surely below zero. The trainer scores all of
+    them in shadow, before each increment."""
+
+    name, kind = "against-controls", "performance"
+
+    def __init__(self, settings: Monitor) -> None:
+        super().__init__(settings)
+        self._newest: deque[tuple[float, float]] = deque(maxlen=NEWEST)
+        self._told = False  # an alarm lasts until the model is the better one again
+
+    def update(self, x: Gap, at: float = 0.0) -> None:
+        """Take the difference on one row, in [-1, 1]."""
+        if not math.isfinite(x):
+            return
+        self._newest.append((x, at))
+        if len(self._newest) >= MIN_SAMPLES and len(self._newest) % 10 == 0:
+            finding = self._state()
+            if finding.alarm:
+                self._told = True
+                self._latch(finding)
+            self._told = self._told and (finding.value or 0.0) > 0
+
+    def _state(self) -> Finding:
+        n = len(self._newest)
+        if n < MIN_SAMPLES:
+            return self._too_few(n, MIN_SAMPLES)
+        gaps = np.asarray([x for x, _ in self._newest])
+        mean, error = float(gaps.mean()), max(float(gaps.std()) / math.sqrt(n), 1e-6)
+        return Finding(
+            detector=self.name, alarm=-mean > SURE * error and not self._told, value=-mean,
+            threshold=SURE * error, samples=n, reference=f"the best control, {n} rows",
+            current=f"served model, newest {n} held-out rows",
+            detail=f"NDCG@10 {mean:+.3f} against the best control", p_value=two_sided(mean, error),
+            interval=(mean - 1.96 * error, mean + 1.96 * error), first_seen=self._newest[0][1],
+        )
