@@ -71,7 +71,7 @@ class ModelFetch:
         if time.monotonic() < self._refused.get(version, 0.0):
             return
         try:
-            served = self._build(version)
+            served = self.build(version)
         except RetryLater:
             raise
         except Exception as error:  # files made by whoever can write them: refuse, keep serving
@@ -86,7 +86,8 @@ class ModelFetch:
         self._own.keep(name, served)
         self._have[name] = version
 
-    def _build(self, version: str) -> Served:
+    def build(self, version: str) -> Served:
+        """A version, verified and warmed. Raises NotFound, CorruptArtefact."""
         files, manifest = self._registry.load("versions", version)
         net, meta = from_files(files)
         if meta.get("encoder") not in (None, self._fingerprint):

@@ -90,6 +90,14 @@ class Serving:
         self._board.put(BOARD_SCORER, {"version": served.version, "swapped_at": self._clock.now()})
         log.info("swapped", version=served.version)
 
+    def version(self, name: str) -> Served:
+        """A version, to look at what it would say; any thread may ask. Raises NotFound, CorruptArtefact."""
+        return self._fetch.build(name)
+
+    def under(self, served: Served | None, wish: Wish) -> Recommendation:
+        """The answer to one wish as if `served` were live; nobody else hears of it. Raises RetryLater."""
+        return self._message(wish, self.scorer.rank([wish.ask], served)[0])
+
     def answer(self, wishes: Sequence[Wish]) -> list[Recommendation]:
         """The answers, in order; at most BATCH at once. Raises RetryLater."""
         started, now = time.perf_counter(), self._clock.now()

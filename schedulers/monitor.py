@@ -15,11 +15,12 @@ from streamrec.clock import Clock
 from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
-from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, BOARD_PULSE, BOARD_QUALITY, Board
+from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, BOARD_PULSE, BOARD_QUALITY, BOARD_SEEN, Board
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
 BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
+SEEN_S, SEEN = 10.0, 2000  # the articles shown most are noted so often, and so many
 NEWEST = 20  # increments looked at, for those that are new
 
 
@@ -38,7 +39,7 @@ class MonitorProcess:
         self._monitor, self._subscription, self._publisher = monitor, subscription, publisher
         self._board, self._clock, self._topic = board, clock, reports_topic
         self._follow_site = follow
-        self._followed_at = self._committed_at = self._beat_at = 0.0
+        self._followed_at = self._committed_at = self._beat_at = self._seen_at = 0.0
         self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
         self._owed: DriftReport | None = None
@@ -96,6 +97,9 @@ class MonitorProcess:
         if now - self._beat_at >= BEAT_S:
             self._beat_at = now
             self._board.append(BOARD_PULSE, self._monitor.beat(now), BEATS)
+        if now - self._seen_at >= SEEN_S:
+            self._seen_at = now
+            self._board.put(BOARD_SEEN, self._monitor.most_shown(SEEN))
 
     def _take(self, topic: str, value: bytes | None, now: float) -> None:
         try:

@@ -30,6 +30,7 @@ BOARD_MISFIRES = "misfires"
 BOARD_WEB = "web"
 BOARD_ALARM = "drift_alarm"
 BOARD_LOST = "window_rows_lost"
+BOARD_SEEN = "articles_seen"  # article -> how often shown and clicked
 # Series on the board: what the dashboard draws, newest last.
 BOARD_PULSE = "pulse"
 BOARD_QUALITY = "quality"

@@ -21,10 +21,14 @@ from streamrec.rules import RuleStore
 if TYPE_CHECKING:
     from socket import socket
 
+    from fastapi import FastAPI
+
     from consumers.serving import Serving
     from streamrec.adapters.redis import Connection
     from streamrec.adapters.redis_buffer import RedisBuffer
     from streamrec.adapters.redis_store import RedisCatalogue
+    from streamrec.dashboard.watch import Watch
+    from streamrec.web.desk import Desk
 
 log = logs.get(__name__)
 BOARD_ENCODER = "encoder"
@@ -314,13 +318,22 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
                          "STREAMREC_WEB__HOST=127.0.0.1")
     listening = listen(w.host, w.port)
     log.info("listening", url=url(listening))
+    pages = w.host in LOOPBACK or bool(w.password.get_secret_value())
+    if not pages:
+        log.info("no_dashboard", why="others can reach it: set STREAMREC_WEB__PASSWORD")
     if w.workers == 1:
-        _serve_web(settings, listening, stop)
-    else:
-        workers.run(w.workers, lambda stop: _serve_web(settings, listening, stop), stop)
+        _serve_web(settings, listening, stop, pages)
+        return
+    # A page talks to the process that made it: they have one for themselves, behind a port of its own.
+    jobs = [lambda stop: _serve_web(settings, listening, stop, False)] * w.workers
+    if pages:
+        own = listen(w.host, w.dashboard_port)
+        log.info("dashboard", url=url(own))
+        jobs.append(lambda stop: _serve_web(settings, own, stop, True))
+    workers.run(jobs, stop)
 
 
-def _serve_web(settings: Settings, listening: "socket", stop: threading.Event) -> None:
+def _serve_web(settings: Settings, listening: "socket", stop: threading.Event, pages: bool) -> None:
     from streamrec.web.app import Behind, build
     from streamrec.web.desk import Desk
     from streamrec.web.outbox import Outbox
@@ -332,12 +345,91 @@ def _serve_web(settings: Settings, listening: "socket", stop: threading.Event) -
     desk.start()
     outbox.start()
     p.board.put(BOARD_WEB, {"url": url(listening)})
-    serve(build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings)))), listening, stop)
-    for part in (desk, outbox):
-        part.stop()
+    app = build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings))))
+    watch = _dashboard(app, p, desk, url(listening)) if pages else None
+    serve(app, listening, stop)
+    for part in (desk, outbox, watch):
+        if part:
+            part.stop()
     for channel in (publisher, answers):
         channel.close()
     p.close()
+
+
+def _dashboard(app: "FastAPI", p: Parts, desk: "Desk", address: str) -> "Watch":
+    """The pages; what they watch is read over connections of their own."""
+    from streamrec.dashboard.asking import DeskAsking
+    from streamrec.dashboard.login import Login
+    from streamrec.dashboard.mount import mount
+    from streamrec.dashboard.site import Acts, ReportLog, Site
+    from streamrec.operate import status as look
+    from streamrec.operate.article import article
+    own, names = Parts(p.settings), p.names
+    asking = DeskAsking(desk, p.clock, lambda n: recent_readers(p, n))
+    state = desk.serving.scorer.state
+    password = p.settings.web.password.get_secret_value()
+    site = Site(
+        facts=lambda: plain(look.facts(own.buffer, own.registry.pointers, own.board,
+                                       own.catalogue(1).size(), time.time())),
+        lag=lambda: look.lag(own.broker, names.groups()), board=own.board,
+        records=own.registry.pointers.records,
+        reports=ReportLog(own.broker, names.topic("drift-reports"), p.clock), asking=asking,
+        acts=Acts(
+            history=lambda user: p.buffer.histories([user])[user],
+            article=lambda item: article(state.articles, p.catalogue(state.articles.dim), item),
+            letters=lambda: letters(p.settings), replay=lambda only: replay_letters(p.settings, only),
+            rollback=lambda version: rollback(p.settings, version), diff=asking.diff,
+        ),
+        login=Login(password, open_to_all=p.settings.web.host in LOOPBACK), clock=p.clock,
+    )
+    mount(app, site)
+    site.watch.start()
+    log.info("dashboard", url=f"{address}/dashboard/")
+    return site.watch
+
+
+def recent_readers(p: Parts, n: int) -> list[str]:
+    """Some readers whose reads are kept for rehearsal."""
+    return list(dict.fromkeys(row.user for row in p.buffer.reservoir()))[:n]
+
+
+def letters(settings: Settings) -> list[dict[str, Any]]:
+    """Dead letters for people. Raises RetryLater, ServerUnreachable."""
+    from streamrec.operate.dlq import dead_letters, described
+    p = Parts(settings)
+    try:
+        return [described(r) for r in dead_letters(p.broker, p.names.with_dead_letters())]
+    finally:
+        p.close()
+
+
+def replay_letters(settings: Settings, only: set[str]) -> int:
+    """Send dead letters back to their topics; how many. Raises RetryLater, ServerUnreachable."""
+    from streamrec.operate.dlq import replay
+    p = Parts(settings)
+    try:
+        return replay(p.broker, p.names.with_dead_letters(), only, p.names.group("dlq-replay"))
+    finally:
+        p.close()
+
+
+def diff(settings: Settings, older: str, newer: str, readers: int) -> dict[str, Any]:
+    """What changed between two versions. Raises NotFound, CorruptArtefact, RetryLater."""
+    from streamrec.scoring.compare import compare
+    p = Parts(settings)
+    served = serving(p, threading.Event())
+    served.scorer.follow()
+    old, new = (served.version(v) for v in (older, newer))
+    found = compare(served.scorer, old, new, recent_readers(p, readers))
+    served.close()
+    p.close()
+    return found
+
+
+def plain(found: Any) -> Any:
+    """Messages as JSON-like data."""
+    import msgspec
+    return msgspec.to_builtins(found)
 
 
 def _keys(settings: Settings) -> list[str]:
@@ -347,10 +439,8 @@ def _keys(settings: Settings) -> list[str]:
 
 def status(p: Parts) -> dict[str, Any]:
     """What `streamrec status` prints, JSON-like."""
-    import msgspec
-
     from streamrec.operate.status import status as look
-    found: dict[str, Any] = msgspec.to_builtins(look(
+    found: dict[str, Any] = plain(look(
         p.broker, p.buffer, p.registry.pointers, p.board, p.names.groups(), p.catalogue(1).size(),
         time.time(),
     ))

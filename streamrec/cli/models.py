@@ -42,6 +42,31 @@ def show(version: str) -> None:
     typer.echo(json.dumps(_registry().load("versions", version).manifest, indent=2))
 
 
+@app.command(help="What changed between two versions, for some recent readers: lists kept, topics and "
+             "articles that gain and lose places.\n\nExample: [bold]streamrec models diff 3 4[/]")
+def diff(
+    older: str, newer: str,
+    readers: int = typer.Option(100, min=1, max=2000, help="Whose lists are compared."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """See help."""
+    import json
+
+    from streamrec import config, logs, wiring
+    from streamrec.cli.show import rows_table
+    settings = config.load()
+    logs.setup("error", "models")
+    found = wiring.diff(settings, older, newer, readers)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(f"{found['readers']} readers keep {found['overlap']:.1f} of {found['n']} articles")
+    rows_table([{"topic": t["name"], "share of places before": f"{100 * t['before']:.1f} %",
+                 "after": f"{100 * t['after']:.1f} %"} for t in found["topics"]], "no topic moved")
+    rows_table([{"article": a["title"] or a["name"], "lists before": a["before"], "after": a["after"]}
+                for a in found["articles"]], "no article moved")
+
+
 @app.command(help="Serve an older version again: the whole bundle, at once.\n\n"
              "Example: [bold]streamrec models rollback 3[/]")
 def rollback(version: str) -> None:

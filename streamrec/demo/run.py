@@ -22,7 +22,7 @@ from streamrec.demo.world import World, WorldConfig
 from streamrec.errors import RetryLater, StreamrecError
 from streamrec.processes import stop_on_signals
 from streamrec.supervisor import Supervisor
-from streamrec.wiring import PROCESSES, Names, Parts
+from streamrec.wiring import Names, Parts
 
 VISITS_PER_S = 70.0
 BUDGET_S = 150.0  # `--once` ends within this, whatever happens
@@ -53,8 +53,8 @@ def run_demo(
     base = config.load()
     settings = _own_home(base)
     jars = base.home_dir / "jars"
-    processes = [p for p in PROCESSES if p != "web"]  # its readers ask through the topics
-    supervisor = Supervisor(settings, console.print, processes, env=FAST, jars=jars, fresh=True)
+    port = {"STREAMREC_WEB__PORT": os.environ.get("STREAMREC_WEB__PORT", "0")}  # an `up` may hold the usual
+    supervisor = Supervisor(settings, console.print, env=FAST | port, jars=jars, fresh=True)
     settings = supervisor.start()
     try:
         budget = BUDGET_S - CLOSING_S - (time.monotonic() - started) if once else None
@@ -86,7 +86,7 @@ class _Demo:
         stop: threading.Event,
     ) -> None:
         self._settings, self._supervisor, self._console = settings, supervisor, console
-        self._stop, self._done = stop, threading.Event()
+        self._stop, self._done, self._shown = stop, threading.Event(), False
         self._measured, self._status = Measured(), dict[str, Any]()
         self._parts, self._mean_pace = Parts(settings), 0.0
         names = Names(settings.kafka.topic_prefix)
@@ -131,10 +131,16 @@ class _Demo:
             try:
                 self._supervisor.tend()
                 self._status = wiring.status(self._parts)
+                self._show_where(self._status["web"])
             except RetryLater:
                 pass  # a server that has just started: the view shows what it last knew
             except StreamrecError as error:
                 self._console.print(f"status: {error}")
+
+    def _show_where(self, web: str | None) -> None:
+        if web and not self._shown:
+            self._console.print(f"the dashboard: {web}/dashboard/")
+        self._shown = self._shown or bool(web)
 
     def _watch(self, seconds: float) -> None:
         running = threading.Thread(target=self._site.run, args=(seconds,))

@@ -68,6 +68,7 @@ class DriftMonitor:
         self._events: Recent[str, None] = Recent(most)
         self._engaged: Recent[tuple[str, str | None, str], None] = Recent(most)
         self._readers: Recent[str, deque[str]] = Recent(most)
+        self._shown: Recent[str, list[int]] = Recent(most)
         self._newest: deque[tuple[str, str, bool]] = deque(maxlen=settings.window)
         self._quality: dict[str, float] = {}
         self._encoder = self._version = ""
@@ -104,7 +105,7 @@ class DriftMonitor:
         self.pulse.count("answers")
         if not rec.items:
             return
-        if rec.policy == "live":
+        if rec.policy == "live" and rec.trigger == "feedback":  # the list that a click brings about
             self.pulse.list_made(rec.generated_at, rec.state_at)
         ranked = sorted(rec.items, key=lambda i: i.rank)
         self._slates.served(rec.recommendation_id, Served(
@@ -173,6 +174,7 @@ class DriftMonitor:
             return
         d.exposure.update(served.items, now)
         if outcome.clicked is not None:
+            self._count_places(outcome)
             d.clicks.update(float(outcome.clicked), now)
             d.trend.update(float(outcome.clicked), now)
         shown = tuple(a.topic for i in served.items if (a := self._articles.get(i)))
@@ -182,6 +184,15 @@ class DriftMonitor:
                 d.surprise.update(1.0 - chances[rank - 1], now)
             if chosen := self._articles.get(served.items[rank - 1]):
                 d.given.update(mixes.Choice(chosen.topic, shown), now)
+
+    def _count_places(self, outcome: Outcome) -> None:
+        for place, item in enumerate(outcome.served.items, 1):
+            shown, clicked = self._shown.get(item, (0, 0))
+            self._shown.put(item, [shown + 1, clicked + (place in outcome.ranks)])
+
+    def most_shown(self, most: int) -> dict[str, list[int]]:
+        """How often the articles shown most were shown and clicked, by id, since this monitor began."""
+        return dict(sorted(self._shown.items(), key=lambda kv: -kv[1][0])[:most])
 
     def beat(self, now: float) -> dict[str, Any]:
         """The pulse since the last beat, at wall time `now`."""

@@ -22,17 +22,27 @@ def status(
     groups: dict[str, list[str]], articles: int, now: float,
 ) -> dict[str, Any]:
     """The JSON of `streamrec status`. `groups` maps a consumer group to the topics it reads."""
-    counts, pointer = buffer.counts(), pointers.read()
-    lag = {
+    return {"lag": lag(broker, groups), **facts(buffer, pointers, board, articles, now)}
+
+
+def lag(broker: Broker, groups: dict[str, list[str]]) -> dict[str, int]:
+    """Messages that wait, by topic and partition."""
+    return {
         f"{tp.topic}/{tp.partition}": n
         for group, topics in groups.items() for tp, n in broker.group_lag(group, topics).items()
     }
+
+
+def facts(
+    buffer: ReplayBuffer, pointers: PointerStore, board: Board, articles: int, now: float
+) -> dict[str, Any]:
+    """All that Redis knows."""
+    counts, pointer = buffer.counts(), pointers.read()
     age = round(now - pointer.published_at, 1) if pointer.version else None
     return {
         "stored": counts.stored,
         "duplicates_refused": counts.duplicates,
         "dead_letters": counts.dead + board.total(BOARD_DEAD),
-        "lag": lag,
         "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
         "model": {"version": pointer.version, "age_s": age},
         "serving": (board.get(BOARD_SCORER) or {}).get("version"),

@@ -53,11 +53,14 @@ class Scorer:
             self.catch_up(served)
 
     @torch.no_grad()
-    def rank(self, asks: Sequence[Ask]) -> list[Ranked]:
-        """Answers in the order of `asks`. Raises RetryLater when the buffer is away."""
+    def rank(self, asks: Sequence[Ask], under: Served | None = None) -> list[Ranked]:
+        """Answers in the order of `asks`; `under`: as if this version were live. Raises RetryLater when the
+        buffer is away."""
+        if under is not None:
+            self.catch_up(under)
         histories = self._buffer.histories([a.user for a in asks])
         arms: dict[Policy, Served] = {
-            "live": self.live, "frozen": self.frozen, "popularity": self.live,
+            "live": under or self.live, "frozen": self.frozen, "popularity": self.live,
         }
         out: dict[int, Ranked] = {}
         stated: list[Stated | None] = [None] * len(asks)

@@ -3,8 +3,10 @@ not queues. Each web process holds a scorer of its own; see ARCHITECTURE for why
 
 import asyncio
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from queue import Empty, Full, Queue, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from consumers.serving import BATCH, Serving, Wish
 from streamrec import logs
@@ -20,14 +22,17 @@ TURN_S, TELL_S = 0.02, 0.2
 FRESH_S = 10.0  # what has followed the servers within this is ready
 UNTOLD = 10_000  # answers that may wait for Kafka; more are dropped, and counted
 Waiting = tuple[Wish, "asyncio.Future[Recommendation]"]
+T = TypeVar("T")
+Job = tuple[Callable[[Serving], Any], "Future[Any]"]
 
 
 class Desk:
     """Answers wishes of the HTTP side, and tells the recommendations topic what it answered."""
 
     def __init__(self, serving: Serving, publisher: Publisher, topic: str, clock: Clock) -> None:
-        self._serving, self._publisher, self._topic, self._clock = serving, publisher, topic, clock
+        self.serving, self._publisher, self._topic, self._clock = serving, publisher, topic, clock
         self._queue: SimpleQueue[Waiting] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._stop, self._trouble = threading.Event(), "still starting"
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
         self._untold: Queue[Recommendation] = Queue(UNTOLD)
@@ -43,7 +48,7 @@ class Desk:
         self._stop.set()
         self._thread.join()
         self._teller.join()
-        self._serving.close()
+        self.serving.close()
 
     @property
     def alive(self) -> bool:
@@ -54,7 +59,7 @@ class Desk:
         """Why it is not ready, or None."""
         if not self.alive:
             return "the answering thread has ended"
-        fresh = self._clock.now() - self._serving.synced_at < FRESH_S
+        fresh = self._clock.now() - self.serving.synced_at < FRESH_S
         return None if fresh else self._trouble
 
     async def ask(self, wish: Wish) -> Recommendation:
@@ -66,16 +71,23 @@ class Desk:
         try:
             return await asyncio.wait_for(future, patience)
         except TimeoutError:
-            if last := self._serving.last(wish):
+            if last := self.serving.last(wish):
                 self._note(last)
                 return last
             raise
+
+    def run(self, job: Callable[[Serving], T]) -> "Future[T]":
+        """Have a job done by the answering thread, between two batches: what it reads stands still
+        meanwhile. No topic hears of it."""
+        found: Future[T] = Future()
+        self._jobs.put((job, found))
+        return found
 
     def _run(self) -> None:
         while not self._stop.is_set():
             batch = self._batch()
             try:
-                self._serving.follow()
+                self.serving.follow()
             except RetryLater as error:
                 self._trouble = str(error)
             except Exception as error:  # whatever it was, who asks next must be told
@@ -83,6 +95,17 @@ class Desk:
                 log.error("not_following", why=self._trouble)
             if batch:
                 self._answer(batch)
+            self._one_job()
+
+    def _one_job(self) -> None:
+        try:
+            job, found = self._jobs.get_nowait()
+        except Empty:
+            return
+        try:
+            found.set_result(job(self.serving))
+        except Exception as error:  # told to who asked for it
+            found.set_exception(error)
 
     def _batch(self) -> list[Waiting]:
         """What has come; nobody waits any more for those that were given up."""
@@ -90,7 +113,7 @@ class Desk:
 
     def _answer(self, batch: list[Waiting]) -> None:
         try:
-            answers: list[Any] = list(self._serving.answer([wish for wish, _ in batch]))
+            answers: list[Any] = list(self.serving.answer([wish for wish, _ in batch]))
         except Exception as error:
             if not isinstance(error, RetryLater):
                 log.error("not_answered", why=f"{type(error).__name__}: {error}")

@@ -8,7 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamrec.web.problems import Problem, response
 
-OPEN = ("/healthz", "/readyz", "/metrics", "/openapi.json")
+OPEN = ("/", "/login", "/healthz", "/readyz", "/metrics", "/openapi.json")
+PAGES = "/dashboard"  # who may look at them, the dashboard's own guard says
 
 
 class Keys:
@@ -19,7 +20,10 @@ class Keys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] == "websocket" and _from_elsewhere(scope):
+            await send({"type": "websocket.close", "code": 4403})
+            return
+        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(PAGES):
             await self._app(scope, receive, send)
             return
         if not self._keys and _from_elsewhere(scope):

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
 
@@ -14,15 +14,15 @@ LOOK_S = 0.5
 END_S = 10.0
 
 
-def run(n: int, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
-    """`work` in n processes until `stop` is set; one that ends is started again. Call it before
-    anything has started threads: the processes are forks, which share what is open."""
-    workers = [_start(work) for _ in range(n)]
+def run(jobs: Sequence[Callable[[threading.Event], None]], stop: threading.Event) -> None:
+    """Each job in a process of its own until `stop` is set; one that ends is started again. Call it
+    before anything has started threads: the processes are forks, which share what is open."""
+    workers = [_start(work) for work in jobs]
     while not stop.wait(LOOK_S):
         for i, worker in enumerate(workers):
             if not worker.is_alive():
                 log.error("worker_ended", exit_code=worker.exitcode)
-                workers[i] = _start(work)
+                workers[i] = _start(jobs[i])
     for worker in workers:
         worker.terminate()
     for worker in workers:

@@ -1,0 +1,60 @@
+"""An article: what it is, how often it was shown and clicked, and which are like it."""
+
+import asyncio
+
+from nicegui import ui
+
+from streamrec.dashboard.figures import age, number
+from streamrec.dashboard.frame import Table, card, frame, link, named, say
+from streamrec.dashboard.site import Site
+from streamrec.errors import StreamrecError
+
+MOST = 20
+
+
+async def page(site: Site, item: str = "") -> None:
+    """Build it."""
+    with frame(site, "article"):
+        with card("An article"):
+            box = named(ui.input("Article's id", value=item), "Article's id").props("outlined dense")
+            box.on("keydown.enter", lambda: ui.navigate.to(link(f"article?item={box.value}")))
+            ui.label("Enter shows it.").classes("quiet")
+        if not item:
+            _most_shown(site)
+            return
+        try:
+            await _about(site, item)
+            await _similar(site, item)
+        except (StreamrecError, TimeoutError) as error:
+            with card("Not to be had now") as verdict:
+                say(verdict, False, str(error) or "no answer in time")
+
+
+def _most_shown(site: Site) -> None:
+    with card("Most shown since the monitor began", wide=True):
+        found = sorted(site.seen.seen.value.items(), key=lambda kv: -kv[1][0])[:MOST]
+        Table(["article", "shown", "clicked"], "No slate has been shown yet.").show(
+            [((item, f"article?item={item}"), number(n), number(k)) for item, (n, k) in found])
+
+
+async def _about(site: Site, item: str) -> None:
+    about = await asyncio.to_thread(site.acts.article, item)
+    with card((about or {}).get("title") or item):
+        if about is None:
+            ui.label("No article of this id is live.").classes("quiet")
+            return
+        shown, clicked = site.seen.seen.value.get(item, (None, None))
+        Table(["", ""], "").show([
+            ("id", item), ("tags", ", ".join(about["tags"]) or "-"), ("language", about["lang"] or "-"),
+            ("source", about["source"] or "-"),
+            ("published", f"{age(site.clock.now() - about['published_at'])} ago"),
+            ("shown, since the monitor began", number(shown)), ("clicked", number(clicked)),
+        ])
+        ui.label(about["text"][:600]).classes("quiet")
+
+
+async def _similar(site: Site, item: str) -> None:
+    answer = await site.asking.similar(item)
+    with card("Most like it", wide=True):
+        Table(["article", "score"], answer.error or "None.").show(
+            [((i.title or i.item_id, f"article?item={i.item_id}"), number(i.score, 2)) for i in answer.items])

@@ -1,0 +1,185 @@
+"""What all pages share: the bar, the banner that tells what is away, cards, numbers, charts and tables."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from nicegui import ui
+from nicegui.element import Element
+
+from streamrec.dashboard.figures import age
+from streamrec.dashboard.login import HOME, PATH
+from streamrec.dashboard.site import Site
+from streamrec.dashboard.style import CSS
+from streamrec.dashboard.watch import Source
+
+PAGES = {"": "Overview", "reader": "Reader", "article": "Article", "models": "Models",
+         "drift": "Drift reports", "letters": "Dead letters"}
+REFRESH_S = 1.0
+Cell = str | tuple[str, str]  # text, or text and the page it leads to
+
+
+def link(page: str) -> str:
+    """The address of a page of ours; ids in it may hold anything."""
+    return f"{HOME}/{quote(page, safe='/?=&-')}"
+
+
+def session(site: Site) -> bool:
+    """Whether who looks at this page has logged in."""
+    request = ui.context.client.request
+    return request is not None and site.login.knows(request.cookies)
+
+
+@contextmanager
+def frame(site: Site, here: str) -> Iterator[None]:
+    """A page; what is built inside is its content."""
+    ui.add_css(CSS)
+    dark = ui.dark_mode(None)
+    title = PAGES[here]
+    ui.page_title(f"{title} - streamrec")
+    with ui.element("header").classes("bar"):
+        ui.html("<h1>streamrec</h1>", sanitize=False)
+        with named(ui.element("nav"), "Pages").classes("bar inner"):
+            for page, name in PAGES.items():
+                current = " aria-current=page" if page == here else ""
+                ui.html(f'<a href="{link(page)}"{current}>{name}</a>', sanitize=False)
+        shade = ui.button("dark / light", on_click=lambda: dark.set_value(not dark.value))
+        named(shade, "Dark or light").props("flat dense no-caps")
+        if session(site):
+            ui.label("logged in").classes("quiet")
+        elif site.login.can_act:
+            ui.html(f'<a class="link" href="{PATH}?to={link(here)}">log in</a>', sanitize=False)
+    _banner(site)
+    with ui.element("main").classes("page"):
+        yield
+
+
+def _banner(site: Site) -> None:
+    banner = ui.label().classes("banner").props('role="alert"')
+
+    def look() -> None:
+        away = [_away(s) for s in (site.facts, site.lag) if s.seen.stale]
+        banner.text = " ".join(away)
+        banner.set_visibility(bool(away))
+    every(look)
+
+
+def _away(source: Source[Any]) -> str:
+    name = {"redis": "Redis", "kafka": "Kafka"}[source.name]
+    if source.seen.at is None:
+        return f"{name} has not been read yet: {source.seen.trouble}."
+    return f"{name} is away: what you see of it is {age(source.seen.age_s)} old ({source.seen.trouble})."
+
+
+def every(look: Callable[[], None]) -> None:
+    """Now, and each second."""
+    look()
+    ui.timer(REFRESH_S, look)
+
+
+E = TypeVar("E", bound=Element)
+
+
+def named(element: E, name: str) -> E:
+    """The element, with a name for who cannot see it."""
+    element.props["aria-label"] = name
+    return element
+
+
+@contextmanager
+def card(title: str, wide: bool = False) -> Iterator[ui.label]:
+    """A titled part; yields the label of its verdict."""
+    with named(ui.element("section"), title).classes("card wide" if wide else "card"):
+        ui.html(f"<h2>{escape(title)}</h2>", sanitize=False)
+        verdict = ui.label("").classes("verdict").props('role="status"')
+        yield verdict
+
+
+def say(verdict: ui.label, good: bool, text: str) -> None:
+    """One sentence; red if something is to do."""
+    verdict.text = text
+    verdict.classes(add="" if good else "bad", remove="bad" if good else "")
+
+
+class Numbers:
+    """A row of numbers with their names."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._values: dict[str, ui.label] = {}
+        with ui.element("div").classes("numbers"):
+            for name in names:
+                with ui.element("div").classes("number"):
+                    self._values[name] = named(ui.label("-"), name).classes("value")
+                    ui.label(name).classes("quiet")
+
+    def show(self, found: Mapping[str, str]) -> None:
+        """New values by name."""
+        for name, value in found.items():
+            self._values[name].text = value
+
+
+class Chart:
+    """A chart that is sent again only if it has changed; without data a sentence stands in its place."""
+
+    def __init__(self, label: str, empty: str, on_link: Callable[[str], None] | None = None) -> None:
+        self._chart = named(ui.echart({"series": []}), label).classes("chart").props("role=img")
+        self._empty = ui.label(empty).classes("quiet")
+        if on_link:
+            self._chart.on_point_click(lambda e: on_link(e.data.get("link", "")))
+
+    def show(self, options: dict[str, Any], there: bool) -> None:
+        """New options; `there`: whether there is anything to draw."""
+        self._chart.set_visibility(there)
+        self._empty.set_visibility(not there)
+        if there and options != self._chart.options:
+            self._chart.options.clear()
+            self._chart.options.update(options)
+            self._chart.update()
+
+
+class Table:
+    """A plain table, each cell escaped."""
+
+    def __init__(self, head: Sequence[str], empty: str) -> None:
+        self._head, self._empty = head, empty
+        with ui.element("div").classes("scroll").props('tabindex="0"'):
+            self._html = ui.html("", sanitize=False)
+
+    def show(self, rows: Sequence[Sequence[Cell]]) -> None:
+        """New rows."""
+        if not rows:
+            self._html.content = f'<p class="quiet">{escape(self._empty)}</p>'
+            return
+        head = "".join(f"<th scope=col>{escape(h)}" for h in self._head)
+        body = "".join("<tr>" + "".join(f"<td>{_cell(c)}" for c in row) for row in rows)
+        self._html.content = f'<table class="plain"><thead><tr>{head}</thead><tbody>{body}</tbody></table>'
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return escape(cell)
+    return f'<a class="link" href="{escape(link(cell[1]))}">{escape(cell[0])}</a>'
+
+
+def confirm(question: str, act: Callable[[], Any]) -> ui.dialog:
+    """A dialog that asks before it acts."""
+    with ui.dialog() as dialog, ui.card():
+        ui.label(question)
+        with ui.row():
+            ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
+
+            async def done() -> None:
+                dialog.close()
+                await act()
+            ui.button("Yes", on_click=done).props('color="negative" no-caps')
+    return dialog
+
+
+def no_login(site: Site) -> str:
+    """Why who looks cannot act, or nothing."""
+    if session(site):
+        return ""
+    return "Log in to do this." if site.login.can_act else \
+        "To do this from here, set STREAMREC_WEB__PASSWORD and start `streamrec web` again."

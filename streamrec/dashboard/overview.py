@@ -1,0 +1,174 @@
+"""One page that answers at a glance: is it alive, fresh, right; does it remember; what moved."""
+
+from nicegui import ui
+
+from streamrec.dashboard import charts, figures
+from streamrec.dashboard.figures import age, number
+from streamrec.dashboard.frame import Chart, Numbers, Table, card, every, frame, link, say
+from streamrec.dashboard.site import Site
+
+OLD_S, SLOW_MS, BEHIND = 3600.0, 1000, 1000  # a model's age, a click's way to a list, a consumer's lag
+FORGOT = 0.02  # NDCG@10
+SHOWN = 12
+
+
+def page(site: Site) -> None:
+    """Build it."""
+    with frame(site, ""), ui.element("div").classes("grid"):
+        _alive(site)
+        _fresh(site)
+        _right(site)
+        _quality(site)
+        _calibration(site)
+        _remembers(site)
+        _moved(site)
+        _topics(site)
+
+
+def _alive(site: Site) -> None:
+    with card("Is it alive?") as verdict:
+        numbers = Numbers(["events/s", "answers/s", "lag", "dead letters", "events stored", "articles"])
+
+        def look() -> None:
+            facts, beats = site.facts.seen.value, site.pulse.seen.value
+            lag = sum(site.lag.seen.value.values()) if site.lag.seen.at else None
+            numbers.show({
+                "events/s": number(figures.per_second(beats, "events"), 1),
+                "answers/s": number(figures.per_second(beats, "answers"), 1), "lag": number(lag),
+                "dead letters": number(facts.get("dead_letters")),
+                "events stored": number(facts.get("stored")), "articles": number(facts.get("articles")),
+            })
+            silent = not beats or site.clock.now() - beats[-1]["at"] > 30
+            if site.facts.seen.at is None:
+                say(verdict, False, "Nothing is known yet.")
+            elif silent:
+                say(verdict, False, "The monitor says nothing: is `streamrec monitor` running?")
+            elif (lag or 0) > BEHIND:
+                say(verdict, False, f"{number(lag)} messages wait: see the lag in `streamrec status`.")
+            else:
+                say(verdict, True, "Yes: events are taken and lists are made.")
+        every(look)
+
+
+def _fresh(site: Site) -> None:
+    with card("Is it fresh?") as verdict:
+        numbers = Numbers(["click to list, p50", "click to list, p99", "newest click learned", "model age",
+                           "model", "published / refused"])
+
+        def look() -> None:
+            facts, delays = site.facts.seen.value, figures.delays_ms(site.pulse.seen.value)
+            model, increments = facts.get("model", {}), site.quality.seen.value
+            behind = increments[-1]["behind_s"] if increments else None
+            numbers.show({
+                "click to list, p50": f"{number(delays[0])} ms" if delays else "-",
+                "click to list, p99": f"{number(delays[1])} ms" if delays else "-",
+                "newest click learned": f"{age(behind)} later" if behind is not None else "-",
+                "model age": age(model.get("age_s")), "model": model.get("version") or "none yet",
+                "published / refused":
+                    f"{number(facts.get('models_published'))} / {number(facts.get('models_refused'))}",
+            })
+            if not model.get("version"):
+                say(verdict, True, "No model has been trained yet: lists are made of popularity and text.")
+            elif delays and delays[1] > SLOW_MS:
+                say(verdict, False, "Lists know of a click only after a second: see the scorer's load.")
+            elif (model.get("age_s") or 0) > OLD_S:
+                say(verdict, False, f"The model is {age(model['age_s'])} old: does the gate refuse, or is "
+                                    "nothing new?")
+            else:
+                say(verdict, True, "Yes.")
+        every(look)
+
+
+def _right(site: Site) -> None:
+    with card("Is it right? Clicks per slate, over a minute") as verdict:
+        chart = Chart("Click rate of the live model and its controls over time",
+                      "No slate of these lists has been shown lately.")
+
+        def look() -> None:
+            found = figures.click_rates(site.pulse.seen.value)
+            chart.show(charts.rates(found), bool(found))
+            last = {p: x[-1][1] for p, x in found.items() if x}
+            if "live" not in last:
+                say(verdict, True, "")
+                return
+            others = [f"{charts.NAMES.get(p, p)} {x:.3f}" for p, x in last.items() if p != "live"]
+            say(verdict, True, f"Live {last['live']:.3f}" + (f"; {', '.join(others)}" if others else ""))
+        every(look)
+
+
+def _quality(site: Site) -> None:
+    with card("Is it right? Rank of what was read next") as verdict:
+        chart = Chart("NDCG at 10 of the served model and its controls at each increment, with intervals",
+                      "Known once the first window has been learned.")
+
+        def look() -> None:
+            found = [q for q in site.quality.seen.value if q["ndcg"]][-40:]
+            chart.show(charts.quality(found), bool(found))
+            if not found:
+                return
+            arms = found[-1]["ndcg"]
+            live = arms.get("live", (0.0, 0.0, 0.0))
+            better = [a for a in ("frozen", "popularity") if a in arms and arms[a][1] > live[2]]
+            below = f": below {' and '.join(charts.NAMES[b] for b in better)}" if better else "."
+            say(verdict, not better, f"NDCG@10 {live[0]:.3f} ({live[1]:.3f} to {live[2]:.3f}) on rows not "
+                f"learned yet{below}")
+        every(look)
+
+
+def _calibration(site: Site) -> None:
+    with card("Is it right? Chance said, chance seen"):
+        chart = Chart("Reliability of the chance that the model gives each place of a clicked slate",
+                      "Known once some slates of the served model were clicked.")
+
+        def look() -> None:
+            found = figures.calibration(site.pulse.seen.value)
+            chart.show(charts.calibration(found), bool(found))
+        every(look)
+
+
+def _remembers(site: Site) -> None:
+    with card("Does it remember? NDCG@10 of each version on each era") as verdict:
+        chart = Chart("Matrix R: what each version still knows of each era",
+                      "Known once a second version has been published.")
+
+        def look() -> None:
+            found = figures.remembered(site.quality.seen.value)
+            chart.show(charts.heat(found), bool(found.cells))
+            lost = figures.forgetting(found)
+            if lost is not None:
+                say(verdict, lost <= FORGOT, f"Forgotten: {max(lost, 0.0):.3f} of NDCG@10, mean over eras.")
+        every(look)
+
+
+def _moved(site: Site) -> None:
+    with card("What moved, and what was done", wide=True) as verdict:
+        chart = Chart("Alarms, updates and swaps on one axis of time",
+                      "Nothing yet: no alarm, no update.",
+                      lambda to: ui.navigate.to(link(to)))
+        table = Table(["when", "what", "done about it"], "No alarm yet.")
+
+        def look() -> None:
+            reports = site.reports.seen.value
+            marks = figures.timeline(reports, site.quality.seen.value, site.pulse.seen.value)
+            chart.show(charts.timeline(marks[-200:]), bool(marks))
+            alarms = [(r, f) for r in reports for f in r.findings if f.alarm]
+            now = site.clock.now()
+            table.show([
+                ((f"{age(now - r.generated_at)} ago", f"drift/{r.report_id}"), f"{f.detector}: {f.detail}",
+                 r.action) for r, f in alarms[: -SHOWN // 2 : -1]
+            ])
+            say(verdict, True, f"{len(reports)} reports, {len(alarms)} alarms." if reports else "")
+        every(look)
+
+
+def _topics(site: Site) -> None:
+    with card("What rose and what fell in what is read", wide=True):
+        table = Table(["topic", "before", "now", "read there"], "Known after some hundred reads.")
+
+        def look() -> None:
+            found = [f for r in site.reports.seen.value[-40:] for f in r.findings
+                     if f.detector == "topic-mix" and f.contributors]
+            rows = found[-1].contributors if found else []
+            table.show([(c.name, f"{100 * c.before:.1f} %", f"{100 * c.after:.1f} %", "; ".join(c.examples))
+                        for c in rows if c.kind == "topic"])
+        every(look)

@@ -1,0 +1,70 @@
+"""A reader: what they read, what they are recommended and why, and what other models would have said."""
+
+import asyncio
+
+from nicegui import ui
+
+from streamrec.dashboard.figures import age, number
+from streamrec.dashboard.frame import Cell, Table, card, frame, link, named, say
+from streamrec.dashboard.site import Site
+from streamrec.errors import StreamrecError
+from streamrec.events import Recommendation
+
+ARMS = {"frozen": "the frozen first model", "popularity": "popularity"}
+VERSIONS, HISTORY = 4, 20
+
+
+async def page(site: Site, user: str = "") -> None:
+    """Build it."""
+    with frame(site, "reader"):
+        with card("A reader"):
+            box = named(ui.input("Reader's id", value=user), "Reader's id").props("outlined dense")
+            box.on("keydown.enter", lambda: ui.navigate.to(link(f"reader?user={box.value}")))
+            ui.label("Enter shows them.").classes("quiet")
+        if not user:
+            return
+        try:
+            await _history(site, user)
+            await _lists(site, user)
+        except (StreamrecError, TimeoutError) as error:
+            with card("Not to be had now") as verdict:
+                say(verdict, False, str(error) or "no answer in time")
+
+
+async def _history(site: Site, user: str) -> None:
+    reads = await asyncio.to_thread(site.acts.history, user)
+    with card(f"What {user} did, newest first"):
+        table = Table(["article", "what", "when"], "Nothing is known of this reader.")
+        now = site.clock.now()
+        rows: list[list[Cell]] = []
+        for read in reads[:HISTORY]:
+            about = await asyncio.to_thread(site.acts.article, read.item)
+            title = (about or {}).get("title") or read.item
+            rows.append([(title, f"article?item={read.item}"), read.kind, f"{age(now - read.ts)} ago"])
+        table.show(rows)
+
+
+async def _lists(site: Site, user: str) -> None:
+    live = await site.asking.list_of(user)
+    with card(f"Their list now, by version {live.model_version} ({live.tier})", wide=True):
+        table = Table(["", "article", "score", "why"], live.error or "Nothing can be recommended.")
+        table.show([
+            (str(i.rank), (i.title or i.item_id, f"article?item={i.item_id}"), number(i.score, 2),
+             "; ".join(r.text for r in i.reasons) or i.reason) for i in live.items
+        ])
+    with card("What others would have said", wide=True):
+        others = [(name, await site.asking.list_of(user, policy)) for policy, name in ARMS.items()]
+        older = [v.version for v in site.versions.seen.value if v.version != live.model_version]
+        for version in older[: -VERSIONS - 1 : -1]:
+            try:
+                others.append((f"version {version}", await site.asking.list_of(user, version=version)))
+            except StreamrecError as error:
+                ui.label(f"version {version}: {error}").classes("quiet")
+        Table(["by", "the same as now", "first three"], "Nobody else to ask.").show(
+            [(name, _shared(live, other), "; ".join(i.title or i.item_id for i in other.items[:3]))
+             for name, other in others])
+
+
+def _shared(a: Recommendation, b: Recommendation) -> str:
+    n = len({i.item_id for i in a.items} & {i.item_id for i in b.items})
+    return f"{n} of {len(a.items)}"

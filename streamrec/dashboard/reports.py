@@ -1,0 +1,87 @@
+"""Drift reports: all that the topic keeps, and each in full."""
+
+from datetime import UTC, datetime
+
+from nicegui import ui
+
+from streamrec.dashboard.figures import age, number
+from streamrec.dashboard.frame import Table, card, every, frame, say
+from streamrec.dashboard.site import Site
+from streamrec.events import DriftReport, Finding
+
+MOST = 100
+
+
+def page(site: Site) -> None:
+    """The list."""
+    with frame(site, "drift"), card("Reports, newest first", wide=True):
+        table = Table(["report", "when", "alarms", "model", "events", "done about it"],
+                      "No report yet: the monitor reports each period, and at once on an alarm.")
+
+        def look() -> None:
+            now = site.clock.now()
+            table.show([
+                ((r.report_id, f"drift/{r.report_id}"), f"{age(now - r.generated_at)} ago",
+                 ", ".join(f.detector for f in r.findings if f.alarm) or "-", r.model_version,
+                 number(r.events), r.action or "-") for r in site.reports.seen.value[: -MOST - 1 : -1]
+            ])
+        every(look)
+
+
+def one(site: Site, report_id: str) -> None:
+    """A report."""
+    with frame(site, "drift"):
+        found = next((r for r in site.reports.seen.value if r.report_id == report_id), None)
+        if found is None:
+            with card("No such report"):
+                ui.label(f"The topic keeps no report {report_id} any more, or not yet.").classes("quiet")
+            return
+        _head(found)
+        for finding in sorted(found.findings, key=lambda f: not f.alarm):
+            if finding.alarm:
+                _alarm(finding)
+        with card("All detectors", wide=True):
+            head = ["detector", "watches", "value", "threshold", "p-value", "values", "what it saw"]
+            Table(head, "").show([
+                (f.detector + (" (alarm)" if f.alarm else ""), f.kind or "-", number(f.value, 4),
+                 number(f.threshold, 4), _small(f.p_value), number(f.samples), f.detail)
+                for f in found.findings
+            ])
+
+
+def _head(r: DriftReport) -> None:
+    alarms = [f.detector for f in r.findings if f.alarm]
+    with card(f"Report {r.report_id}", wide=True) as verdict:
+        say(verdict, not alarms, f"Alarm: {', '.join(alarms)}." if alarms else "No alarm.")
+        rows = [
+            ("made at", _when(r.generated_at)), ("model that served", r.model_version),
+            ("events since the last report", number(r.events)),
+            ("done about it", r.action or "nothing"),
+        ]
+        rows += [(k, number(v, 4)) for k, v in sorted(r.quality.items())]
+        Table(["", ""], "").show(rows)
+
+
+def _alarm(f: Finding) -> None:
+    with card(f"{f.detector}: {f.severity}", wide=True) as verdict:
+        say(verdict, False, f.detail)
+        sure = f"{f.interval[0]:.4f} to {f.interval[1]:.4f}" if f.interval else "-"
+        Table(["", ""], "").show([
+            ("watches", f.kind or "-"), ("statistic", number(f.value, 4)),
+            ("threshold", number(f.threshold, 4)),
+            ("p-value", _small(f.p_value)), ("95 % interval", sure), ("compared", f.reference),
+            ("with", f.current), ("since", _when(f.first_seen)),
+        ])
+        if f.contributors:
+            Table(["what", "before", "now", "examples"], "").show([
+                (f"{c.kind}: {c.name}", f"{100 * c.before:.1f} %", f"{100 * c.after:.1f} %",
+                 "; ".join(c.examples)) for c in f.contributors
+            ])
+
+
+def _small(p: float | None) -> str:
+    return "-" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def _when(at: float | None) -> str:
+    return "-" if at is None else datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,88 @@
+"""What the pages know of the running system, and what they may do to it."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from streamrec.broker import Broker
+from streamrec.clock import Clock
+from streamrec.dashboard.login import Login
+from streamrec.dashboard.watch import Source, Watch
+from streamrec.errors import InvalidMessage
+from streamrec.events import DriftReport, Recommendation, decode
+from streamrec.metrics import BOARD_PULSE, BOARD_QUALITY, BOARD_SEEN, Board
+from streamrec.registry import VersionRecord
+from streamrec.replay import Read
+
+BEATS, INCREMENTS, REPORTS = 450, 300, 500
+Facts = dict[str, Any]
+
+
+class Asking(Protocol):
+    """The answering side, as far as the pages need it. All raise RetryLater and NotFound."""
+
+    async def list_of(self, user: str, policy: str = "live", version: str = "") -> Recommendation:
+        """A reader's list with reasons: under a control's policy, or under an older version."""
+
+    async def similar(self, item_id: str) -> Recommendation:
+        """Articles like one."""
+
+
+class Acts(NamedTuple):
+    """What the pages can look up and do, each by a call that may wait for a server."""
+
+    history: Callable[[str], list[Read]]
+    article: Callable[[str], Facts | None]
+    letters: Callable[[], list[Facts]]
+    replay: Callable[[set[str]], int]
+    rollback: Callable[[str], None]
+    diff: Callable[[str, str], Facts]
+
+
+class ReportLog:
+    """The newest drift reports, as the topic tells them from its start on."""
+
+    def __init__(self, broker: Broker, topic: str, clock: Clock) -> None:
+        self._broker, self._topic, self._clock = broker, topic, clock
+        self._subscription: Any = None
+        self._found: deque[DriftReport] = deque(maxlen=REPORTS)
+
+    def read(self) -> list[DriftReport]:
+        """All so far, oldest first. Raises RetryLater."""
+        if self._subscription is None:
+            self._subscription = self._broker.subscribe([self._topic], None, "earliest")
+        while batches := self._subscription.poll(0.1, 500):
+            for records in batches.values():
+                self._take([r.value for r in records])
+        return sorted(self._found, key=lambda r: r.generated_at)
+
+    def _take(self, values: list[bytes | None]) -> None:
+        for value in values:
+            try:
+                self._found.append(decode(DriftReport, value, self._clock.now()))
+            except InvalidMessage:
+                continue  # somebody else wrote it
+
+
+class Site:
+    """Everything behind the pages."""
+
+    def __init__(
+        self, facts: Callable[[], Facts], lag: Callable[[], dict[str, int]], board: Board,
+        records: Callable[[], list[VersionRecord]], reports: ReportLog, asking: Asking, acts: Acts,
+        login: Login, clock: Clock,
+    ) -> None:
+        self.asking, self.acts, self.login, self.clock = asking, acts, login, clock
+        self.facts: Source[Facts] = Source("redis", facts, {}, 1.0)
+        self.pulse: Source[list[Facts]] = Source(
+            "pulse", lambda: board.newest(BOARD_PULSE, BEATS), [], 1.0)
+        self.quality: Source[list[Facts]] = Source(
+            "quality", lambda: board.newest(BOARD_QUALITY, INCREMENTS), [], 2.0)
+        self.versions: Source[list[VersionRecord]] = Source("versions", records, [], 2.0)
+        self.seen: Source[dict[str, list[int]]] = Source(
+            "articles", lambda: board.get(BOARD_SEEN) or {}, {}, 5.0)
+        self.lag: Source[dict[str, int]] = Source("kafka", lag, {}, 2.0)
+        self.reports: Source[list[DriftReport]] = Source("reports", reports.read, [], 1.0)
+        redis: list[Any] = [self.facts, self.pulse, self.quality, self.versions, self.seen]
+        kafka: list[Any] = [self.lag, self.reports]
+        self.watch = Watch(redis, kafka)

@@ -1,0 +1,50 @@
+"""Colours and sizes, for light and dark, at any width. Nothing is loaded from elsewhere."""
+
+COLOURS = {"live": "#2f7ed8", "frozen": "#8a8f98", "popularity": "#d98c1f", "new": "#3aa76d",
+           "alarm": "#d33c32", "quiet": "#8a8f98"}
+FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
+CSS = f"""
+:root {{ --ink: #1b1f24; --quiet: #5d6670; --paper: #f4f5f7; --card: #ffffff; --edge: #d9dde2;
+  --good: #1e7f4f; --bad: #b3261e; --link: #1c5fa8; }}
+body.body--dark {{ --ink: #e8eaed; --quiet: #a2abb5; --paper: #14171b; --card: #1e2328; --edge: #343b43;
+  --good: #58c48c; --bad: #ff8a80; --link: #8ab8ee; }}
+body {{ background: var(--paper) !important; color: var(--ink); font-family: {FONT}; font-size: 15px; }}
+.nicegui-content {{ padding: 0; gap: 0; align-items: stretch; }}
+.bar {{ display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: center; padding: .6rem 1rem;
+  background: var(--card); border-bottom: 1px solid var(--edge); width: 100%; }}
+.bar.inner {{ border: 0; padding: 0; width: auto; }}
+.bar a, a.link {{ color: var(--link); text-decoration: none; padding: .2rem 0; }}
+.bar a[aria-current=page] {{ color: var(--ink); border-bottom: 2px solid var(--link); }}
+a:hover, a.link:hover {{ text-decoration: underline; }}
+a:focus-visible, button:focus-visible {{ outline: 2px solid var(--link); outline-offset: 2px; }}
+.page {{ padding: 1rem; width: 100%; max-width: 1400px; margin: 0 auto; display: flex;
+  flex-direction: column; gap: 1rem; }}
+.grid {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1rem; }}
+.card {{ background: var(--card); border: 1px solid var(--edge); border-radius: 8px; padding: .9rem 1rem;
+  min-width: 0; display: flex; flex-direction: column; gap: .5rem; }}
+.wide {{ grid-column: 1 / -1; }}
+h1 {{ font-size: 1.25rem; line-height: 1.3; font-weight: 600; margin: 0; }}
+h2 {{ font-size: 1.05rem; line-height: 1.3; font-weight: 600; margin: 0; }}
+.numbers {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: .5rem; }}
+.number .value {{ font-size: 1.35rem; font-weight: 600; line-height: 1.25;
+  font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }}
+.quiet {{ color: var(--quiet); font-size: .85rem; }}
+.verdict {{ color: var(--good); }} .verdict.bad {{ color: var(--bad); font-weight: 600; }}
+.banner {{ background: var(--bad); color: #fff; padding: .5rem 1rem; width: 100%; }}
+body.body--dark .banner {{ color: #1b1f24; }}
+.scroll {{ overflow-x: auto; width: 100%; }}
+table.plain {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
+table.plain th {{ text-align: left; color: var(--quiet); font-weight: 500; }}
+table.plain th, table.plain td {{ padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--edge);
+  vertical-align: top; overflow-wrap: break-word; }}
+table.plain td {{ max-width: 46rem; min-width: 2.5rem; }}
+.card > .q-btn {{ align-self: flex-start; }} .q-select {{ min-width: 7rem; }}
+.q-field__native, .q-field__label, .q-field__marginal {{ color: var(--ink) !important; }}
+.chart {{ width: 100%; height: 260px; }}
+@media (max-width: 480px) {{ .chart {{ height: 220px; }} .page {{ padding: .6rem; }} }}
+"""
+LOGIN_CSS = f"""
+:root {{ color-scheme: light dark; }} body {{ font: 16px/1.5 {FONT}; margin: 0; }}
+main {{ max-width: 20rem; margin: 15vh auto; padding: 1rem; }} form {{ display: grid; gap: .6rem; }}
+input, button {{ font: inherit; padding: .5rem; }} p {{ margin: 0; min-height: 1.5em; }}
+"""

@@ -1,0 +1,57 @@
+"""What changes for readers when one version replaces another."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streamrec.drift.topics import topic_of
+from streamrec.events import Request
+from streamrec.scoring.ask import Ask
+from streamrec.scoring.scorer import Scorer
+from streamrec.scoring.served import Served
+
+MOST, BATCH = 8, 64
+
+
+def compare(scorer: Scorer, old: Served, new: Served, users: Sequence[str], n: int = 10) -> dict[str, Any]:
+    """The lists of some readers under both, without the places that explore.
+
+    `overlap`: articles of `n` that a reader keeps, mean; `topics` whose share of places moved most and
+    `articles` whose number of lists did. Raises RetryLater.
+    """
+    before, after = _lists(scorer, old, users, n), _lists(scorer, new, users, n)
+    kept = [len(set(a) & set(b)) for a, b in zip(before, after, strict=True)]
+    places = [Counter(i for items in lists for i in items) for lists in (before, after)]
+    topics = [_by_topic(scorer, p) for p in places]
+    titles = scorer.state.articles
+    return {
+        "from": old.version, "to": new.version, "readers": len(users), "n": n,
+        "overlap": sum(kept) / max(len(kept), 1), "topics": _moved(*map(_shares, topics)),
+        "articles": [a | {"title": titles.entries[titles.index[a["name"]]].title} for a in _moved(*places)],
+    }
+
+
+def _lists(scorer: Scorer, served: Served, users: Sequence[str], n: int) -> list[list[str]]:
+    asks = [Ask.of(u, Request(request_id="compare", user_id=u, n=n)) for u in users]
+    batches = [asks[i : i + BATCH] for i in range(0, len(asks), BATCH)]
+    ranked = [r for batch in batches for r in scorer.rank(batch, served)]
+    return [[i.item_id for i in r.items if i.propensity == 1.0] for r in ranked]
+
+
+def _by_topic(scorer: Scorer, places: Mapping[str, int]) -> Counter[str]:
+    articles, found = scorer.state.articles, Counter[str]()
+    for item, n in places.items():
+        i = articles.index[item]
+        found[topic_of(articles.entries[i].tags, articles.vectors[i])] += n
+    return found
+
+
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(counts.values()) or 1
+    return {k: n / total for k, n in counts.items()}
+
+
+def _moved(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:
+    names = sorted({*before, *after}, key=lambda k: -abs(after.get(k, 0) - before.get(k, 0)))
+    return [{"name": k, "before": before.get(k, 0), "after": after.get(k, 0)}
+            for k in names[:MOST] if before.get(k, 0) != after.get(k, 0)]

@@ -1,0 +1,91 @@
+"""From beats, increments and reports to what is drawn."""
+
+from typing import Any
+
+from streamrec.dashboard import charts, figures
+from streamrec.events import DriftReport, Finding
+
+
+def beat(at: float, version: str = "1", **more: Any) -> dict[str, Any]:
+    return {"at": at, "version": version, "slates": {}, "bins": [], "delays_ms": []} | more
+
+
+def increment(version: str, eras: list[Any], published: bool = True) -> dict[str, Any]:
+    return {"at": 100.0 * int(version), "version": version, "published": published, "eras": eras,
+            "trigger": "rows", "rows": 200, "reason": "worse", "ndcg": {"live": [0.5, 0.4, 0.6]}}
+
+
+def test_a_rate_per_second_counts_the_last_seconds_only() -> None:
+    beats = [beat(float(t), events=100 if t < 50 else 6) for t in range(0, 62, 2)]
+    assert figures.per_second(beats, "events", 10.0) == 3.0
+    assert figures.per_second([], "events") is None
+    assert figures.per_second(beats, "answers") == 0.0
+
+
+def test_click_rates_are_over_a_window_and_by_policy() -> None:
+    beats = [beat(float(t), slates={"live": [10, 5 if t < 60 else 1], "frozen": [1, 1]})
+             for t in range(0, 120, 2)]
+    found = figures.click_rates(beats, 20.0)
+    rates = dict(found["live"])
+    assert rates[50.0] == 0.5 and rates[118.0] == 0.1
+    assert "frozen" not in found  # ten slates in a window are too few to be told
+
+
+def test_delays_are_those_of_the_newest_beat_that_saw_any() -> None:
+    beats = [beat(1.0, delays_ms=[5, 9]), beat(2.0, delays_ms=[7, 11]), beat(3.0)]
+    assert figures.delays_ms(beats) == (7, 11)
+    assert figures.delays_ms([beat(1.0)]) is None
+
+
+def test_calibration_sums_the_beats_and_leaves_out_what_is_rare() -> None:
+    bins = [[30.0, 3.0, 6.0], [1.0, 0.15, 1.0], *[[0.0, 0.0, 0.0]] * 8]
+    [only] = figures.calibration([beat(1.0, bins=bins), beat(2.0, bins=bins), beat(3.0)])
+    assert only == figures.Bin(0.1, 0.2, 60)
+
+
+def test_what_is_remembered_and_what_is_forgotten() -> None:
+    found = figures.remembered([
+        increment("2", [["1", 10, 0.6]]), increment("3", [["1", 10, 0.5], ["2", 5, 0.4]]),
+        increment("4", [["1", 10, 0.1]], published=False),
+        increment("5", [["1", 10, 0.5], ["2", 5, 0.5], ["3", 5, 0.3]]),
+    ])
+    assert found.versions == ["2", "3", "5"] and found.eras == ["1", "2", "3"]
+    assert found.cells == [[0.6, None, None], [0.5, 0.4, None], [0.5, 0.5, 0.3]]
+    lost = figures.forgetting(found)  # 0.1 of era 1, -0.1 of era 2
+    assert lost is not None and abs(lost) < 1e-9
+    assert figures.forgetting(figures.remembered([])) is None
+
+
+def test_many_eras_are_put_together_by_their_rows() -> None:
+    eras = [[str(v), v, 1.0 if v == 2 else 0.0] for v in range(1, 25)]
+    found = figures.remembered([increment("30", eras)])
+    assert found.eras[0] == "1-2" and found.cells[0][0] == round(2 / 3, 3) and len(found.eras) == 12
+
+
+def test_the_timeline_is_one_axis_of_alarms_updates_and_swaps() -> None:
+    finding = Finding(detector="dwell", alarm=True, value=1.0, threshold=0.5, samples=9, reference="r",
+                      current="c", detail="fell")
+    report = DriftReport(report_id="r1", generated_at=150.0, trigger="alarm", model_version="1", events=3,
+                         findings=[finding])
+    marks = figures.timeline([report], [increment("2", [])], [beat(210.0), beat(212.0, "2")])
+    assert [(m.at, m.lane) for m in marks] == [(150.0, "alarm"), (200.0, "update"), (212.0, "swap")]
+    assert marks[0].link == "drift/r1"
+    drawn = charts.timeline(marks)["series"][0]["data"]
+    assert [d["value"] for d in drawn] == [[150_000, "alarm"], [200_000, "update"], [212_000, "swap"]]
+
+
+def test_an_interval_is_drawn_from_its_low_end_to_its_high_one() -> None:
+    low, width = charts.quality([increment("2", [])])["series"][1:3]
+    assert low["data"] == [["2", 0.4]] and width["data"] == [["2", 0.2]]
+    assert low["stack"] == width["stack"]
+
+
+def test_the_heat_map_has_a_cell_for_each_measured_value() -> None:
+    found = charts.heat(figures.Matrix(["2", "3"], ["1", "2"], [[0.5, None], [0.4, 0.3]]))
+    assert found["series"][0]["data"] == [[0, 0, 0.5], [0, 1, 0.4], [1, 1, 0.3]]
+
+
+def test_times_and_numbers_are_told_as_people_say_them() -> None:
+    told = [figures.age(s) for s in (None, -1.0, 5.0, 90.0, 7200.0, 20 * 3600.0, 30 * 86_400.0)]
+    assert told == ["-", "0 s", "5 s", "1.5 min", "2.0 h", "20 h", "30 d"]
+    assert (figures.number(1234.5, 1), figures.number(None)) == ("1,234.5", "-")

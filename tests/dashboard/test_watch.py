@@ -1,0 +1,41 @@
+"""A server that is away leaves what was last known, and how old it is; it comes back by itself."""
+
+import time
+
+from streamrec.dashboard.watch import STALE_S, Seen, Source, Watch
+from streamrec.errors import RetryLater
+
+
+def test_what_was_last_known_stays_while_the_server_is_away() -> None:
+    answers: list[object] = [1, RetryLater("Redis is away"), 2]
+
+    def read() -> int:
+        found = answers.pop(0)
+        if isinstance(found, RetryLater):
+            raise found
+        return int(str(found))
+    source = Source("redis", read, 0, every_s=1.0)
+    assert source.seen.value == 0 and source.seen.stale and source.seen.age_s is None
+    source.turn(10.0)
+    assert source.seen.value == 1 and not source.seen.stale and source.seen.trouble == ""
+    source.turn(10.5)  # too soon: nothing is read
+    source.turn(11.0)
+    assert source.seen.value == 1 and source.seen.trouble == "Redis is away"
+    source.turn(12.0)
+    assert source.seen.value == 2 and source.seen.trouble == ""
+
+
+def test_it_is_stale_after_a_while() -> None:
+    assert Seen(1, time.monotonic() - STALE_S - 1).stale
+    assert not Seen(1, time.monotonic()).stale
+
+
+def test_a_slow_server_holds_up_its_own_group_only() -> None:
+    slow = Source("kafka", lambda: time.sleep(1.0), None, every_s=0.0)
+    count = iter(range(10_000))
+    quick = Source("redis", lambda: next(count), 0, every_s=0.0)
+    watch = Watch([slow], [quick], turn_s=0.01)
+    watch.start()
+    time.sleep(0.5)
+    assert quick.seen.value > 5 and slow.seen.at is None
+    watch.stop()

@@ -1,0 +1,23 @@
+"""An increment as the dashboard and the monitor know it."""
+
+from schedulers import quality
+from streamrec.registry import VersionRecord
+
+
+def record(version: str, until: float) -> VersionRecord:
+    return VersionRecord(
+        version=version, parent=None, created_at=0.0, rows=1, learned_until=until, metrics={}
+    )
+
+
+def test_rows_of_older_eras_go_to_the_version_that_learned_them_first() -> None:
+    records = [record("1", 10.0), record("3", 20.0), record("4", 30.0)]
+    anchors = [(5.0, 0.2), (10.0, 0.4), (10.5, 1.0), (25.0, 0.5), (31.0, 0.9)]
+    assert quality.eras(anchors, records) == [("1", 2, 0.3), ("3", 1, 1.0), ("4", 1, 0.5)]
+    assert quality.eras([], records) == [] and quality.eras(anchors, []) == []
+
+
+def test_the_gap_is_to_the_better_control_row_by_row() -> None:
+    rows = {"live": [0.5, 0.1], "frozen": [0.0, 0.2], "popularity": [0.4, 0.4], "new": [1.0, 1.0]}
+    assert quality._gaps(rows) == [0.1, -0.3]
+    assert quality._gaps({"live": [0.5]}) == [] and quality._gaps({}) == []
