@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Small matrices on few cores: two threads are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint evaluate bench bench-gate bench-drift chaos clean
+.PHONY: help demo test lint evaluate bench bench-gate bench-drift screenshots chaos clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,10 @@ evaluate: $(VENV)/dev ## What learning brings, on the project's own synthetic si
 		--arms random,newest,popular,item-knn,content,frozen,naive,replay,oracle \
 		--outside oracle=streamrec.demo.oracle:Oracle \
 		--json build/evaluate.json --html build/evaluate.html $(ARGS)
+
+screenshots: $(VENV)/dev ## Pictures of the dashboard into docs/img, from its browser test
+	mkdir -p docs/img
+	STREAMREC_TEST_PICTURES=$(CURDIR)/docs/img $(BIN)/python -m pytest tests/e2e/test_dashboard.py $(ARGS)
 
 chaos: $(VENV)/dev ## 50 kill -9 of collectors under load
 	CHAOS_KILLS=50 $(BIN)/python -m pytest --timeout 1800 tests/e2e/test_collector_chaos.py $(ARGS)

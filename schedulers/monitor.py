@@ -6,9 +6,11 @@ where it was.
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
+from schedulers import telling
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Subscription
 from streamrec.clock import Clock
@@ -88,18 +90,22 @@ class MonitorProcess:
     def _follow(self, now: float) -> None:
         self._followed_at = now
         self._follow_site(self._monitor)
-        found = self._board.newest(BOARD_QUALITY, NEWEST)
-        if self._judged_at is not None:  # at the start: those of before were told of before
-            for entry in found:
-                if entry["at"] > self._judged_at:
-                    self._monitor.quality(entry)
-        self._judged_at = max([self._judged_at or 0.0, *(e["at"] for e in found)])
+        self._judge(self._board.newest(BOARD_QUALITY, NEWEST))
         if now - self._beat_at >= BEAT_S:
             self._beat_at = now
+            telling.beat(self._monitor.pulse)
             self._board.append(BOARD_PULSE, self._monitor.beat(now), BEATS)
         if now - self._seen_at >= SEEN_S:
             self._seen_at = now
             self._board.put(BOARD_SEEN, self._monitor.most_shown(SEEN))
+
+    def _judge(self, increments: list[dict[str, Any]]) -> None:
+        """Hear of increments; those of before the start were told of before."""
+        new = [q for q in increments if self._judged_at is not None and q["at"] > self._judged_at]
+        for entry in new:
+            self._monitor.quality(entry)
+        telling.increments(new, increments)
+        self._judged_at = max([self._judged_at or 0.0, *(q["at"] for q in increments)])
 
     def _take(self, topic: str, value: bytes | None, now: float) -> None:
         try:
@@ -123,4 +129,5 @@ class MonitorProcess:
         self._publisher.send(self._topic, None, encode(report))
         self._publisher.flush()
         self._board.put(BOARD_DRIFT, report)
+        telling.report(report)
         log.info("drift_report", trigger=report.trigger, alarms=alarms)

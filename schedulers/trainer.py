@@ -19,7 +19,15 @@ from streamrec import logs
 from streamrec.clock import Clock
 from streamrec.config import Trainer as Settings
 from streamrec.errors import RetryLater, StreamrecError
-from streamrec.metrics import BOARD_ALARM, BOARD_MISFIRES, MISFIRES, Board
+from streamrec.metrics import (
+    BOARD_ALARM,
+    BOARD_MISFIRES,
+    BUFFER_BYTES,
+    BUFFER_ROWS,
+    MISFIRES,
+    ROWS_WAITING,
+    Board,
+)
 from streamrec.registry import PointerStore
 from streamrec.replay import ReplayBuffer
 
@@ -71,6 +79,10 @@ class Trainer:
         pointer = self._pointers.read()
         self._announcer.tell(pointer, now)
         rows = waiting(self._buffer.rows_total(), pointer.cursor)
+        counts = self._buffer.counts()
+        ROWS_WAITING.set(rows)
+        BUFFER_ROWS.set(counts.reservoir_rows)
+        BUFFER_BYTES.set(counts.reservoir_bytes)
         alarm = self._drift.asks(now, (self._board.get(BOARD_ALARM) or {}).get("at", 0.0), pointer)
         why = why_train(now, rows, pointer, self._started_at, self._s, alarm)
         if why and self._token is not None:

@@ -20,6 +20,27 @@ MODEL_VERSION = Gauge("streamrec_model_version", "Version that serves")
 SWAPS = Counter("streamrec_swaps_total", "Models swapped in")
 SWAP_FAILURES = Counter("streamrec_swap_failures_total", "Models refused: files corrupt or unreadable")
 MISFIRES = Counter("streamrec_misfires_total", "Scheduled checks that ran late or were coalesced")
+ROWS_WAITING = Gauge("streamrec_rows_waiting", "Rows made and not yet taken by an increment")
+BUFFER_ROWS = Gauge("streamrec_buffer_rows", "Rows kept for rehearsal")
+BUFFER_BYTES = Gauge("streamrec_buffer_bytes", "Bytes of the rows kept for rehearsal")
+# What the monitor sees: of the whole site, whoever did it.
+CLICK_TO_LIST = Histogram(
+    "streamrec_click_to_list_seconds", "From what a reader did to the pushed list that knows it",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+CLICK_TO_MODEL = Histogram(
+    "streamrec_click_to_model_seconds", "Age of the newest row that an increment learned, at its end",
+    buckets=(5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
+)
+SLATES = Counter("streamrec_slates_shown_total", "Slates shown and waited for", ["policy"])
+CLICKED = Counter("streamrec_slates_clicked_total", "Slates of which an article was clicked", ["policy"])
+INCREMENTS = Counter("streamrec_increments_total", "Increments by the gate's verdict", ["verdict", "trigger"])
+QUALITY = Gauge("streamrec_ndcg", "NDCG@10 on rows not learned yet, at the last increment", ["arm"])
+FORGOTTEN = Gauge("streamrec_forgetting", "NDCG@10 lost since each era's best version, mean over eras")
+PUBLISHED_AT = Gauge("streamrec_model_published_timestamp_seconds", "When the model was published")
+DRIFT = Gauge("streamrec_drift", "Statistic over its threshold, at the last report", ["detector"])
+ALARMS = Counter("streamrec_drift_alarms_total", "Alarms", ["detector", "kind"])
+REPORTS = Counter("streamrec_drift_reports_total", "Drift reports published")
 
 # Facts on the board, by name: what `streamrec status` shows beside the buffer and the pointer.
 BOARD_DRIFT = "last_drift"

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streamrec.dashboard.figures import Bin, Mark, Matrix
+from streamrec.dashboard.figures import Bin, Mark
 from streamrec.dashboard.style import COLOURS, FONT
+from streamrec.drift.remembered import Matrix
 
 Options = dict[str, Any]
 GREY, FAINT = "#8a8f98", "rgba(138, 143, 152, .25)"

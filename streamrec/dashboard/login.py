@@ -17,7 +17,8 @@ COOKIE, LASTS_S = "streamrec_session", 12 * 3600
 WRONG_S = 0.5  # guessing takes time
 HOME, PATH = "/dashboard", "/login"
 FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport"
-content="width=device-width, initial-scale=1"><title>streamrec: log in</title><style>{css}</style><main>
+content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
+<title>streamrec: log in</title><style>{css}</style><main>
 <h1>streamrec</h1><form method="post"><p role="alert">{said}</p><label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" autofocus required>
 <button>Log in</button></form></main></html>"""

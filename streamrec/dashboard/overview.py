@@ -6,6 +6,7 @@ from streamrec.dashboard import charts, figures
 from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import Chart, Numbers, Table, card, every, frame, link, say
 from streamrec.dashboard.site import Site
+from streamrec.drift.remembered import forgetting, remembered
 
 OLD_S, SLOW_MS, BEHIND = 3600.0, 1000, 1000  # a model's age, a click's way to a list, a consumer's lag
 FORGOT = 0.02  # NDCG@10
@@ -132,9 +133,9 @@ def _remembers(site: Site) -> None:
                       "Known once a second version has been published.")
 
         def look() -> None:
-            found = figures.remembered(site.quality.seen.value)
+            found = remembered(site.quality.seen.value)
             chart.show(charts.heat(found), bool(found.cells))
-            lost = figures.forgetting(found)
+            lost = forgetting(found)
             if lost is not None:
                 say(verdict, lost <= FORGOT, f"Forgotten: {max(lost, 0.0):.3f} of NDCG@10, mean over eras.")
         every(look)

@@ -92,5 +92,7 @@ class MeanShift(Detector, ABC):
                 yield Split(abs(new - old), cut, n1, old, new)
 
     def _detail(self, old: float, new: float) -> str:
-        moved = f"{'rose' if new > old else 'fell'} from {old:.3f} to {new:.3f}"
+        same = f"{old:.3f}" == f"{new:.3f}"
+        way = "rose" if new > old else "fell"
+        moved = f"stays at {new:.3f}" if same else f"{way} from {old:.3f} to {new:.3f}"
         return moved + (f"; {self._ignored} values were no numbers" if self._ignored else "")

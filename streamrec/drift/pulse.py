@@ -11,16 +11,17 @@ MOST = 500  # delays kept of one beat
 
 
 class Pulse:
-    """Counts between two beats."""
+    """Counts between two beats. `delays`: seconds from a click to its list; `slates`: shown and clicked, by
+    policy."""
 
     def __init__(self) -> None:
         self._clear()
 
     def _clear(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._slates: dict[str, list[int]] = {}
+        self.slates: dict[str, list[int]] = {}
         self._bins = [[0.0, 0.0, 0.0] for _ in range(BINS)]
-        self._delays: list[float] = []
+        self.delays: list[float] = []
 
     def count(self, name: str) -> None:
         """One more of events, answers, …"""
@@ -28,13 +29,13 @@ class Pulse:
 
     def list_made(self, generated_at: float, state_at: float | None) -> None:
         """A list that knows what its reader did at `state_at` (both epoch s)."""
-        if state_at is not None and 0 <= generated_at - state_at < LONGEST_S and len(self._delays) < MOST:
-            self._delays.append(generated_at - state_at)
+        if state_at is not None and 0 <= generated_at - state_at < LONGEST_S and len(self.delays) < MOST:
+            self.delays.append(generated_at - state_at)
 
     def outcome(self, outcome: Outcome, chances: list[float]) -> None:
         """What became of a slate; `chances`: what the served model gave each place, if it was clicked."""
         if outcome.clicked is not None:
-            seen = self._slates.setdefault(outcome.served.policy, [0, 0])
+            seen = self.slates.setdefault(outcome.served.policy, [0, 0])
             seen[0] += 1
             seen[1] += outcome.clicked
         for place, p in enumerate(chances, 1):
@@ -47,9 +48,9 @@ class Pulse:
         """What happened since the last one. `slates`: shown and clicked by policy; `bins`: n, sum of
         probabilities and clicks of places, by probability; `delays_ms`: p50 and p99 from a click to a
         list that knows it."""
-        delays = sorted(self._delays)
+        delays = sorted(self.delays)
         found = {
-            "at": at, "version": version, **self._counts, "slates": self._slates,
+            "at": at, "version": version, **self._counts, "slates": self.slates,
             "bins": [[round(x, 3) for x in b] for b in self._bins] if any(b[0] for b in self._bins) else [],
             "delays_ms": [round(1000 * delays[int(q * (len(delays) - 1))]) for q in (0.5, 0.99)]
             if delays else [],

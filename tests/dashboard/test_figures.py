@@ -3,6 +3,7 @@
 from typing import Any
 
 from streamrec.dashboard import charts, figures
+from streamrec.drift.remembered import Matrix, forgetting, remembered
 from streamrec.events import DriftReport, Finding
 
 
@@ -44,21 +45,21 @@ def test_calibration_sums_the_beats_and_leaves_out_what_is_rare() -> None:
 
 
 def test_what_is_remembered_and_what_is_forgotten() -> None:
-    found = figures.remembered([
+    found = remembered([
         increment("2", [["1", 10, 0.6]]), increment("3", [["1", 10, 0.5], ["2", 5, 0.4]]),
         increment("4", [["1", 10, 0.1]], published=False),
         increment("5", [["1", 10, 0.5], ["2", 5, 0.5], ["3", 5, 0.3]]),
     ])
     assert found.versions == ["2", "3", "5"] and found.eras == ["1", "2", "3"]
     assert found.cells == [[0.6, None, None], [0.5, 0.4, None], [0.5, 0.5, 0.3]]
-    lost = figures.forgetting(found)  # 0.1 of era 1, -0.1 of era 2
+    lost = forgetting(found)  # 0.1 of era 1, -0.1 of era 2
     assert lost is not None and abs(lost) < 1e-9
-    assert figures.forgetting(figures.remembered([])) is None
+    assert forgetting(remembered([])) is None
 
 
 def test_many_eras_are_put_together_by_their_rows() -> None:
     eras = [[str(v), v, 1.0 if v == 2 else 0.0] for v in range(1, 25)]
-    found = figures.remembered([increment("30", eras)])
+    found = remembered([increment("30", eras)])
     assert found.eras[0] == "1-2" and found.cells[0][0] == round(2 / 3, 3) and len(found.eras) == 12
 
 
@@ -81,7 +82,7 @@ def test_an_interval_is_drawn_from_its_low_end_to_its_high_one() -> None:
 
 
 def test_the_heat_map_has_a_cell_for_each_measured_value() -> None:
-    found = charts.heat(figures.Matrix(["2", "3"], ["1", "2"], [[0.5, None], [0.4, 0.3]]))
+    found = charts.heat(Matrix(["2", "3"], ["1", "2"], [[0.5, None], [0.4, 0.3]]))
     assert found["series"][0]["data"] == [[0, 0, 0.5], [0, 1, 0.4], [1, 1, 0.3]]
 
 
