@@ -52,7 +52,7 @@ def frame(site: Site, here: str) -> Iterator[None]:
         elif site.login.can_act:
             ui.html(f'<a class="link" href="{PATH}?to={link(here)}">log in</a>', sanitize=False)
     _banner(site)
-    with ui.element("main").classes("page"):
+    with ui.element("div").classes("page"):
         yield
 
 
@@ -70,7 +70,8 @@ def _away(source: Source[Any]) -> str:
     name = {"redis": "Redis", "kafka": "Kafka"}[source.name]
     if source.seen.at is None:
         return f"{name} has not been read yet: {source.seen.trouble}."
-    return f"{name} is away: what you see of it is {age(source.seen.age_s)} old ({source.seen.trouble})."
+    why = source.seen.trouble or "it does not answer"
+    return f"{name} is away: what you see of it is {age(source.seen.age_s)} old ({why})."
 
 
 def every(look: Callable[[], None]) -> None:
