@@ -11,11 +11,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from schedulers import quality
+from schedulers.changes import Changes
 from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
 from streamrec.clock import Clock
 from streamrec.config import Settings
 from streamrec.errors import RetryLater
+from streamrec.events import ModelDiff
 from streamrec.learning.increment import Outcome, increment, known_articles
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, Tunings
@@ -42,6 +44,7 @@ class IncrementRunner:
         self._board, self._clock, self._s = board, clock, settings
         self._articles, self._texts, self._fingerprint = LiveArticles(dim), LiveTexts(), fingerprint
         self._tunings = Tunings(settings, self._texts.of)
+        self._changes = Changes(buffer, catalogue, settings, dim, clock)
         self._tracker = tracker
         self._waiting_since: float | None = None
         self._first: tuple[str | None, Recommender | None] = (None, None)
@@ -56,8 +59,14 @@ class IncrementRunner:
         parent, files = self._parent(pointer)
         tuning = self._tunings.of(files)
         outcome = self._fit(pointer, window, parent, files, tuning, why, progress)
-        encoder = self._encoder_files(tuning) if tuning and outcome.verdict.publish else {}
-        return self._commit(pointer, outcome, encoder, token, why)
+        publish, number = outcome.verdict.publish, self._registry.new_name()
+        encoder = self._encoder_files(tuning) if tuning and publish else {}
+        diff = None
+        if publish and pointer.version and parent and not encoder and not tuned_files.is_among(files):
+            users = list(dict.fromkeys(w.row.user for w in window))
+            made = {**outcome.model_files, **outcome.co_read_files}
+            diff = self._changes.diff(pointer.version, parent, number, made, outcome.cursor, users)
+        return self._commit(pointer, outcome, number, encoder, diff, token, why)
 
     def _fit(
         self, pointer: Pointer, window: list[WindowRow], parent: Recommender | None, files: Files,
@@ -130,12 +139,13 @@ class IncrementRunner:
         return {**state, **own_vectors.to_files([e.text_hash for e in entries], made)}
 
     def _commit(
-        self, pointer: Pointer, o: Outcome, encoder: Files, token: int, why: str
+        self, pointer: Pointer, o: Outcome, number: str, encoder: Files, diff: ModelDiff | None, token: int,
+        why: str,
     ) -> dict[str, Any]:
         now, publish = self._clock.now(), o.verdict.publish
-        number = self._registry.new_name()
         self._registry.stage("states", number, o.state_files, cursor=o.cursor)
         record = self._stage_version(pointer, o, encoder, number, now, why) if publish else None
+        record = replace(record, diff=diff) if record else None
         gate = {"publish": publish, "reason": o.verdict.reason, "at": now, **o.verdict.metrics}
         new = replace(
             pointer, attempt=pointer.attempt + 1, cursor=o.cursor, state=number, last_gate=gate,

@@ -158,6 +158,7 @@ class Web(Section):
                       "needs API keys")
     port: int = Field(8787, ge=0, le=65_535, description="its port; 0: any that is free")
     workers: int = Field(1, ge=1, le=64, description="processes behind the port, each with its own scorer")
+    dashboard: bool = Field(True, description="serve the dashboard, too")
     dashboard_port: int = Field(8788, ge=0, le=65_535, description="the dashboard's own port, if there are "
                                 "several workers; with one it is at /dashboard")
     password: SecretStr = Field(SecretStr(""), description="to act on the dashboard, and to look at it from "

@@ -169,11 +169,34 @@ class Recommendation(Struct, kw_only=True, frozen=True):
     schema_version: Version = SCHEMA_VERSION
 
 
+class Moved(Struct, kw_only=True, frozen=True):
+    """A topic's share of places, or in how many lists an article stands, before and after."""
+
+    name: str
+    before: float
+    after: float
+    title: str = ""
+
+
+class ModelDiff(Struct, kw_only=True, frozen=True):
+    """What a version changes for some recent readers: of `n` articles a reader keeps `overlap`, mean;
+    topics and articles that gain or lose most places."""
+
+    older: str
+    newer: str
+    readers: int
+    n: int
+    overlap: float
+    topics: list[Moved] = []
+    articles: list[Moved] = []
+
+
 class ModelPointer(Struct, kw_only=True, frozen=True):
     """`<prefix>.models.v1`, key = "current", compacted: which version serves now, and why.
 
     `learned_until` is the newest event time (epoch s) among the rows the version was fitted on;
-    `trigger` why it was trained: rows, time or drift.
+    `trigger` why it was trained: rows, time or drift; `diff` what it changed against its parent, unless
+    it has none or brings an encoder of its own.
     """
 
     version: str
@@ -184,6 +207,7 @@ class ModelPointer(Struct, kw_only=True, frozen=True):
     rows: int
     metrics: dict[str, float]
     trigger: str = ""
+    diff: ModelDiff | None = None
     schema_version: Version = SCHEMA_VERSION
 
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from streamrec import __version__
 from streamrec.errors import CorruptArtefact, NotFound
-from streamrec.events import ModelPointer
+from streamrec.events import ModelDiff, ModelPointer
 
 Files = dict[str, bytes]
 MANIFEST = "manifest.json"
@@ -51,6 +51,7 @@ class VersionRecord(Struct, frozen=True, kw_only=True):
     learned_until: float
     metrics: dict[str, float]
     trigger: str = ""
+    diff: ModelDiff | None = None
 
 
 class Artefact(NamedTuple):
@@ -172,5 +173,5 @@ def pointer_message(pointer: Pointer, record: VersionRecord) -> ModelPointer:
     return ModelPointer(
         version=record.version, parent=record.parent, action=pointer.action,
         published_at=pointer.published_at, learned_until=record.learned_until, rows=record.rows,
-        metrics=record.metrics, trigger=record.trigger,
+        metrics=record.metrics, trigger=record.trigger, diff=record.diff,
     )

@@ -318,35 +318,39 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
                          "STREAMREC_WEB__HOST=127.0.0.1")
     listening = listen(w.host, w.port)
     log.info("listening", url=url(listening))
-    pages = w.host in LOOPBACK or bool(w.password.get_secret_value())
-    if not pages:
+    pages = w.dashboard and (w.host in LOOPBACK or bool(w.password.get_secret_value()))
+    if w.dashboard and not pages:
         log.info("no_dashboard", why="others can reach it: set STREAMREC_WEB__PASSWORD")
     if w.workers == 1:
-        _serve_web(settings, listening, stop, pages)
+        where = {"url": url(listening), "dashboard": f"{url(listening)}/dashboard/" if pages else None}
+        _serve_web(settings, listening, stop, where, pages)
         return
     # A page talks to the process that made it: they have one for themselves, behind a port of its own.
-    jobs = [lambda stop: _serve_web(settings, listening, stop, False)] * w.workers
-    if pages:
-        own = listen(w.host, w.dashboard_port)
-        log.info("dashboard", url=url(own))
-        jobs.append(lambda stop: _serve_web(settings, own, stop, True))
+    own = listen(w.host, w.dashboard_port) if pages else None
+    where = {"url": url(listening), "dashboard": f"{url(own)}/dashboard/" if own else None}
+    jobs = [lambda stop: _serve_web(settings, listening, stop, where, False)] * w.workers
+    if own:
+        jobs.append(lambda stop: _serve_web(settings, own, stop, where, True))
     workers.run(jobs, stop)
 
 
-def _serve_web(settings: Settings, listening: "socket", stop: threading.Event, pages: bool) -> None:
+def _serve_web(
+    settings: Settings, listening: "socket", stop: threading.Event, where: dict[str, str | None], pages: bool
+) -> None:
     from streamrec.web.app import Behind, build
     from streamrec.web.desk import Desk
     from streamrec.web.outbox import Outbox
-    from streamrec.web.server import serve, url
+    from streamrec.web.server import serve
     p = Parts(settings)
     publisher, answers = p.broker.publisher(), p.broker.publisher()
     desk = Desk(serving(p, stop), answers, p.names.topic("recommendations"), p.clock)
     outbox = Outbox(publisher)
     desk.start()
     outbox.start()
-    p.board.put(BOARD_WEB, {"url": url(listening)})
+    p.board.put(BOARD_WEB, where)
     app = build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings))))
-    watch = _dashboard(app, p, desk, url(listening)) if pages else None
+    watch = _dashboard(app, p, desk) if pages else None
+    log.info("serving", **where)
     serve(app, listening, stop)
     for part in (desk, outbox, watch):
         if part:
@@ -356,7 +360,7 @@ def _serve_web(settings: Settings, listening: "socket", stop: threading.Event, p
     p.close()
 
 
-def _dashboard(app: "FastAPI", p: Parts, desk: "Desk", address: str) -> "Watch":
+def _dashboard(app: "FastAPI", p: Parts, desk: "Desk") -> "Watch":
     """The pages; what they watch is read over connections of their own."""
     from streamrec.dashboard.asking import DeskAsking
     from streamrec.dashboard.login import Login
@@ -384,7 +388,6 @@ def _dashboard(app: "FastAPI", p: Parts, desk: "Desk", address: str) -> "Watch":
     )
     mount(app, site)
     site.watch.start()
-    log.info("dashboard", url=f"{address}/dashboard/")
     return site.watch
 
 
@@ -413,7 +416,7 @@ def replay_letters(settings: Settings, only: set[str]) -> int:
         p.close()
 
 
-def diff(settings: Settings, older: str, newer: str, readers: int) -> dict[str, Any]:
+def diff(settings: Settings, older: str, newer: str, readers: int) -> events.ModelDiff:
     """What changed between two versions. Raises NotFound, CorruptArtefact, RetryLater."""
     from streamrec.scoring.compare import compare
     p = Parts(settings)

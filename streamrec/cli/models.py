@@ -50,21 +50,20 @@ def diff(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """See help."""
-    import json
-
     from streamrec import config, logs, wiring
     from streamrec.cli.show import rows_table
+    from streamrec.events import encode
     settings = config.load()
     logs.setup("error", "models")
     found = wiring.diff(settings, older, newer, readers)
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(encode(found).decode())
         return
-    typer.echo(f"{found['readers']} readers keep {found['overlap']:.1f} of {found['n']} articles")
-    rows_table([{"topic": t["name"], "share of places before": f"{100 * t['before']:.1f} %",
-                 "after": f"{100 * t['after']:.1f} %"} for t in found["topics"]], "no topic moved")
-    rows_table([{"article": a["title"] or a["name"], "lists before": a["before"], "after": a["after"]}
-                for a in found["articles"]], "no article moved")
+    typer.echo(f"{found.readers} readers keep {found.overlap:.1f} of {found.n} articles")
+    rows_table([{"topic": t.name, "share of places before": f"{100 * t.before:.1f} %",
+                 "after": f"{100 * t.after:.1f} %"} for t in found.topics], "no topic moved")
+    rows_table([{"article": a.title or a.name, "lists before": f"{a.before:.0f}", "after": f"{a.after:.0f}"}
+                for a in found.articles], "no article moved")
 
 
 @app.command(help="Serve an older version again: the whole bundle, at once.\n\n"

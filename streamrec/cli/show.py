@@ -29,6 +29,7 @@ def status_table(s: dict[str, Any]) -> None:
                  "none yet: the untrained prior answers",
         "serving": s["serving"] or "the untrained prior",
         "http": s["web"] or "no web process has started yet",
+        "dashboard": s["dashboard"] or "none",
         "models": f"{s['models_published']} published, {s['models_refused']} refused",
         "last gate": gate["reason"] if gate else "none yet",
         "last drift report": (", ".join(alarms) or "no alarm") if drift else "none yet",

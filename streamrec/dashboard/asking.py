@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from consumers.serving import Serving, Wish
 from streamrec.clock import Clock
-from streamrec.events import Recommendation, Request
+from streamrec.events import ModelDiff, Recommendation, Request
 from streamrec.scoring.compare import compare
 from streamrec.web.desk import Desk
 
@@ -33,7 +33,7 @@ class DeskAsking:
         wish = self._wish("dashboard", similar_to=item_id)
         return await self._run(lambda serving: serving.under(None, wish))
 
-    def diff(self, older: str, newer: str) -> dict[str, Any]:
+    def diff(self, older: str, newer: str) -> ModelDiff:
         """What changed between two versions, for some readers."""
         old, new = (self._desk.serving.version(v) for v in (older, newer))
         users = self._readers(READERS)

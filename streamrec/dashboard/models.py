@@ -1,7 +1,6 @@
 """Models: where each came from, what the gate said, what changed between two, and the way back."""
 
 import asyncio
-from typing import Any
 
 from nicegui import ui
 
@@ -9,6 +8,7 @@ from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import Table, card, confirm, every, frame, named, no_login, say
 from streamrec.dashboard.site import Site
 from streamrec.errors import StreamrecError
+from streamrec.events import ModelDiff
 
 MOST = 30
 
@@ -56,6 +56,15 @@ def _diff(site: Site) -> None:
             newer = named(ui.select(names, value=names[0], label="to"), "to").props("outlined dense")
         found = ui.column().style("width: 100%")
 
+        def show(diff: ModelDiff) -> None:
+            say(verdict, True, f"From {diff.older} to {diff.newer}, {diff.readers} readers keep "
+                               f"{diff.overlap:.1f} of {diff.n} articles.")
+            found.clear()
+            with found:
+                _told(diff)
+        if (last := site.versions.seen.value[-1].diff) is not None:
+            show(last)
+
         async def compare() -> None:
             say(verdict, True, "Comparing the lists of some readers ...")
             try:
@@ -63,20 +72,16 @@ def _diff(site: Site) -> None:
             except StreamrecError as error:
                 say(verdict, False, str(error))
                 return
-            kept = f"keep {diff['overlap']:.1f} of {diff['n']} articles"
-            say(verdict, True, f"{diff['readers']} readers {kept}.")
-            found.clear()
-            with found:
-                _told(diff)
+            show(diff)
         ui.button("Compare", on_click=compare).props("no-caps")
 
 
-def _told(diff: dict[str, Any]) -> None:
+def _told(diff: ModelDiff) -> None:
     Table(["topic", "share of places before", "after"], "No topic gains or loses places.").show(
-        [(t["name"], f"{100 * t['before']:.1f} %", f"{100 * t['after']:.1f} %") for t in diff["topics"]])
+        [(t.name, f"{100 * t.before:.1f} %", f"{100 * t.after:.1f} %") for t in diff.topics])
     Table(["article", "lists before", "after"], "No article moves.").show(
-        [((a["title"] or a["name"], f"article?item={a['name']}"), number(a["before"]), number(a["after"]))
-         for a in diff["articles"]])
+        [((a.title or a.name, f"article?item={a.name}"), number(a.before), number(a.after))
+         for a in diff.articles])
 
 
 def _rollback(site: Site) -> None:

@@ -9,7 +9,7 @@ from streamrec.clock import Clock
 from streamrec.dashboard.login import Login
 from streamrec.dashboard.watch import Source, Watch
 from streamrec.errors import InvalidMessage
-from streamrec.events import DriftReport, Recommendation, decode
+from streamrec.events import DriftReport, ModelDiff, Recommendation, decode
 from streamrec.metrics import BOARD_PULSE, BOARD_QUALITY, BOARD_SEEN, Board
 from streamrec.registry import VersionRecord
 from streamrec.replay import Read
@@ -36,7 +36,7 @@ class Acts(NamedTuple):
     letters: Callable[[], list[Facts]]
     replay: Callable[[set[str]], int]
     rollback: Callable[[str], None]
-    diff: Callable[[str, str], Facts]
+    diff: Callable[[str, str], ModelDiff]
 
 
 class ReportLog:

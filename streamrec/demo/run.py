@@ -131,16 +131,16 @@ class _Demo:
             try:
                 self._supervisor.tend()
                 self._status = wiring.status(self._parts)
-                self._show_where(self._status["web"])
+                self._show_where(self._status["dashboard"])
             except RetryLater:
                 pass  # a server that has just started: the view shows what it last knew
             except StreamrecError as error:
                 self._console.print(f"status: {error}")
 
-    def _show_where(self, web: str | None) -> None:
-        if web and not self._shown:
-            self._console.print(f"the dashboard: {web}/dashboard/")
-        self._shown = self._shown or bool(web)
+    def _show_where(self, dashboard: str | None) -> None:
+        if dashboard and not self._shown:
+            self._console.print(f"the dashboard: {dashboard}")
+        self._shown = self._shown or bool(dashboard)
 
     def _watch(self, seconds: float) -> None:
         running = threading.Thread(target=self._site.run, args=(seconds,))

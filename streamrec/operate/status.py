@@ -37,7 +37,7 @@ def facts(
     buffer: ReplayBuffer, pointers: PointerStore, board: Board, articles: int, now: float
 ) -> dict[str, Any]:
     """All that Redis knows."""
-    counts, pointer = buffer.counts(), pointers.read()
+    counts, pointer, web = buffer.counts(), pointers.read(), board.get(BOARD_WEB) or {}
     age = round(now - pointer.published_at, 1) if pointer.version else None
     return {
         "stored": counts.stored,
@@ -46,7 +46,8 @@ def facts(
         "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
         "model": {"version": pointer.version, "age_s": age},
         "serving": (board.get(BOARD_SCORER) or {}).get("version"),
-        "web": (board.get(BOARD_WEB) or {}).get("url"),
+        "web": web.get("url"),
+        "dashboard": web.get("dashboard"),
         "newest_event_at": counts.watermark or None,
         "models_published": pointer.published,
         "models_refused": pointer.refused,

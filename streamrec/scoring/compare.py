@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from msgspec.structs import replace
 
 from streamrec.drift.topics import topic_of
-from streamrec.events import Request
+from streamrec.events import ModelDiff, Moved, Request
 from streamrec.scoring.ask import Ask
 from streamrec.scoring.scorer import Scorer
 from streamrec.scoring.served import Served
@@ -13,22 +14,21 @@ from streamrec.scoring.served import Served
 MOST, BATCH = 8, 64
 
 
-def compare(scorer: Scorer, old: Served, new: Served, users: Sequence[str], n: int = 10) -> dict[str, Any]:
-    """The lists of some readers under both, without the places that explore.
-
-    `overlap`: articles of `n` that a reader keeps, mean; `topics` whose share of places moved most and
-    `articles` whose number of lists did. Raises RetryLater.
-    """
+def compare(scorer: Scorer, old: Served, new: Served, users: Sequence[str], n: int = 10) -> ModelDiff:
+    """The lists of some readers under both, without the places that explore. Raises RetryLater."""
     before, after = _lists(scorer, old, users, n), _lists(scorer, new, users, n)
     kept = [len(set(a) & set(b)) for a, b in zip(before, after, strict=True)]
     places = [Counter(i for items in lists for i in items) for lists in (before, after)]
     topics = [_by_topic(scorer, p) for p in places]
-    titles = scorer.state.articles
-    return {
-        "from": old.version, "to": new.version, "readers": len(users), "n": n,
-        "overlap": sum(kept) / max(len(kept), 1), "topics": _moved(*map(_shares, topics)),
-        "articles": [a | {"title": titles.entries[titles.index[a["name"]]].title} for a in _moved(*places)],
-    }
+    articles = scorer.state.articles
+
+    def titled(moved: Moved) -> Moved:
+        return replace(moved, title=articles.entries[articles.index[moved.name]].title)
+    return ModelDiff(
+        older=old.version, newer=new.version, readers=len(users), n=n,
+        overlap=sum(kept) / max(len(kept), 1), topics=_moved(*map(_shares, topics)),
+        articles=[titled(m) for m in _moved(*places)],
+    )
 
 
 def _lists(scorer: Scorer, served: Served, users: Sequence[str], n: int) -> list[list[str]]:
@@ -51,7 +51,7 @@ def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     return {k: n / total for k, n in counts.items()}
 
 
-def _moved(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:
+def _moved(before: Mapping[str, float], after: Mapping[str, float]) -> list[Moved]:
     names = sorted({*before, *after}, key=lambda k: -abs(after.get(k, 0) - before.get(k, 0)))
-    return [{"name": k, "before": before.get(k, 0), "after": after.get(k, 0)}
+    return [Moved(name=k, before=before.get(k, 0), after=after.get(k, 0))
             for k in names[:MOST] if before.get(k, 0) != after.get(k, 0)]

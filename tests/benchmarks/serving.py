@@ -31,7 +31,8 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
     with bench.process("collect", PREFIX):
         for workers in (1, 2):
             parts.board.put("web", None)
-            with bench.process("web", PREFIX, STREAMREC_WEB__WORKERS=str(workers)) as web:
+            alone = {"STREAMREC_WEB__WORKERS": str(workers), "STREAMREC_WEB__DASHBOARD": "false"}
+            with bench.process("web", PREFIX, **alone) as web:
                 _measure(parts, "" if workers == 1 else f"_{workers}_workers", sizes, figures, say)
                 if workers == 1:
                     figures.add("web_peak_rss_mb", peak_mb(web.pid))

@@ -33,7 +33,7 @@ def clean_env(**settings: str) -> dict[str, str]:
     """Our environment without anybody's streamrec settings, plus these."""
     base = {k: v for k, v in os.environ.items() if not k.startswith("STREAMREC_")}
     return {**base, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY),
-            "STREAMREC_WEB__PORT": "0", **settings}
+            "STREAMREC_WEB__PORT": "0", "STREAMREC_WEB__DASHBOARD_PORT": "0", **settings}
 
 
 class Process:

@@ -151,5 +151,7 @@ def test_the_dashboard_shows_the_loop_and_leads_to_what_happened(
             t.open(f"/dashboard/{page}")
             t.page.wait_for_timeout(500)
             t.picture(page.split("?")[0])
+        diff = stack.parts.registry.pointers.records()[-1].diff
+        assert diff is not None and diff.readers > 10 and 0 < diff.overlap <= diff.n
         roll_back(t, stack)
         assert t.outside == [] and t.complaints == []

@@ -1,0 +1,52 @@
+"""What a new version changes for readers, found out before it is published."""
+
+from streamrec import logs
+from streamrec.catalogue import Catalogue
+from streamrec.clock import Clock
+from streamrec.config import Settings
+from streamrec.errors import RetryLater
+from streamrec.events import ModelDiff
+from streamrec.model import co_reads
+from streamrec.model.bundle import from_files
+from streamrec.model.network import Recommender
+from streamrec.registry import Files
+from streamrec.replay import Cursor, ReplayBuffer
+from streamrec.scoring import Scorer, Served, ServingState
+from streamrec.scoring.compare import compare
+
+log = logs.get(__name__)
+READERS = 100
+
+
+class Changes:
+    """A scorer of the trainer's own, made when the first version has a parent to be compared with."""
+
+    def __init__(
+        self, buffer: ReplayBuffer, catalogue: Catalogue, settings: Settings, dim: int, clock: Clock
+    ) -> None:
+        self._buffer, self._catalogue, self._s = buffer, catalogue, settings
+        self._dim, self._clock = dim, clock
+        self._scorer: Scorer | None = None
+
+    def diff(
+        self, older: str, old: Recommender, newer: str, files: Files, cursor: Cursor, users: list[str]
+    ) -> ModelDiff | None:
+        """`files` and `cursor` of the new version; None if a server is away."""
+        try:
+            scorer = self._following()
+            net, _ = from_files(files)
+            new, before = Served(newer, net, co_reads.from_files(files), cursor), Served(older, old)
+            scorer.swap(new)
+            return compare(scorer, before, new, users[:READERS])
+        except RetryLater as error:
+            log.warning("changes_not_known", why=str(error))
+            return None
+
+    def _following(self) -> Scorer:
+        if self._scorer is None:
+            state = ServingState(self._buffer, self._catalogue, self._s.buffer, self._dim)
+            prior = Served("0", Recommender.initial(self._dim, self._s.model))
+            seed = self._s.trainer.seed
+            self._scorer = Scorer(state, self._buffer, prior, self._s.scorer, seed, clock=self._clock)
+        self._scorer.follow()
+        return self._scorer
