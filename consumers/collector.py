@@ -18,6 +18,7 @@ from streamrec.errors import InvalidMessage
 from streamrec.events import Feedback, Request, decode, encode, epoch
 from streamrec.metrics import DUPLICATES, EVENTS
 from streamrec.replay import Applied, Claim, ReplayBuffer, a_res_key, digest
+from streamrec.traces import NO_TRACES, Tracer, headers
 
 CHUNK = 500  # events of one call: a longer one would block the buffer's other clients for long
 AHEAD = 4  # chunks decoded and not yet applied: a poll's worth
@@ -43,12 +44,12 @@ class Collector:
     def __init__(
         self, buffer: ReplayBuffer, publisher: Publisher, dead_letters: DeadLetters, clock: Clock,
         requests_topic: str, incarnation: Callable[[str], str], generation: Callable[[], int],
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None, tracer: Tracer = NO_TRACES,
     ) -> None:
         self._buffer, self._publisher, self._dead = buffer, publisher, dead_letters
         self._clock, self._requests = clock, requests_topic
         self._incarnation, self._generation = incarnation, generation
-        self._weights = dict(weights or {})
+        self._weights, self._tracer = dict(weights or {}), tracer
         self._claims: dict[Partition, tuple[Claim, str]] = {}
         self._taken: dict[Partition, int] = {}  # next offset, since the partition is ours
         self._applying = Pipeline(self._apply, AHEAD)
@@ -110,7 +111,15 @@ class Collector:
         DUPLICATES.inc(counts.duplicates)
         for record, error in c.refused:  # now, so that waiting for Redis does not send them again
             self._dead.send(record, error)
-        self._ask(c.partition, c.start, c.events)
+        self._ask(c.partition, c.start, c.events, self._traced(c) if self._tracer.on else {})
+
+    def _traced(self, c: _Chunk) -> dict[str, str]:
+        """Readers whose clicks are followed, and the newest trace of each."""
+        found = {e.user: (trace, e) for e in c.events if (trace := self._tracer.follows(e.event_id))}
+        for trace, e in found.values():
+            self._tracer.span(trace, "collect", c.now, self._clock.now(), event_id=e.event_id, user=e.user,
+                              partition=c.partition.partition, offset=e.offset)
+        return {user: trace for user, (trace, _) in found.items()}
 
     def _decode(
         self, record: Record, now: float, refused: list[tuple[Record, InvalidMessage]]
@@ -128,13 +137,15 @@ class Collector:
             a_res_key(d, self._weights.get(kind, 1.0)),
         )
 
-    def _ask(self, partition: Partition, offset: int, events: Sequence[Applied]) -> None:
+    def _ask(
+        self, partition: Partition, offset: int, events: Sequence[Applied], traced: Mapping[str, str]
+    ) -> None:
         """One message asks for all readers whose state changed: an impression changes none."""
         touched = {e.user for e in events if e.kind not in ("impression", "dead")}
         if touched:
             ask = Request(request_id=f"{partition.partition}-{offset}", user_ids=sorted(touched),
                           trigger="feedback")
-            self._publisher.send(self._requests, None, encode(ask))
+            self._publisher.send(self._requests, None, encode(ask), headers(traced))
 
     def idle(self) -> None:
         """See consumers.loop.Handler."""

@@ -86,8 +86,9 @@ class ModelFetch:
         self._own.keep(name, served)
         self._have[name] = version
 
-    def build(self, version: str) -> Served:
-        """A version, verified and warmed. Raises NotFound, CorruptArtefact."""
+    def build(self, version: str, to_look: bool = False) -> Served:
+        """A version, verified and warmed; `to_look`: not to serve, which any thread may ask for. Raises
+        NotFound, CorruptArtefact."""
         files, manifest = self._registry.load("versions", version)
         net, meta = from_files(files)
         if meta.get("encoder") not in (None, self._fingerprint):
@@ -98,9 +99,11 @@ class ModelFetch:
         cursor = {int(p): n for p, n in manifest["cursor"].items()}
         before = co_reads.from_files(files)
         if tuned_files.is_among(files):
-            served: Served = self._own.build(version, net, files, before, cursor)
+            build = self._own.look if to_look else self._own.build
+            served: Served = build(version, net, files, before, cursor)
         else:
             served = Served(version, net, before, cursor)
+        served.traces = list(manifest.get("traces", ()))
         served.covered_at = self._articles.cursor  # before the vectors: the worker goes on syncing
         served.cover(self._articles.vectors)
         served.warm()

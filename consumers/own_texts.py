@@ -36,6 +36,13 @@ class OwnTexts:
         self._encoder(version)
         return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor)
 
+    def look(
+        self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor
+    ) -> TunedServed:
+        """The same by the vectors it brought alone, to look at what it would say: no encoder is touched, so
+        any thread may ask. What was announced since it was trained has the frozen encoder's vector."""
+        return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor)
+
     def keep(self, place: str, served: Served) -> None:
         """This version serves in a place, live or frozen, from now on."""
         self._serving.pop(place, None)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from consumers.dead_letters import DeadLetters
 from consumers.serving import BATCH, Serving, Wish
-from streamrec.broker import Partition, Publisher, Record
+from streamrec.broker import Headers, Partition, Publisher, Record
 from streamrec.clock import Clock
 from streamrec.config import Scorer as Settings
 from streamrec.errors import InvalidMessage
-from streamrec.events import Request, decode, encode, who_asks
+from streamrec.events import Recommendation, Request, decode, encode, who_asks
 from streamrec.metrics import BOARD_SHED, SHED, Board
+from streamrec.traces import parent, traced
 
 FORGET_S = 60.0  # how long it is remembered when a reader was last refreshed
 
@@ -67,7 +68,10 @@ class ScoringWorker:
             self._shed(len(found))
         else:
             self._shed(len(refreshes.keys() & set(users)))
-            refreshes.update({w.ask.user: w for w in found})
+            traces = traced(record.headers) if self._serving.tracer.on else {}
+            refreshes.update({
+                w.ask.user: w._replace(trace=traces.get(w.ask.user, ""), asked_at=asked_at) for w in found
+            })
 
     def _wait(self, refreshes: dict[str, Wish]) -> None:
         """Put refreshes among those that wait; one that takes another's place sheds it."""
@@ -95,8 +99,17 @@ class ScoringWorker:
 
     def _answer(self, wishes: Sequence[Wish]) -> None:
         for start in range(0, len(wishes), BATCH):
-            for answer in self._serving.answer(wishes[start : start + BATCH]):
-                self._publisher.send(self._topic, answer.user_id.encode(), encode(answer))
+            some = wishes[start : start + BATCH]
+            for wish, answer in zip(some, self._serving.answer(some), strict=True):
+                self._publisher.send(self._topic, answer.user_id.encode(), encode(answer),
+                                     self._traced(wish, answer) if wish.trace else None)
+
+    def _traced(self, wish: Wish, answer: Recommendation) -> Headers:
+        self._serving.tracer.span(
+            wish.trace, "answer", wish.asked_at, self._clock.now(), version=answer.model_version,
+            recommendation_id=answer.recommendation_id, user=answer.user_id,
+        )
+        return parent(wish.trace)
 
     def _refuse(self, record: Record, error: InvalidMessage) -> None:
         """A dead letter; and an answer, if it can be seen who asked."""

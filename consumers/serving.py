@@ -17,6 +17,7 @@ from streamrec.events import Recommendation, Request, Trigger
 from streamrec.metrics import ANSWER_SECONDS, ANSWERS, BOARD_SCORER, MODEL_VERSION, STALE, SWAPS, Board
 from streamrec.rules import RuleStore
 from streamrec.scoring import Ask, Ranked, Scorer, Served
+from streamrec.traces import NO_TRACES, Tracer
 
 log = logs.get(__name__)
 BATCH = 64
@@ -25,12 +26,14 @@ LAST_LISTS = 20_000  # readers whose last list is kept, for who cannot wait
 
 class Wish(NamedTuple):
     """One reader's wish as it came. `due`: epoch s after which it is better answered from the last
-    list; None: never."""
+    list; None: never. `trace` and `asked_at`: of the click that brought it about, if that is followed."""
 
     ask: Ask
     request_id: str
     trigger: Trigger = "request"
     due: float | None = None
+    trace: str = ""
+    asked_at: float = 0.0
 
     @classmethod
     def of(cls, user: str, request: Request, asked_at: float) -> "Wish":
@@ -52,10 +55,11 @@ class Serving:
     def __init__(
         self, scorer: Scorer, fetch: ModelFetch, rules: RuleStore, board: Board, clock: Clock,
         settings: Settings, new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self.scorer, self._fetch, self._rules = scorer, fetch, rules
         self._board, self._clock, self._s, self._new_id = board, clock, settings, new_id
-        self._rules_at = 0
+        self.tracer, self._rules_at = tracer, 0
         self._last: OrderedDict[str, Recommendation] = OrderedDict()
         self._popular: Recommendation | None = None
         self.synced_at = self._tried_at = 0.0
@@ -88,15 +92,17 @@ class Serving:
         SWAPS.inc()
         MODEL_VERSION.set(int(served.version))
         self._board.put(BOARD_SCORER, {"version": served.version, "swapped_at": self._clock.now()})
+        for trace in served.traces:
+            self.tracer.span(trace, "serve", self._clock.now(), self._clock.now(), version=served.version)
         log.info("swapped", version=served.version)
 
     def version(self, name: str) -> Served:
         """A version, to look at what it would say; any thread may ask. Raises NotFound, CorruptArtefact."""
-        return self._fetch.build(name)
+        return self._fetch.build(name, to_look=True)
 
     def under(self, served: Served | None, wish: Wish) -> Recommendation:
         """The answer to one wish as if `served` were live; nobody else hears of it. Raises RetryLater."""
-        return self._message(wish, self.scorer.rank([wish.ask], served)[0])
+        return self._message(wish, self.scorer.rank([wish.ask._replace(explore=False)], served)[0])
 
     def answer(self, wishes: Sequence[Wish]) -> list[Recommendation]:
         """The answers, in order; at most BATCH at once. Raises RetryLater."""

@@ -16,7 +16,7 @@ from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
 from streamrec.clock import Clock
 from streamrec.config import Settings
-from streamrec.errors import RetryLater
+from streamrec.errors import RetryLater, StreamrecError
 from streamrec.events import ModelDiff
 from streamrec.learning.increment import Outcome, increment, known_articles
 from streamrec.learning.state import TrainerState
@@ -27,6 +27,7 @@ from streamrec.model.bundle import from_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import Cursor, ReplayBuffer, WindowRow
+from streamrec.traces import MOST, NO_TRACES, Tracer
 
 log = logs.get(__name__)
 OPTIMIZER = "optimizer."  # files of the optimizer's state live in the version's folder
@@ -39,20 +40,21 @@ class IncrementRunner:
     def __init__(
         self, buffer: ReplayBuffer, catalogue: Catalogue, registry: Registry, board: Board,
         clock: Clock, settings: Settings, dim: int, fingerprint: str, tracker: Tracker | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._buffer, self._catalogue, self._registry = buffer, catalogue, registry
         self._board, self._clock, self._s = board, clock, settings
         self._articles, self._texts, self._fingerprint = LiveArticles(dim), LiveTexts(), fingerprint
         self._tunings = Tunings(settings, self._texts.of)
         self._changes = Changes(buffer, catalogue, settings, dim, clock)
-        self._tracker = tracker
+        self._tracker, self._tracer = tracker, tracer
         self._waiting_since: float | None = None
         self._first: tuple[str | None, Recommender | None] = (None, None)
         self._lost = 0  # rows that this increment's window should have had
 
     def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
         """Train on the waiting rows; what happened, as a JSON-like dict. Raises StreamrecError."""
-        pointer = self._registry.current()
+        pointer, started = self._registry.current(), self._clock.now()
         window = self._buffer.window(pointer.cursor, self._s.trainer.max_rows)
         if not window:
             return {"published": False, "reason": "no new rows"}
@@ -66,7 +68,12 @@ class IncrementRunner:
             users = list(dict.fromkeys(w.row.user for w in window))
             made = {**outcome.model_files, **outcome.co_read_files}
             diff = self._changes.diff(pointer.version, parent, number, made, outcome.cursor, users)
-        return self._commit(pointer, outcome, number, encoder, diff, token, why)
+        ids = [w.row.event_id for w in window] if publish and self._tracer.on else []
+        traces = [trace for i in ids if (trace := self._tracer.follows(i))][:MOST]
+        done = self._commit(pointer, outcome, number, encoder, diff, traces, token, why)
+        for trace in traces:
+            self._tracer.span(trace, "learn", started, self._clock.now(), version=number, trigger=why)
+        return done
 
     def _fit(
         self, pointer: Pointer, window: list[WindowRow], parent: Recommender | None, files: Files,
@@ -90,9 +97,7 @@ class IncrementRunner:
         """The first model, scored in shadow: what learning has brought since."""
         first = pointer.first_trained
         if first is not None and self._first[0] != first:
-            files = self._registry.load("versions", first).files
-            own = tuned_files.is_among(files)  # of an encoder of its own: not to be had here
-            self._first = first, None if own else from_files(files)[0]
+            self._first = first, self._control(first)
         net = self._first[1]
         return {"frozen": net} if net and net.dim == self._articles.dim else {}
 
@@ -110,6 +115,17 @@ class IncrementRunner:
                 f"{unknown} of {len(items)} rows are about articles not announced yet; waiting for "
                 "them (see the lag of the articles topic)"
             )
+
+    def _control(self, version: str) -> Recommender | None:
+        """None for a version that cannot be compared: learning does not depend on it."""
+        try:
+            files = self._registry.load("versions", version).files
+            net, meta = from_files(files)
+        except (StreamrecError, OSError) as error:
+            log.warning("no_control", version=version, why=str(error))
+            return None
+        own = tuned_files.is_among(files)  # an encoder of its own: its vectors are not to be had here
+        return None if own or meta.get("encoder") not in (None, self._fingerprint) else net
 
     def _state(self, pointer: Pointer) -> TrainerState:
         if pointer.state is None:
@@ -139,12 +155,12 @@ class IncrementRunner:
         return {**state, **own_vectors.to_files([e.text_hash for e in entries], made)}
 
     def _commit(
-        self, pointer: Pointer, o: Outcome, number: str, encoder: Files, diff: ModelDiff | None, token: int,
-        why: str,
+        self, pointer: Pointer, o: Outcome, number: str, encoder: Files, diff: ModelDiff | None,
+        traces: list[str], token: int, why: str,
     ) -> dict[str, Any]:
         now, publish = self._clock.now(), o.verdict.publish
         self._registry.stage("states", number, o.state_files, cursor=o.cursor)
-        record = self._stage_version(pointer, o, encoder, number, now, why) if publish else None
+        record = self._stage_version(pointer, o, encoder, number, traces, now, why) if publish else None
         record = replace(record, diff=diff) if record else None
         gate = {"publish": publish, "reason": o.verdict.reason, "at": now, **o.verdict.metrics}
         new = replace(
@@ -168,7 +184,8 @@ class IncrementRunner:
                 "reason": o.verdict.reason, "rows": o.rows, **o.metrics}
 
     def _stage_version(
-        self, pointer: Pointer, o: Outcome, encoder: Files, number: str, now: float, why: str
+        self, pointer: Pointer, o: Outcome, encoder: Files, number: str, traces: list[str], now: float,
+        why: str,
     ) -> VersionRecord:
         optimizer = {OPTIMIZER + n: b for n, b in o.optimizer_files.items()}
         files = {**o.model_files, **optimizer, **o.co_read_files, **encoder}
@@ -176,6 +193,7 @@ class IncrementRunner:
             "versions", number, files, parent=pointer.version, cursor=o.cursor, created_at=now,
             seed=self._s.trainer.seed + pointer.attempt, metrics=o.metrics, trigger=why,
             learned_until=o.learned_until, rows=o.rows, encoder=self._fingerprint,
+            traces=traces,
         )
         return VersionRecord(
             version=number, parent=pointer.version, created_at=now, rows=o.rows,

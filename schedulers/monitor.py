@@ -45,9 +45,11 @@ class MonitorProcess:
         self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
         self._owed: DriftReport | None = None
+        self._sent = ""
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
+        telling.start(self._monitor.detectors)
         while not stop.is_set():
             try:
                 self.turn()
@@ -60,18 +62,18 @@ class MonitorProcess:
     def turn(self) -> None:
         """Read what came; report if a report is due."""
         now = self._clock.now()
-        if now - self._followed_at >= 1.0:
+        if _due(now, self._followed_at, 1.0):
             self._follow(now)
         batches = self._subscription.poll(0.2, 500)
         for partition, records in batches.items():
             for record in records:
-                self._take(record.topic, record.value, now)
+                self._take(partition, record.value, now)
             self._done[partition] = records[-1].offset + 1
         self._owed = self._owed or self._monitor.due(now)
         if self._owed is not None:
             self._publish(self._owed)  # kept until it is out: an alarm is raised once
             self._owed = None
-        if now - self._committed_at >= COMMIT_S:
+        if _due(now, self._committed_at, COMMIT_S):
             self._commit(now)
 
     def _commit(self, now: float) -> None:
@@ -91,11 +93,11 @@ class MonitorProcess:
         self._followed_at = now
         self._follow_site(self._monitor)
         self._judge(self._board.newest(BOARD_QUALITY, NEWEST))
-        if now - self._beat_at >= BEAT_S:
+        if _due(now, self._beat_at, BEAT_S):
             self._beat_at = now
             telling.beat(self._monitor.pulse)
             self._board.append(BOARD_PULSE, self._monitor.beat(now), BEATS)
-        if now - self._seen_at >= SEEN_S:
+        if _due(now, self._seen_at, SEEN_S):
             self._seen_at = now
             self._board.put(BOARD_SEEN, self._monitor.most_shown(SEEN))
 
@@ -107,11 +109,11 @@ class MonitorProcess:
         telling.increments(new, increments)
         self._judged_at = max([self._judged_at or 0.0, *(q["at"] for q in increments)])
 
-    def _take(self, topic: str, value: bytes | None, now: float) -> None:
+    def _take(self, place: Partition, value: bytes | None, now: float) -> None:
         try:
-            if ".feedback." in topic:
-                self._monitor.feedback(decode(Feedback, value, now))
-            elif ".recommendations." in topic:
+            if ".feedback." in place.topic:
+                self._monitor.feedback(decode(Feedback, value, now), place.partition)
+            elif ".recommendations." in place.topic:
                 self._monitor.recommendation(decode(Recommendation, value, now))
             else:
                 self._monitor.model(decode(ModelPointer, value, now).version)
@@ -126,8 +128,15 @@ class MonitorProcess:
             self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": learnable})
         elif alarms:
             report = replace(report, action="none: no update mends this")
-        self._publisher.send(self._topic, None, encode(report))
+        if self._sent != report.report_id:  # else it waits in the publisher since the last try
+            self._publisher.send(self._topic, None, encode(report))
+            self._sent = report.report_id
         self._publisher.flush()
         self._board.put(BOARD_DRIFT, report)
         telling.report(report)
         log.info("drift_report", trigger=report.trigger, alarms=alarms)
+
+
+def _due(now: float, last: float, every_s: float) -> bool:
+    """Also after the clock was set back."""
+    return abs(now - last) >= every_s

@@ -7,7 +7,10 @@ import numpy as np
 from streamrec.catalogue import Catalogue, LiveArticles
 from streamrec.drift.monitor import DriftMonitor, Published
 from streamrec.drift.topics import topic_of
+from streamrec.metrics import PUBLISHED_AT
 from streamrec.registry import Registry
+
+SEED = 7
 
 
 class SiteFollower:
@@ -24,9 +27,13 @@ class SiteFollower:
         articles = self._articles
         monitor.encoder(self._fingerprint())
         articles.sync(self._catalogue)
-        rows, self._told = articles.changed_since(self._told), articles.cursor
+        rows, first, self._told = articles.changed_since(self._told), not self._told, articles.cursor
+        if first:  # what was there before is no stream: its order is by chance, or somebody's sorting
+            rows = np.random.default_rng(SEED).permutation(rows).tolist()
         for i in rows:
             e, vector = articles.entries[i], articles.vectors[i].astype(np.float32)
             found = Published(topic_of(e.tags, vector), e.title, e.lang, bool(e.text_hash))
             monitor.article(e.item_id, found, vector if vector.any() else None)
-        monitor.model(self._registry.current().version or "0")
+        pointer = self._registry.current()
+        monitor.model(pointer.version or "0")
+        PUBLISHED_AT.set(pointer.published_at)

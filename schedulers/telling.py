@@ -1,10 +1,11 @@
 """What the monitor sees, as Prometheus metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from streamrec.drift.contract import Detector
 from streamrec.drift.pulse import Pulse
-from streamrec.drift.remembered import Increments, forgetting, remembered
+from streamrec.drift.remembered import Increments, forgetting
 from streamrec.events import DriftReport
 from streamrec.metrics import (
     ALARMS,
@@ -14,11 +15,19 @@ from streamrec.metrics import (
     DRIFT,
     FORGOTTEN,
     INCREMENTS,
-    PUBLISHED_AT,
     QUALITY,
     REPORTS,
     SLATES,
 )
+
+
+def start(detectors: Iterable[Detector]) -> None:
+    """All series are there from the start: a first step from nothing is no increase to Prometheus."""
+    for d in detectors:
+        ALARMS.labels(d.name, d.kind)
+    for verdict in ("published", "refused"):
+        for trigger in ("rows", "time", "drift"):
+            INCREMENTS.labels(verdict, trigger)
 
 
 def beat(pulse: Pulse) -> None:
@@ -35,12 +44,9 @@ def increments(new: Sequence[Mapping[str, Any]], known: Increments) -> None:
     for q in new:
         INCREMENTS.labels("published" if q["published"] else "refused", q["trigger"]).inc()
         CLICK_TO_MODEL.observe(q["behind_s"])
-    published = [q["at"] for q in known if q["published"]]
-    if published:
-        PUBLISHED_AT.set(published[-1])
     for arm, found in (known[-1]["ndcg"] if known else {}).items():
         QUALITY.labels(arm).set(found[0])
-    lost = forgetting(remembered(known))
+    lost = forgetting(known)
     if lost is not None:
         FORGOTTEN.set(lost)
 

@@ -175,6 +175,12 @@ class Monitor(Section):
     delta: float = Field(0.002, gt=0, lt=1, description="ADWIN's confidence")
 
 
+class Traces(Section):
+    to: str = Field("", description="where OpenTelemetry traces go: an http address of a collector, a file, "
+                    "console; empty: nowhere")
+    share: float = Field(0.01, gt=0, le=1, description="share of the events that are followed")
+
+
 class Settings(BaseSettings):
     """The whole configuration. Build with `load()`, which turns mistakes into one sentence."""
 
@@ -200,6 +206,7 @@ class Settings(BaseSettings):
     scorer: Scorer = Scorer()
     monitor: Monitor = Monitor()
     web: Web = Web()
+    traces: Traces = Traces()
 
     @classmethod
     def settings_customise_sources(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streamrec.adapters.redis_buffer import RedisBuffer
     from streamrec.adapters.redis_store import RedisCatalogue
     from streamrec.dashboard.watch import Watch
+    from streamrec.traces import Tracer
     from streamrec.web.desk import Desk
 
 log = logs.get(__name__)
@@ -141,6 +142,18 @@ class Parts:
         from streamrec.adapters.redis_store import RedisRules
         return RedisRules(self.redis, self.names.prefix)
 
+    def tracer(self, process: str) -> "Tracer":
+        """Where this process's spans go."""
+        from streamrec.traces import NO_TRACES
+        if not self.settings.traces.to:
+            return NO_TRACES
+        try:
+            from streamrec.adapters.traces import OtelTracer
+        except ImportError:
+            raise SetupError("traces need OpenTelemetry: pip install 'streamrec[traces]'") from None
+        tracer: Tracer = self._once("tracer", lambda: OtelTracer(self.settings.traces, process))
+        return tracer
+
     def encoder(self, stop: threading.Event) -> tuple[int, str]:
         """Dimension and fingerprint of the catalogue's encoder, once a catalogue process has said."""
         said = False
@@ -179,6 +192,7 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
     collector = Collector(
         p.buffer, publisher, DeadLetters(publisher, group), p.clock, p.names.topic("requests"),
         p.broker.incarnation, subscription.generation, settings.buffer.weights,
+        p.tracer("collect"),
     )
     _seldom_collected()
     Loop(subscription, publisher, collector, p.clock, Policy(max_records=2000), stop).run()
@@ -235,7 +249,7 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     fetch.start()
     interests.start()
     _seldom_collected()
-    return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer)
+    return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer, tracer=p.tracer("score"))
 
 
 def run_score(settings: Settings, stop: threading.Event) -> None:
@@ -279,7 +293,8 @@ def run_learn(settings: Settings, stop: threading.Event) -> None:
     dim, fingerprint = p.encoder(stop)
     kept = tracker(settings.trainer.tracking, settings.home_dir / "tracking")
     runner = IncrementRunner(
-        p.buffer, p.catalogue(dim), p.registry, p.board, p.clock, settings, dim, fingerprint, kept
+        p.buffer, p.catalogue(dim), p.registry, p.board, p.clock, settings, dim, fingerprint, kept,
+        p.tracer("train"),
     )
     for order in incoming:
         try:
@@ -348,7 +363,8 @@ def _serve_web(
     desk.start()
     outbox.start()
     p.board.put(BOARD_WEB, where)
-    app = build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings))))
+    local = settings.web.host in LOOPBACK
+    app = build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings)), local))
     watch = _dashboard(app, p, desk) if pages else None
     log.info("serving", **where)
     serve(app, listening, stop)
@@ -420,13 +436,16 @@ def diff(settings: Settings, older: str, newer: str, readers: int) -> events.Mod
     """What changed between two versions. Raises NotFound, CorruptArtefact, RetryLater."""
     from streamrec.scoring.compare import compare
     p = Parts(settings)
+    if not p.board.get(BOARD_ENCODER):
+        raise SetupError("nothing is known yet: start `streamrec up`, or `streamrec catalogue`")
     served = serving(p, threading.Event())
-    served.scorer.follow()
-    old, new = (served.version(v) for v in (older, newer))
-    found = compare(served.scorer, old, new, recent_readers(p, readers))
-    served.close()
-    p.close()
-    return found
+    try:
+        served.scorer.follow()
+        old, new = (served.version(v) for v in (older, newer))
+        return compare(served.scorer, old, new, recent_readers(p, readers))
+    finally:
+        served.close()
+        p.close()
 
 
 def plain(found: Any) -> Any:
@@ -455,10 +474,12 @@ def rollback(settings: Settings, version: str) -> None:
     from schedulers.announcer import Announcer
     p = Parts(settings)
     publisher, registry = p.broker.publisher(), p.registry
-    pointer = registry.rollback(version, time.time())
-    Announcer(registry.pointers, publisher, p.names.topic("models")).announce(pointer, 30.0)
-    publisher.close()
-    p.close()
+    try:
+        pointer = registry.rollback(version, time.time())
+        Announcer(registry.pointers, publisher, p.names.topic("models")).announce(pointer, 30.0)
+    finally:
+        publisher.close()
+        p.close()
 
 
 RUN = {

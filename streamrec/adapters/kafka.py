@@ -109,6 +109,7 @@ class KafkaBroker:
         self, topics: Sequence[str], group: str | None, start: str = "earliest"
     ) -> "KafkaSubscription":
         """See streamrec.broker.Broker."""
+        partitions = self._all_partitions(topics)  # first: a client that is not closed keeps its thread
         consumer = self._connect(
             kafka.KafkaConsumer, group_id=group, auto_offset_reset=start, enable_auto_commit=False,
             allow_auto_create_topics=False, max_partition_fetch_bytes=MAX_BYTES,
@@ -117,9 +118,8 @@ class KafkaBroker:
             fetch_max_wait_ms=100, metadata_max_age_ms=30_000,
         )
         if group is None:
-            consumer.assign(self._all_partitions(topics))
+            consumer.assign(partitions)
         else:
-            self._all_partitions(topics)
             for topic in topics:  # a member that joins before it knows the topic joins twice
                 consumer.partitions_for_topic(topic)
             consumer.subscribe(list(topics))

@@ -17,7 +17,7 @@ async def page(site: Site, item: str = "") -> None:
     with frame(site, "article"):
         with card("An article"):
             box = named(ui.input("Article's id", value=item), "Article's id").props("outlined dense")
-            box.on("keydown.enter", lambda: ui.navigate.to(link(f"article?item={box.value}")))
+            box.on("keydown.enter", lambda: ui.navigate.to(link("article", item=box.value)))
             ui.label("Enter shows it.").classes("quiet")
         if not item:
             _most_shown(site)
@@ -34,7 +34,7 @@ def _most_shown(site: Site) -> None:
     with card("Most shown since the monitor began", wide=True):
         found = sorted(site.seen.seen.value.items(), key=lambda kv: -kv[1][0])[:MOST]
         Table(["article", "shown", "clicked"], "No slate has been shown yet.").show(
-            [((item, f"article?item={item}"), number(n), number(k)) for item, (n, k) in found])
+            [((item, link("article", item=item)), number(n), number(k)) for item, (n, k) in found])
 
 
 async def _about(site: Site, item: str) -> None:
@@ -57,4 +57,5 @@ async def _similar(site: Site, item: str) -> None:
     answer = await site.asking.similar(item)
     with card("Most like it", wide=True):
         Table(["article", "score"], answer.error or "None.").show(
-            [((i.title or i.item_id, f"article?item={i.item_id}"), number(i.score, 2)) for i in answer.items])
+            [((i.title or i.item_id, link("article", item=i.item_id)), number(i.score, 2))
+             for i in answer.items])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from nicegui import ui
 from nicegui.element import Element
@@ -18,12 +18,12 @@ from streamrec.dashboard.watch import Source
 PAGES = {"": "Overview", "reader": "Reader", "article": "Article", "models": "Models",
          "drift": "Drift reports", "letters": "Dead letters"}
 REFRESH_S = 1.0
-Cell = str | tuple[str, str]  # text, or text and the page it leads to
+Cell = str | tuple[str, str]  # text, or text and the address that it leads to
 
 
-def link(page: str) -> str:
-    """The address of a page of ours; ids in it may hold anything."""
-    return f"{HOME}/{quote(page, safe='/?=&-')}"
+def link(page: str, **query: str) -> str:
+    """The address of a page of ours; what is asked of it may hold anything."""
+    return f"{HOME}/{quote(page)}" + (f"?{urlencode(query)}" if query else "")
 
 
 def session(site: Site) -> bool:
@@ -161,7 +161,7 @@ class Table:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, str):
         return escape(cell)
-    return f'<a class="link" href="{escape(link(cell[1]))}">{escape(cell[0])}</a>'
+    return f'<a class="link" href="{escape(cell[1])}">{escape(cell[0])}</a>'
 
 
 def confirm(question: str, act: Callable[[], Any]) -> ui.dialog:

@@ -33,6 +33,9 @@ async def page(site: Site) -> None:
             return
 
         async def act() -> None:
+            if why := no_login(site):
+                say(verdict, False, why)
+                return
             try:
                 n = await asyncio.to_thread(site.acts.replay, set())
                 say(verdict, True, f"{n} were sent back to their topics.")

@@ -4,7 +4,7 @@ elsewhere, need the password. The cookie is signed with a key of this process: a
 import asyncio
 import hmac
 import secrets
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, quote
 
 from itsdangerous import BadSignature, TimestampSigner
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamrec.dashboard.style import LOGIN_CSS
+from streamrec.web.guard import body
 
 COOKIE, LASTS_S = "streamrec_session", 12 * 3600
 WRONG_S = 0.5  # guessing takes time
@@ -30,6 +31,7 @@ class Login:
     def __init__(self, password: str, open_to_all: bool) -> None:
         self._password, self.open_to_all = password.encode(), open_to_all
         self._signer = TimestampSigner(secrets.token_bytes(32))
+        self._one = asyncio.Lock()
 
     @property
     def can_act(self) -> bool:
@@ -50,11 +52,15 @@ class Login:
             return _form("No password is set: nobody can log in. Set STREAMREC_WEB__PASSWORD.", 403)
         if request.method == "GET":
             return _form("")
-        given = parse_qs((await request.body())[:4096].decode(errors="replace")).get("password", [""])[0]
+        async with self._one:  # guesses side by side would cost no time
+            return await self._take(request)
+
+    async def _take(self, request: Request) -> Response:
+        given = parse_qs((await body(request, 4096)).decode(errors="replace")).get("password", [""])[0]
         if not hmac.compare_digest(given.encode(), self._password):
             await asyncio.sleep(WRONG_S)
             return _form("That is not the password.", 401)
-        found = RedirectResponse(_local(unquote(request.query_params.get("to", HOME))), 303)
+        found = RedirectResponse(_local(request.query_params.get("to", HOME)), 303)
         found.set_cookie(COOKIE, self._signer.sign(b"in").decode(), max_age=LASTS_S, httponly=True,
                          samesite="strict", secure=request.url.scheme == "https")
         return found
@@ -68,7 +74,8 @@ class Login:
             elif scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4401})
             else:
-                await RedirectResponse(f"{PATH}?to={quote(scope['path'])}", 303)(scope, receive, send)
+                asked = f"{scope['path']}?{scope['query_string'].decode('latin-1')}".rstrip("?")
+                await RedirectResponse(f"{PATH}?to={quote(asked, safe='/')}", 303)(scope, receive, send)
         return guarded
 
 

@@ -5,12 +5,13 @@ import asyncio
 from nicegui import ui
 
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Table, card, confirm, every, frame, named, no_login, say
+from streamrec.dashboard.frame import Table, card, confirm, every, frame, link, named, no_login, say
 from streamrec.dashboard.site import Site
 from streamrec.errors import StreamrecError
 from streamrec.events import ModelDiff
 
 MOST = 30
+KEPT = 50  # versions whose files the registry keeps
 
 
 def page(site: Site) -> None:
@@ -69,8 +70,8 @@ def _diff(site: Site) -> None:
             say(verdict, True, "Comparing the lists of some readers ...")
             try:
                 diff = await asyncio.to_thread(site.acts.diff, older.value, newer.value)
-            except StreamrecError as error:
-                say(verdict, False, str(error))
+            except (StreamrecError, TimeoutError) as error:
+                say(verdict, False, str(error) or "No answer in time: the answering thread is busy.")
                 return
             show(diff)
         ui.button("Compare", on_click=compare).props("no-caps")
@@ -80,7 +81,7 @@ def _told(diff: ModelDiff) -> None:
     Table(["topic", "share of places before", "after"], "No topic gains or loses places.").show(
         [(t.name, f"{100 * t.before:.1f} %", f"{100 * t.after:.1f} %") for t in diff.topics])
     Table(["article", "lists before", "after"], "No article moves.").show(
-        [((a.title or a.name, f"article?item={a.name}"), number(a.before), number(a.after))
+        [((a.title or a.name, link("article", item=a.name)), number(a.before), number(a.after))
          for a in diff.articles])
 
 
@@ -89,13 +90,17 @@ def _rollback(site: Site) -> None:
         if why := no_login(site):
             ui.label(why).classes("quiet")
             return
-        names = _names(site)
+        serving = site.facts.seen.value.get("model", {}).get("version")
+        names = [v for v in _names(site)[:KEPT] if v != serving]
         if not names:
             ui.label("There is no version to go back to.").classes("quiet")
             return
-        chosen = named(ui.select(names, value=names[-1], label="version"), "version").props("outlined dense")
+        chosen = named(ui.select(names, value=names[0], label="version"), "version").props("outlined dense")
 
         async def act() -> None:
+            if why := no_login(site):  # a page may stay open for longer than its session lasts
+                say(verdict, False, why)
+                return
             try:
                 await asyncio.to_thread(site.acts.rollback, chosen.value)
                 say(verdict, True, f"Version {chosen.value} is the model now: the scorers take it up.")

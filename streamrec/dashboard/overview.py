@@ -135,7 +135,7 @@ def _remembers(site: Site) -> None:
         def look() -> None:
             found = remembered(site.quality.seen.value)
             chart.show(charts.heat(found), bool(found.cells))
-            lost = forgetting(found)
+            lost = forgetting(site.quality.seen.value)
             if lost is not None:
                 say(verdict, lost <= FORGOT, f"Forgotten: {max(lost, 0.0):.3f} of NDCG@10, mean over eras.")
         every(look)
@@ -155,8 +155,8 @@ def _moved(site: Site) -> None:
             alarms = [(r, f) for r in reports for f in r.findings if f.alarm]
             now = site.clock.now()
             table.show([
-                ((f"{age(now - r.generated_at)} ago", f"drift/{r.report_id}"), f"{f.detector}: {f.detail}",
-                 r.action) for r, f in alarms[: -SHOWN // 2 : -1]
+                ((f"{age(now - r.generated_at)} ago", link(f"drift/{r.report_id}")),
+                 f"{f.detector}: {f.detail}", r.action) for r, f in alarms[: -SHOWN // 2 : -1]
             ])
             say(verdict, True, f"{len(reports)} reports, {len(alarms)} alarms." if reports else "")
         every(look)

@@ -19,7 +19,7 @@ async def page(site: Site, user: str = "") -> None:
     with frame(site, "reader"):
         with card("A reader"):
             box = named(ui.input("Reader's id", value=user), "Reader's id").props("outlined dense")
-            box.on("keydown.enter", lambda: ui.navigate.to(link(f"reader?user={box.value}")))
+            box.on("keydown.enter", lambda: ui.navigate.to(link("reader", user=box.value)))
             ui.label("Enter shows them.").classes("quiet")
         if not user:
             return
@@ -40,7 +40,7 @@ async def _history(site: Site, user: str) -> None:
         for read in reads[:HISTORY]:
             about = await asyncio.to_thread(site.acts.article, read.item)
             title = (about or {}).get("title") or read.item
-            rows.append([(title, f"article?item={read.item}"), read.kind, f"{age(now - read.ts)} ago"])
+            rows.append([(title, link("article", item=read.item)), read.kind, f"{age(now - read.ts)} ago"])
         table.show(rows)
 
 
@@ -49,7 +49,7 @@ async def _lists(site: Site, user: str) -> None:
     with card(f"Their list now, by version {live.model_version} ({live.tier})", wide=True):
         table = Table(["", "article", "score", "why"], live.error or "Nothing can be recommended.")
         table.show([
-            (str(i.rank), (i.title or i.item_id, f"article?item={i.item_id}"), number(i.score, 2),
+            (str(i.rank), (i.title or i.item_id, link("article", item=i.item_id)), number(i.score, 2),
              "; ".join(r.text for r in i.reasons) or i.reason) for i in live.items
         ])
     with card("What others would have said", wide=True):

@@ -1,11 +1,11 @@
-"""Drift reports: all that the topic keeps, and each in full."""
+"""Drift reports: the newest of what the topic keeps, and each in full."""
 
 from datetime import UTC, datetime
 
 from nicegui import ui
 
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Table, card, every, frame, say
+from streamrec.dashboard.frame import Table, card, every, frame, link, say
 from streamrec.dashboard.site import Site
 from streamrec.events import DriftReport, Finding
 
@@ -21,7 +21,7 @@ def page(site: Site) -> None:
         def look() -> None:
             now = site.clock.now()
             table.show([
-                ((r.report_id, f"drift/{r.report_id}"), f"{age(now - r.generated_at)} ago",
+                ((r.report_id, link(f"drift/{r.report_id}")), f"{age(now - r.generated_at)} ago",
                  ", ".join(f.detector for f in r.findings if f.alarm) or "-", r.model_version,
                  number(r.events), r.action or "-") for r in site.reports.seen.value[: -MOST - 1 : -1]
             ])
@@ -34,7 +34,7 @@ def one(site: Site, report_id: str) -> None:
         found = next((r for r in site.reports.seen.value if r.report_id == report_id), None)
         if found is None:
             with card("No such report"):
-                ui.label(f"The topic keeps no report {report_id} any more, or not yet.").classes("quiet")
+                ui.label(f"None of the newest is {report_id}: see `streamrec drift list`.").classes("quiet")
             return
         _head(found)
         for finding in sorted(found.findings, key=lambda f: not f.alarm):

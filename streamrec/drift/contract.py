@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from streamrec.config import Monitor
 from streamrec.events import Finding, Kind, Severity
 
-LOW, HIGH = 1.5, 2.5  # statistic over threshold where an alarm stops being low, and begins to be high
+LOW, HIGH = 1.5, 2.5  # sizes where an alarm stops being low, and begins to be high
 
 
 class Detector(ABC):
@@ -44,7 +44,13 @@ class Detector(ABC):
     def report(self) -> Finding:
         """The first alarm since the last report, or how things stand; releases the latch."""
         found, self._latched = self._latched or self._state(), None
-        return replace(found, kind=self.kind, severity=severity(found), first_seen=found.first_seen or None)
+        grave = severity(self._size(found)) if found.alarm else "none"
+        return replace(found, kind=self.kind, severity=grave, first_seen=found.first_seen or None)
+
+    def _size(self, found: Finding) -> float:
+        """How large what was found is: HIGH and more is high, under LOW it is low. What is looked at with
+        every value alarms as soon as it is sure, however large the change: that must say its own."""
+        return found.value / found.threshold if found.value is not None and found.threshold else HIGH
 
     def _latch(self, finding: Finding) -> None:
         self._latched = self._latched or finding
@@ -56,9 +62,11 @@ class Detector(ABC):
         )
 
 
-def severity(finding: Finding) -> Severity:
-    """How far beyond its threshold an alarm is."""
-    if not finding.alarm or finding.value is None:
-        return "none"
-    share = finding.value / finding.threshold if finding.threshold else HIGH
-    return "low" if share < LOW else "medium" if share < HIGH else "high"
+def severity(size: float) -> Severity:
+    """Of an alarm."""
+    return "low" if size < LOW else "medium" if size < HIGH else "high"
+
+
+def change(old: float, new: float) -> float:
+    """The size of a change of a mean: a fifth more or less is LOW, a third HIGH."""
+    return 7.5 * abs(new - old) / max(abs(old), abs(new), 1e-9)

@@ -65,7 +65,7 @@ def jensen_shannon(pairs: Pairs) -> float:
     return float((p * np.log2(p / m) + q * np.log2(q / m)).sum() / 2)
 
 
-def psi_noise(n: int, m: int, bins: int) -> float:
+def psi_noise(n: float, m: float, bins: int) -> float:
     """An index that chance alone does not reach: without drift it is (1/n + 1/m) chi-square.
 
     Yurdakul & Naranjo (2020), "Statistical properties of the population stability index".
@@ -74,7 +74,7 @@ def psi_noise(n: int, m: int, bins: int) -> float:
     return (1 / n + 1 / m) * (freedom + NOISE_SIGMAS * math.sqrt(2 * freedom))
 
 
-def psi_p_value(value: float, n: int, m: int, bins: int) -> float:
+def psi_p_value(value: float, n: float, m: float, bins: int) -> float:
     """Chance of such an index or a larger one without drift, by the same chi-square."""
     return float(chdtrc(max(bins - 1, 1), value / (1 / n + 1 / m)))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from river.drift import ADWIN
 
 from streamrec.config import Monitor
-from streamrec.drift.contract import Detector
+from streamrec.drift.contract import Detector, change
 from streamrec.drift.formulas import epsilon_cut, two_sided
 from streamrec.events import Finding
 
@@ -42,7 +42,7 @@ class MeanShift(Detector, ABC):
         super().__init__(settings)
         self._adwin = ADWIN(delta=settings.delta, grace_period=MIN_SAMPLES)
         self._newest: deque[tuple[float, float]] = deque(maxlen=settings.reference)
-        self._ignored = 0
+        self._ignored, self._moved = 0, (0.0, 0.0)
 
     def update(self, x: float, at: float = 0.0) -> None:
         """Take one value; river starts a new window at the first value after an alarm."""
@@ -73,6 +73,8 @@ class MeanShift(Detector, ABC):
             self._splits(n, total, variance), key=lambda split: split[0] / split[1]
         )
         error = math.sqrt(variance * (1 / n1 + 1 / (n - n1)))
+        if alarm:
+            self._moved = old, new
         return Finding(
             detector=self.name, alarm=alarm, value=value, threshold=threshold, samples=n,
             reference=f"{n - n1} {self.unit}, mean {old:.3f}",
@@ -90,6 +92,9 @@ class MeanShift(Detector, ABC):
                 old, new = (total - after) / (n - n1), after / n1
                 cut = epsilon_cut(n - n1, n1, variance, self.settings.delta)
                 yield Split(abs(new - old), cut, n1, old, new)
+
+    def _size(self, found: Finding) -> float:
+        return change(*self._moved)
 
     def _detail(self, old: float, new: float) -> str:
         same = f"{old:.3f}" == f"{new:.3f}"

@@ -18,6 +18,7 @@ from streamrec.drift.formulas import (
 )
 from streamrec.events import Contributor, Finding, Kind
 
+LEAST_EFFECT = 1.25  # who is not known to be one reader may be one all the same
 CHECKS_PER_WINDOW = 20  # of a mix; a check of each event costs much and tells no more
 X = TypeVar("X", bound=Hashable)
 Counts = Counter[str]
@@ -29,11 +30,11 @@ class Mix(Detector, ABC, Generic[X]):
 
     The first `window` values are the reference and the newest `window` the current; values that
     leave the current window join the reference until it has `reference` of them. The threshold
-    is the setting, or what chance alone may give with windows this small.
+    is the setting, or what chance alone may give with windows this small: values of one reader are alike,
+    so they count as fewer (the design effect of clusters, Kish 1965).
     """
 
     unit = "reads"
-    noise = 1.25  # how much more than plain counts shares vary by chance: reads of one visit are alike
 
     def __init__(self, settings: Monitor) -> None:
         super().__init__(settings)
@@ -42,7 +43,9 @@ class Mix(Detector, ABC, Generic[X]):
 
     def _rearm(self) -> None:
         # Not the window at the alarm: it is part old, part new, and would alarm once more.
-        self._order: deque[tuple[X, float]] = deque()
+        self._order: deque[tuple[X, float, str]] = deque()
+        self._of: tuple[Counter[tuple[str, X]], ...] = (Counter(), Counter())  # values of each reader
+        self._squares = [0.0, 0.0]
         self._referred, self._seen = 0, 0
         self._clear()
 
@@ -58,33 +61,52 @@ class Mix(Detector, ABC, Generic[X]):
     def _shares(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
         """Counts of reference and current, by name."""
 
-    def update(self, x: X, at: float = 0.0) -> None:
-        """Take one value."""
+    def update(self, x: X, at: float = 0.0, who: str = "") -> None:
+        """Take one value; `who`: the reader that it is of, if it is of one."""
         self._seen += 1
         window = self.settings.window
         if self._referred < window:
-            self._refer(x)
+            self._refer(x, who)
             return
-        self._count(CURRENT, x, 1)
-        self._order.append((x, at))
+        self._take(CURRENT, x, 1, who)
+        self._order.append((x, at, who))
         if len(self._order) > window:
-            self._leave(self._order.popleft()[0])
+            left, _, of = self._order.popleft()
+            self._leave(left, of)
         if len(self._order) == window and self._seen % self._every == 0:
             self._check()
 
-    def _refer(self, x: X) -> None:
-        self._count(REFERENCE, x, 1)
+    def _take(self, window: int, x: X, n: int, who: str) -> None:
+        self._count(window, x, n)
+        if not who:
+            self._squares[window] += n
+            return
+        before = self._of[window][who, x]
+        self._squares[window] += (before + n) ** 2 - before**2
+        self._of[window][who, x] = before + n
+        if not before + n:
+            del self._of[window][who, x]
+
+    def _effective(self, window: int, n: int) -> float:
+        """As many independent values vary as much as these n."""
+        return n / max(LEAST_EFFECT, self._squares[window] / max(n, 1))
+
+    def _refer(self, x: X, who: str) -> None:
+        self._take(REFERENCE, x, 1, who)
         self._referred += 1
 
-    def _leave(self, x: X) -> None:
-        self._count(CURRENT, x, -1)
+    def _leave(self, x: X, who: str) -> None:
+        self._take(CURRENT, x, -1, who)
         if self._referred < self.settings.reference:
-            self._refer(x)
+            self._refer(x, who)
 
     def _check(self) -> None:
         finding = self._state()
         if finding.alarm:
             self._latch(finding)
+
+    def _size(self, found: Finding) -> float:
+        return 10.0 * (found.value or 0.0)  # an index of .25 is called a large shift
 
     def _state(self) -> Finding:
         window = self.settings.window
@@ -94,13 +116,14 @@ class Mix(Detector, ABC, Generic[X]):
         before, after = self._shares()
         pairs = pooled(before, after)
         value = psi(pairs)
-        threshold = max(self.settings.psi, self.noise * psi_noise(n, m, len(pairs)))
+        sizes = self._effective(REFERENCE, n), self._effective(CURRENT, m)
+        threshold = max(self.settings.psi, psi_noise(*sizes, len(pairs)))
         alarm = value >= threshold
         moved = movers(before, after)
         finding = Finding(
             detector=self.name, alarm=alarm, value=value, threshold=threshold,
             samples=n + m, reference=f"{n} {self.unit}", current=f"newest {m} {self.unit}",
-            detail=told(moved), p_value=psi_p_value(value / self.noise, n, m, len(pairs)),
+            detail=told(moved), p_value=psi_p_value(value, *sizes, len(pairs)),
             interval=psi_interval(pairs) if alarm else None, first_seen=self._order[0][1],
             divergence=jensen_shannon(pairs), contributors=moved,
         )
@@ -115,9 +138,9 @@ class TopicMix(Mix[str]):
     name = "topic-mix"
     kind: ClassVar[Kind] = "interest"
 
-    def update(self, x: str, at: float = 0.0) -> None:
+    def update(self, x: str, at: float = 0.0, who: str = "") -> None:
         """Take the topic of one article read."""
-        super().update(x, at)
+        super().update(x, at, who)
 
     def _clear(self) -> None:
         self._counts: tuple[Counts, Counts] = (Counter(), Counter())
@@ -149,9 +172,9 @@ class TopicGivenShown(Mix[Choice]):
 
     name, kind = "topic-given-shown", "interest"
 
-    def update(self, x: Choice, at: float = 0.0) -> None:
+    def update(self, x: Choice, at: float = 0.0, who: str = "") -> None:
         """Take one choice."""
-        super().update(x, at)
+        super().update(x, at, who)
 
     def _clear(self) -> None:
         self._chosen: tuple[Counts, Counts] = (Counter(), Counter())

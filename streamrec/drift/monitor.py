@@ -22,7 +22,7 @@ from streamrec.events import Contributor, DriftReport, Feedback, Finding, Recomm
 MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
 SKEW_S, A_MINUTE = 600.0, 60.0
-USUAL, FEWEST = 20, 5  # reads that a reader's topics are taken from, at most and at least
+USUAL = 10  # reads that a reader's topics are taken from: with fewer, more would be new
 EXAMPLES = 3  # titles
 RETRAIN = ("content", "interest", "label", "performance")  # kinds that learning may answer
 
@@ -69,6 +69,7 @@ class DriftMonitor:
         self._engaged: Recent[tuple[str, str | None, str], None] = Recent(most)
         self._readers: Recent[str, deque[str]] = Recent(most)
         self._shown: Recent[str, list[int]] = Recent(most)
+        self._clocks: dict[int, EventTime] = {}
         self._newest: deque[tuple[str, str, bool]] = deque(maxlen=settings.window)
         self._quality: dict[str, float] = {}
         self._encoder = self._version = ""
@@ -119,8 +120,9 @@ class DriftMonitor:
         for arm, found in entry.get("ndcg", {}).items():
             self._quality[f"ndcg_{arm}"] = found[0]
 
-    def feedback(self, event: Feedback) -> None:
-        """One event; a redelivered one changes nothing but the share of duplicates."""
+    def feedback(self, event: Feedback, partition: int = 0) -> None:
+        """One event; a redelivered one changes nothing but the share of duplicates. Partitions are read one
+        after the other where there is much to catch up, so a clock is judged by its own partition's."""
         new, at, d = self._events.put(event.event_id, None), self._time.now, self.detectors
         d.duplicates.update(float(not new), at)
         if not new:
@@ -128,9 +130,9 @@ class DriftMonitor:
         self._count += 1
         self.pulse.count("events")
         ts = epoch(event.timestamp)
-        now = self._time.tick(ts)
-        if now == self._time.now:  # before that nobody knows what time it is
-            d.skew.update(float(abs(ts - now) > SKEW_S), now)
+        now, clock = self._time.tick(ts), self._clocks.setdefault(partition, EventTime())
+        if (here := clock.tick(ts)) == clock.now:  # before that nobody knows what time it is
+            d.skew.update(float(abs(ts - here) > SKEW_S), now)
         self._heard(event, now)
         for outcome in self._slates.expire(now):
             self._outcome(outcome, now)
@@ -155,15 +157,13 @@ class DriftMonitor:
             self._chosen(user, item, now)
 
     def _chosen(self, user: str, item: str, now: float) -> None:
-        topic, usual = self._articles[item].topic, self._readers.get(user)
-        self.detectors.topics.update(topic, now)
-        if usual is None:
-            usual = deque(maxlen=USUAL)
-        elif len(usual) >= FEWEST:
+        topic, usual = self._articles[item].topic, self._readers.get(user) or deque(maxlen=USUAL)
+        if len(usual) == USUAL:
             self.detectors.readers.update(float(topic not in usual), now)
+        self.detectors.topics.update(topic, now, user)
+        self._newest.append((topic, item, len(usual) > 0))
         usual.append(topic)
         self._readers.put(user, usual)
-        self._newest.append((topic, item, len(usual) >= FEWEST))
 
     def _outcome(self, outcome: Outcome, now: float) -> None:
         served, d = outcome.served, self.detectors
@@ -183,7 +183,7 @@ class DriftMonitor:
             if chances:
                 d.surprise.update(1.0 - chances[rank - 1], now)
             if chosen := self._articles.get(served.items[rank - 1]):
-                d.given.update(mixes.Choice(chosen.topic, shown), now)
+                d.given.update(mixes.Choice(chosen.topic, shown), now, outcome.user)
 
     def _count_places(self, outcome: Outcome) -> None:
         for place, item in enumerate(outcome.served.items, 1):
@@ -208,7 +208,7 @@ class DriftMonitor:
         if self._reported_at is None:
             self._reported_at = now
         alarm = any(d.alarm for d in self.detectors)
-        if not alarm and now - self._reported_at < self.settings.period_s:
+        if not alarm and abs(now - self._reported_at) < self.settings.period_s:
             return None
         events, self._count, self._reported_at = self._count, 0, now
         findings = [self._with_examples(d.report()) for d in self.detectors]

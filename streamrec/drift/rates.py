@@ -6,7 +6,7 @@ from collections import OrderedDict
 from river.drift import PageHinkley
 
 from streamrec.config import Monitor
-from streamrec.drift.contract import Detector
+from streamrec.drift.contract import Detector, change
 from streamrec.drift.mean_shift import MIN_SAMPLES, MeanShift
 from streamrec.events import Finding
 
@@ -30,23 +30,29 @@ class ClickTrend(Detector):
 
     def __init__(self, settings: Monitor) -> None:
         super().__init__(settings)
-        self._since = 0.0
+        self._moved = 0.0, 0.0
         self._rearm()
 
     def _rearm(self) -> None:
         # alpha 1: sums that fade come to a level, and their noise about it is a false alarm sooner or later.
         self._page = PageHinkley(MIN_SAMPLES, delta=TOLERATED, threshold=LIMIT, alpha=1.0, mode="both")
         self._n, self._total, self._recent = 0, 0.0, 0.0
+        self._rose_since = self._fell_since = 0.0
 
     def update(self, x: float, at: float = 0.0) -> None:
         """Take one value in [0, 1]."""
         if not 0.0 <= x <= 1.0:
             return
-        self._since = self._since if self._n else at
         self._n, self._total = self._n + 1, self._total + x
         self._recent += (x - self._recent) / min(self._n, MIN_SAMPLES)
-        self._page.update(x)
-        if self._page.drift_detected:
+        page = self._page
+        page.update(x)
+        if page._sum_increase <= page._min_increase:  # since then it has only gone up
+            self._rose_since = at
+        if page._sum_decrease >= page._max_decrease:
+            self._fell_since = at
+        if page.drift_detected:
+            self._moved = self._total / self._n, self._recent
             self._latch(self._told(True))
             self._rearm()
 
@@ -63,8 +69,11 @@ class ClickTrend(Detector):
             reference=f"{self._n} slates, mean {mean:.3f}",
             current=f"newest about {MIN_SAMPLES} slates, mean {self._recent:.3f}",
             detail=f"{'rose' if self._recent > mean else 'fell'} from {mean:.3f} to {self._recent:.3f}",
-            first_seen=self._since,
+            first_seen=self._rose_since if self._recent > mean else self._fell_since,
         )
+
+    def _size(self, found: Finding) -> float:
+        return change(*self._moved)
 
 
 class Dwell(MeanShift):

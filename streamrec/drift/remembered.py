@@ -32,12 +32,15 @@ def _mean_over(eras: Mapping[str, tuple[int, float]], group: Sequence[str]) -> f
     return round(sum(n * x for n, x in there) / total, 3) if total else None
 
 
-def forgetting(m: Matrix) -> float | None:
-    """Mean over eras of the best NDCG@10 that any version had there minus the last version's (Chaudhry et
-    al. 2018); None with fewer than two versions on any era."""
-    lost = []
-    for k in range(len(m.eras)):
-        of = [row[k] for row in m.cells if row[k] is not None]
-        if len(of) > 1 and m.cells[-1][k] is not None:
-            lost.append(max(x for x in of[:-1] if x is not None) - (of[-1] or 0.0))
-    return sum(lost) / len(lost) if lost else None
+def forgetting(increments: Increments) -> float | None:
+    """NDCG@10 lost on each era since the best version before the last one (Chaudhry et al. 2018), mean over
+    the rows kept of all eras; None with fewer than two versions on any of them."""
+    published = [{era: (n, x) for era, n, x in q["eras"]} for q in increments if q["published"] and q["eras"]]
+    if not published:
+        return None
+    last, lost, rows = published[-1], 0.0, 0
+    for era, (n, now) in last.items():
+        before = [q[era][1] for q in published[:-1] if era in q]
+        if before:
+            lost, rows = lost + n * (max(before) - now), rows + n
+    return lost / rows if rows else None

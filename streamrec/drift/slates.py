@@ -69,12 +69,14 @@ class Outcome(NamedTuple):
     clicked: bool | None
     ranks: list[int]
     served: Served
+    user: str = ""
 
 
 @dataclass
 class _Open:
     deadline: float
     recommendation: str | None
+    user: str
     shown: bool = False
     slate: Sequence[str] = ()
     items: list[str] = field(default_factory=list)
@@ -128,7 +130,7 @@ class SlateOutcomes:
             self._ready.append(self._open.pop(key))
             found = None
         if found is None:
-            found = _Open(now + self._timeout_s, recommendation)
+            found = _Open(now + self._timeout_s, recommendation, user)
             self._open.put(key, found)
         found.slate = found.slate or slate
         return found
@@ -140,4 +142,4 @@ class SlateOutcomes:
                 return None  # made before this monitor listened
             served = self._served[o.recommendation]
         ranks = [served.items.index(item) + 1 for item in o.items if item in served.items]
-        return Outcome(bool(ranks) if o.shown else None, ranks, served)
+        return Outcome(bool(ranks) if o.shown else None, ranks, served, o.user)

@@ -7,7 +7,8 @@ from streamrec.events import Filters, Locale, Policy, RankedItem, Request, Tier
 
 
 class Ask(NamedTuple):
-    """One reader's wish; see `events.Request` for the fields' meaning."""
+    """One reader's wish; see `events.Request` for the fields' meaning. `explore`: no for who only looks, so
+    that new articles keep their chances for readers."""
 
     user: str
     n: int
@@ -19,6 +20,7 @@ class Ask(NamedTuple):
     diversity: float | None = None
     explain: bool = False
     locale: Locale = "en"
+    explore: bool = True
 
     @classmethod
     def of(cls, user: str, request: Request) -> "Ask":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from streamrec.drift.topics import topic_of
-from streamrec.events import ModelDiff, Moved, Request
+from streamrec.events import ModelDiff, Moved
 from streamrec.scoring.ask import Ask
 from streamrec.scoring.scorer import Scorer
 from streamrec.scoring.served import Served
@@ -32,10 +32,10 @@ def compare(scorer: Scorer, old: Served, new: Served, users: Sequence[str], n: i
 
 
 def _lists(scorer: Scorer, served: Served, users: Sequence[str], n: int) -> list[list[str]]:
-    asks = [Ask.of(u, Request(request_id="compare", user_id=u, n=n)) for u in users]
+    asks = [Ask(u, n, explore=False) for u in users]
     batches = [asks[i : i + BATCH] for i in range(0, len(asks), BATCH)]
     ranked = [r for batch in batches for r in scorer.rank(batch, served)]
-    return [[i.item_id for i in r.items if i.propensity == 1.0] for r in ranked]
+    return [[i.item_id for i in r.items] for r in ranked]
 
 
 def _by_topic(scorer: Scorer, places: Mapping[str, int]) -> Counter[str]:

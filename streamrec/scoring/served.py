@@ -23,6 +23,7 @@ class Served:
     ) -> None:
         self.version, self.net = version, net
         self.co_reads, self.cursor = co_reads, cursor or {}
+        self.traces: Sequence[str] = ()  # of clicks that it was trained on and that are followed
         self._matrix, self.rows = torch.zeros(0, net.dim), 0
         self._twin = self._matrix.to(frozen_dtype(torch.device("cpu")))
         self._no_co: Tensor | None = None

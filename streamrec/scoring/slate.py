@@ -109,7 +109,7 @@ class Slates:
         """Drawn among those that are not in the list anyway by the fast score, before anything else is
         chosen: so the chances are known."""
         n = min(int(round(self._s.explore * ask.n)), room)
-        if n <= 0 or batch.popularity or ask.similar_to:
+        if n <= 0 or batch.popularity or ask.similar_to or not ask.explore:
             return []
         pool = self._explorer.open(self._state.newest(mask))
         first = best[np.argsort(-batch.fast(b, best), kind="stable")[: ask.n - n]]

@@ -26,20 +26,22 @@ JSON = "application/json"
 
 
 class Behind(NamedTuple):
-    """What the routes use. `prefix`: of the topics; `keys`: API keys, none: everybody may ask."""
+    """What the routes use. `prefix`: of the topics; `keys`: API keys, none: everybody may ask; `local`: it
+    listens for this machine alone."""
 
     desk: Desk
     outbox: Outbox
     clock: Clock
     prefix: str
     keys: tuple[str, ...] = ()
+    local: bool = False
 
 
 def build(behind: Behind) -> FastAPI:
     """The application."""
     app = FastAPI(title="streamrec", docs_url=None, redoc_url=None)  # their pages load from elsewhere
     app.openapi = lambda: openapi.document(bool(behind.keys))  # type: ignore[method-assign]
-    app.add_middleware(Keys, keys=behind.keys)
+    app.add_middleware(Keys, keys=behind.keys, local=behind.local)
     app.add_exception_handler(Problem, lambda _, error: response(error))
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RetryLater, lambda _, error: response(Problem(503, str(error))))

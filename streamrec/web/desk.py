@@ -48,6 +48,8 @@ class Desk:
         self._stop.set()
         self._thread.join()
         self._teller.join()
+        while not self._jobs.empty():
+            self._jobs.get()[1].cancel()
         self.serving.close()
 
     @property
@@ -101,6 +103,8 @@ class Desk:
         try:
             job, found = self._jobs.get_nowait()
         except Empty:
+            return
+        if not found.set_running_or_notify_cancel():  # whoever asked has given up; from here on nobody can
             return
         try:
             found.set_result(job(self.serving))

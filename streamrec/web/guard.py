@@ -9,27 +9,33 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamrec.web.problems import Problem, response
 
 OPEN = ("/", "/login", "/healthz", "/readyz", "/metrics", "/openapi.json")
+OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "")
 PAGES = "/dashboard"  # who may look at them, the dashboard's own guard says
 
 
 class Keys:
-    """ASGI middleware: everything under /v1 needs one of the keys, as a bearer token or in `x-api-key`."""
+    """ASGI middleware: everything under /v1 needs one of the keys, as a bearer token or in `x-api-key`.
+    `local`: it listens for this machine alone, so who asks by another name was led here (DNS rebinding)."""
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
-        self._app, self._keys = app, [k.encode() for k in keys]
+    def __init__(self, app: ASGIApp, keys: Sequence[str], local: bool = False) -> None:
+        self._app, self._keys, self._local = app, [k.encode() for k in keys], local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
+        page = scope["type"] in ("http", "websocket") and scope["path"].startswith(PAGES)
         if scope["type"] == "websocket" and _from_elsewhere(scope):
             await send({"type": "websocket.close", "code": 4403})
             return
-        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(PAGES):
+        if scope["type"] != "http" or scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
-        if not self._keys and _from_elsewhere(scope):
-            problem = Problem(403, "without API keys no page of another site may ask: set "
-                              "STREAMREC_WEB__API_KEYS")
+        if (page or not self._keys) and (_from_elsewhere(scope) or self._renamed(scope)):
+            problem = Problem(403, "without API keys no page of another site may ask, and this machine only "
+                              "by its own name: set STREAMREC_WEB__API_KEYS")
             await response(problem)(scope, receive, send)
+            return
+        if page:
+            await self._app(scope, receive, send)
             return
         if self._keys and not self._known(scope):
             problem = Problem(401, "give an API key: `authorization: Bearer KEY` or `x-api-key: KEY`")
@@ -42,6 +48,12 @@ class Keys:
         scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
         given = [bearer.strip() if scheme.lower() == b"bearer" else b"", headers.get(b"x-api-key", b"")]
         return any([hmac.compare_digest(g, key) for g in given for key in self._keys])
+
+
+    def _renamed(self, scope: Scope) -> bool:
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        has_port = ":" in host and not host.endswith("]")
+        return self._local and (host.rpartition(":")[0] if has_port else host) not in OWN_NAMES
 
 
 def _from_elsewhere(scope: Scope) -> bool:

@@ -73,7 +73,7 @@ class DriftingSite:
         for item in items:
             if rng.random() < self._appeal(int(item[1:]) % TOPICS, liked) * scale:
                 self.react(user, item)
-        if rng.random() < 0.5:  # what readers find by themselves
+        while rng.random() < 0.5:  # what readers find by themselves, of a kind in one visit
             self.react(user, self._item(liked if rng.random() < 0.8 else rng.randrange(TOPICS)), False)
 
     def _appeal(self, topic: int, liked: int) -> float:

@@ -45,16 +45,24 @@ def test_calibration_sums_the_beats_and_leaves_out_what_is_rare() -> None:
 
 
 def test_what_is_remembered_and_what_is_forgotten() -> None:
-    found = remembered([
+    increments = [
         increment("2", [["1", 10, 0.6]]), increment("3", [["1", 10, 0.5], ["2", 5, 0.4]]),
         increment("4", [["1", 10, 0.1]], published=False),
         increment("5", [["1", 10, 0.5], ["2", 5, 0.5], ["3", 5, 0.3]]),
-    ])
+    ]
+    found = remembered(increments)
     assert found.versions == ["2", "3", "5"] and found.eras == ["1", "2", "3"]
     assert found.cells == [[0.6, None, None], [0.5, 0.4, None], [0.5, 0.5, 0.3]]
-    lost = forgetting(found)  # 0.1 of era 1, -0.1 of era 2
+    lost = forgetting(increments)  # 0.1 of the ten rows of era 1, -0.1 of the five of era 2
+    assert lost is not None and abs(lost - 0.5 / 15) < 1e-9
+    assert forgetting([]) is None and forgetting(increments[:1]) is None
+
+
+def test_harder_eras_that_come_later_are_no_forgetting() -> None:
+    increments = [increment(str(v + 1), [[str(e), 10, 0.9 - 0.02 * e] for e in range(1, v + 1)])
+                  for v in range(1, 20)]
+    lost = forgetting(increments)
     assert lost is not None and abs(lost) < 1e-9
-    assert forgetting(remembered([])) is None
 
 
 def test_many_eras_are_put_together_by_their_rows() -> None:

@@ -141,8 +141,7 @@ def test_an_alarm_says_since_when_how_sure_and_how_grave(kind: type[Detector]) -
             break
     found = d.report()
     assert found.kind == kind.kind and found.severity in ("low", "medium", "high")
-    first = 1000 if kind.name == "click-trend" else 3500
-    assert found.first_seen is not None and first <= found.first_seen <= 1000 + i
+    assert found.first_seen is not None and 3000 <= found.first_seen <= 1000 + i
     assert found.p_value is None or found.p_value < 0.01
     assert found.interval is None or found.interval[0] < found.interval[1]
     assert d.report().severity == "none"

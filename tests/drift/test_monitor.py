@@ -176,3 +176,43 @@ def last(monitor: DriftMonitor) -> DriftReport:
     report = monitor.due(1e12)
     assert report
     return report
+
+
+def test_readers_with_fixed_tastes_do_not_change_while_we_get_to_know_them() -> None:
+    for seed in range(3):
+        monitor, rng = DriftMonitor(QUIET), random.Random(seed)
+        for i in range(9000):
+            monitor.article(f"a{i}", Published(f"topic-{i % 30}"))
+        tastes = [[rng.randrange(30) for _ in range(4)] for _ in range(200)]
+        for n in range(20_000):
+            user = rng.randrange(200)
+            topic = rng.choice(tastes[user]) if rng.random() < 0.7 else rng.randrange(30)
+            monitor.feedback(reading(n, user, f"a{topic + 30 * rng.randrange(300)}", 1e9 + n))
+        assert not monitor.detectors.readers.alarm
+
+
+def test_what_a_reader_reads_in_one_visit_counts_once() -> None:
+    for seed in range(3):
+        monitor, rng, n = DriftMonitor(QUIET), random.Random(seed), 0
+        for i in range(120):
+            monitor.article(f"a{i}", Published(f"topic-{i % TOPICS}"))
+        while n < 30_000:
+            user = rng.randrange(2000)
+            for _ in range(1 + int(rng.expovariate(1 / 4))):  # five of a topic in a row
+                n += 1
+                monitor.feedback(reading(n, user, f"a{user % TOPICS + TOPICS * rng.randrange(10)}", 1e9 + n))
+        assert not monitor.detectors.topics.alarm
+
+
+def test_partitions_read_one_after_the_other_are_no_skew_of_clocks() -> None:
+    monitor, n = DriftMonitor(QUIET), 0
+    for start in range(0, 3600, 900):
+        for partition in range(4):
+            for second in range(start, start + 900):
+                n += 1
+                monitor.feedback(reading(n, n, "a0", 1e9 + second), partition)
+    assert not monitor.detectors.skew.alarm and monitor.detectors.skew.report().samples > 14_000
+
+
+def reading(n: int, user: int, item: str, at: float) -> Feedback:
+    return Feedback(event_id=f"x{n}", user_id=f"u{user}", event_type="read", item_id=item, timestamp=at)

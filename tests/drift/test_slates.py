@@ -22,7 +22,7 @@ def test_the_join_does_not_depend_on_order(order: tuple[int, ...]) -> None:
     for i in order:
         steps[i]()
     assert slates.expire(29.9) == []
-    assert slates.expire(30.0) == [Outcome(True, [2], RANKED)]
+    assert slates.expire(30.0) == [Outcome(True, [2], RANKED, "u")]
     assert slates.expire(99.0) == []
 
 
@@ -33,7 +33,7 @@ def test_an_ignored_slate_and_a_second_click() -> None:
         slates.shown("u", r, ITEMS, 0.0)
     for item in ("c", "a", "a"):
         slates.clicked("u", "r2", item, [], 1.0)
-    assert slates.expire(30.0) == [Outcome(False, [], RANKED), Outcome(True, [3, 1], RANKED)]
+    assert slates.expire(30.0) == [Outcome(False, [], RANKED, "u"), Outcome(True, [3, 1], RANKED, "u")]
 
 
 def test_an_unknown_recommendation_tells_nothing() -> None:
@@ -48,11 +48,11 @@ def test_without_a_recommendation_the_own_slate_gives_the_rank() -> None:
     slates.shown("u", None, ITEMS, 0.0)
     slates.clicked("u", None, "c", [], 1.0)
     slates.shown("u", None, ["d", "e"], 2.0)  # the reader's next slate ends the last
-    assert slates.expire(2.0) == [Outcome(True, [3], UNKNOWN)]
+    assert slates.expire(2.0) == [Outcome(True, [3], UNKNOWN, "u")]
     slates.clicked("v", None, "b", ITEMS, 2.0)
     slates.clicked("v", None, "e", ["d", "e"], 3.0)
     assert slates.expire(40.0) == [
-        Outcome(None, [2], UNKNOWN), Outcome(False, [], OTHER), Outcome(None, [2], OTHER),
+        Outcome(None, [2], UNKNOWN, "v"), Outcome(False, [], OTHER, "u"), Outcome(None, [2], OTHER, "v"),
     ]
 
 

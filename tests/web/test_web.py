@@ -245,3 +245,30 @@ def test_without_keys_no_page_of_another_site_may_ask(http: httpx.Client) -> Non
     problem(http.post("/v1/feedback", json=event, headers={"origin": "http://evil.example"}), 403)
     own = {"origin": str(http.base_url).rstrip("/")}
     assert http.post("/v1/feedback", json=event, headers=own).status_code == 202
+
+
+@pytest.mark.parametrize("host", ["localhost:8787", "127.0.0.1", "[::1]:8787", "[::1]"])
+def test_on_this_machine_its_own_names_are_answered(host: str) -> None:
+    site = WebSite(local=True)
+    with site.client() as http:
+        assert http.post("/v1/recommendations", json={}, headers={"host": host}).status_code == 200
+
+
+def test_a_name_that_leads_here_from_elsewhere_is_not() -> None:
+    site = WebSite(local=True)
+    with site.client() as http:
+        said = http.post("/v1/recommendations", json={}, headers={"host": "evil.example:8787"})
+        assert said.status_code == 403 and "STREAMREC_WEB__API_KEYS" in said.json()["detail"]
+        assert http.get("/healthz", headers={"host": "probe.example"}).status_code == 200
+
+
+def test_a_job_nobody_waits_for_any_more_does_not_end_the_answering_thread(site: WebSite) -> None:
+    with site.client() as http:
+        given_up = [site.desk.run(lambda serving: time.sleep(0.05)) for _ in range(5)]
+        for job in given_up:
+            job.cancel()
+        assert site.desk.run(lambda serving: 7).result(10) == 7
+        failing: Any = site.desk.run(lambda serving: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            failing.result(10)
+        assert site.desk.alive and http.get("/healthz").status_code == 200

@@ -65,11 +65,11 @@ class Buffered(MemoryBuffer):
 class WebSite:
     """As wiring.run_web builds it."""
 
-    def __init__(self, keys: tuple[str, ...] = ()) -> None:
+    def __init__(self, keys: tuple[str, ...] = (), local: bool = False) -> None:
         self.clock, self.broker = SystemClock(), MemoryBroker()
         self.broker.create_topics([TopicSpec(f"w.{t}.v1", 1, 1, {}) for t in TOPICS])
         self.publisher = Publisher(self.broker)
-        self.keys, self.taken = keys, 0
+        self.keys, self.local, self.taken = keys, local, 0
         self.rebuild(DIM, lambda text, domain: INTERESTS)
         for i in range(9):
             self.article(f"a{i}", np.eye(9, DIM)[i] + 0.1)
@@ -87,7 +87,7 @@ class WebSite:
         serving = Serving(ranker, fetch, self.rules, MemoryBoard(), self.clock, settings)
         self.desk = Desk(serving, self.broker.publisher(), "w.recommendations.v1", self.clock)
         self.outbox = Outbox(self.publisher)
-        self.app = build(Behind(self.desk, self.outbox, self.clock, "w", self.keys))
+        self.app = build(Behind(self.desk, self.outbox, self.clock, "w", self.keys, self.local))
 
     def article(self, item: str, vector: Any) -> None:
         entry = Entry(item, f"Title {item}", self.clock.now() - 99, ["x"], "en", item)
