@@ -1,6 +1,7 @@
 """The dashboard in a real browser against the running system: the curve moves, an alarm leads to its report,
 the report names what rose, a model is rolled back. `make screenshots` keeps the pictures."""
 
+import json
 import os
 import re
 import threading
@@ -27,7 +28,7 @@ QUICK = {
     "STREAMREC_TRAINER__MIN_ROWS": "150", "STREAMREC_MONITOR__PERIOD_S": "10",
     "STREAMREC_MONITOR__CLICK_TIMEOUT_S": "2", "STREAMREC_MONITOR__REFERENCE": "300",
     "STREAMREC_MONITOR__WINDOW": "150", "STREAMREC_ENCODER__MAX_TOKENS": "32",
-    "STREAMREC_TRAINER__GATE": "false", "STREAMREC_WEB__PASSWORD": "secret",
+    "STREAMREC_TRAINER__GATE": "false", "STREAMREC_WEB__PASSWORD": "secret", "STREAMREC_TRACES__SHARE": "1",
 }
 RISING, READS = 3, 600  # topics, and reads of them that nobody recommended
 
@@ -66,12 +67,22 @@ def turn_to(stack: Stack, world: World) -> set[str]:
 @pytest.fixture
 def live(stack: Stack) -> Iterator[tuple[Stack, World, str]]:
     chromium()
-    stack.env |= QUICK
+    stack.env |= QUICK | {"STREAMREC_TRACES__TO": str(stack.home / "spans.jsonl")}
     for name in ("collect", "catalogue", "score", "train", "monitor", "web"):
         stack.start(name)
     found = wait_until(lambda: (stack.parts.board.get("web") or {}).get("url"), 90, "the web process listens")
     with running_site(stack, 150.0) as world:
         yield stack, world, str(found)
+
+
+def follow_a_click(stack: Stack) -> set[str]:
+    """The steps of the click that went furthest."""
+    steps: dict[str, set[str]] = {}
+    for line in (stack.home / "spans.jsonl").read_text().splitlines():
+        if line.endswith("}"):  # the last one may be on its way
+            span = json.loads(line)
+            steps.setdefault(span["context"]["trace_id"], set()).add(span["name"])
+    return max(steps.values(), key=len)
 
 
 def verdict(t: Tab, title: str) -> Any:
@@ -112,7 +123,7 @@ def follow_alarm(t: Tab, report: DriftReport, rising: set[str]) -> None:
 
 
 def roll_back(t: Tab, stack: Stack) -> None:
-    """Not without the password; then to the first version."""
+    """Not without the password; then to the version before."""
     t.open("/dashboard/models")
     t.page.get_by_text("Log in to do this.").wait_for()
     assert not t.page.get_by_role("button", name="Roll back").count()
@@ -124,12 +135,12 @@ def roll_back(t: Tab, stack: Stack) -> None:
     t.picture("models")
     t.page.get_by_role("button", name="Roll back").click()
     t.page.get_by_role("button", name="Yes").click()
-    t.page.get_by_text("is the model now").wait_for()
-    first = stack.parts.registry.pointers.records()[0].version
+    said = t.page.get_by_text("is the model now").inner_text()
+    older = said.split()[1]
     pointer = stack.parts.registry.current()
-    # An increment may have been published meanwhile: then its parent is the first version again.
+    # An increment may have been published meanwhile: then its parent is that version again.
     parents = {r.version: r.parent for r in stack.parts.registry.pointers.records()}
-    assert first in (pointer.version, parents[str(pointer.version)])
+    assert older in (pointer.version, parents[str(pointer.version)])
 
 
 @pytest.mark.timeout(400)
@@ -155,3 +166,4 @@ def test_the_dashboard_shows_the_loop_and_leads_to_what_happened(
         assert diff is not None and diff.readers > 10 and 0 < diff.overlap <= diff.n
         roll_back(t, stack)
         assert t.outside == [] and t.complaints == []
+    assert follow_a_click(stack) == {"collect", "answer", "learn", "serve"}
