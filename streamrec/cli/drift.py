@@ -39,19 +39,24 @@ def show(
     """See help."""
     from streamrec.cli.show import rows_table
     from streamrec.events import encode
-    from streamrec.operate.drift import one, row
+    from streamrec.operate.drift import one, row, since, told
     report = one(_reports(), report_id)
     if as_json:
         typer.echo(encode(report).decode())
         return
     rows_table([row(report)], "")
     rows_table([
-        {"detector": f.detector, "alarm": "ALARM" if f.alarm else "-",
+        {"detector": f.detector, "alarm": f"ALARM, {f.severity}" if f.alarm else "-",
          "value": "-" if f.value is None else f"{f.value:.4f}",
          "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}", "samples": f.samples,
          "reference": f.reference or "-", "current": f.current or "-", "detail": f.detail or "-"}
         for f in report.findings
     ], "the report holds no finding")
+    for f in report.findings:
+        if f.alarm:
+            typer.echo(f"\n{f.detector}, since {since(f)}: {f.detail}")
+            for contributor in f.contributors:
+                typer.echo(f"  {told(contributor)}")
 
 
 @app.command(help="Write all reports as one self-contained page: a timeline, the statistics, each alarm.\n\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamrec.broker import Broker
 from streamrec.errors import InvalidMessage, NotFound
-from streamrec.events import DriftReport, decode
+from streamrec.events import Contributor, DriftReport, Finding, decode
 from streamrec.operate import topic_log
 
 
@@ -38,6 +38,17 @@ def row(report: DriftReport) -> dict[str, Any]:
         "report": report.report_id, "at": when(report.generated_at), "alarms": ", ".join(alarms) or "-",
         "model": report.model_version, "events": report.events, "action": report.action or "-",
     }
+
+
+def told(c: Contributor) -> str:
+    """What moved, in a line."""
+    examples = f" ({'; '.join(c.examples)})" if c.examples else ""
+    return f"{c.kind} {c.name}: {100 * c.before:.1f} % to {100 * c.after:.1f} %{examples}"
+
+
+def since(f: Finding) -> str:
+    """When what was found began."""
+    return "-" if f.first_seen is None else when(f.first_seen)
 
 
 def when(at: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import when
+from streamrec.operate.drift import since, told, when
 
 WIDTH, LANE, LEFT = 900, 70, 120
 STYLE = """
@@ -59,7 +59,7 @@ def _lane(n: int, name: str, reports: Sequence[DriftReport]) -> str:
         found = next((f for f in report.findings if f.detector == name), None)
         if found is None or (share := _share(found)) is None:
             continue
-        y = base - 25 * min(share, 2.0)
+        y = base - 25 * min(max(share, 0.0), 2.0)
         points.append(f"{x:.1f},{y:.1f}")
         if found.alarm:
             marks += f'<circle class="alarm" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(found.detail)}' \
@@ -76,13 +76,23 @@ def _share(finding: Finding) -> float | None:
 
 def _alarms(reports: Sequence[DriftReport]) -> str:
     rows = "".join(
-        f"<tr><td>{when(r.generated_at)}<td>{escape(f.detector)}<td>{escape(f.detail)}"
+        f"<tr><td>{when(r.generated_at)}<td>{escape(f.detector)}<br><small>{f.severity}</small>"
+        f"<td>{escape(f.detail)}{_contributors(f)}<td>{since(f)}<td>{_sure(f)}"
         f"<td>{escape(r.model_version)}<td>{escape(r.action)}"
         for r in reversed(reports) for f in r.findings if f.alarm
     )
     if not rows:
         return "<h2>Alarms</h2><p>None.</p>"
-    return f"<h2>Alarms</h2><table><tr><th>at<th>detector<th>what moved<th>model<th>action{rows}</table>"
+    head = "<tr><th>at<th>detector<th>what moved<th>since<th>p-value<th>model<th>action"
+    return f"<h2>Alarms</h2><table>{head}{rows}</table>"
+
+
+def _contributors(f: Finding) -> str:
+    return "".join(f"<br><small>{escape(told(c))}</small>" for c in f.contributors)
+
+
+def _sure(f: Finding) -> str:
+    return "-" if f.p_value is None else "&lt; 0.0001" if f.p_value < 1e-4 else f"{f.p_value:.4f}"
 
 
 def _now(report: DriftReport) -> str:

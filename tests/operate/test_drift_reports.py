@@ -7,7 +7,7 @@ import pytest
 from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import TopicSpec
 from streamrec.errors import NotFound
-from streamrec.events import DriftReport, Finding, encode
+from streamrec.events import Contributor, DriftReport, Finding, encode
 from streamrec.operate.drift import one, reports, row
 from streamrec.operate.drift_page import page
 
@@ -16,7 +16,9 @@ TOPIC = "x.drift-reports.v1"
 
 def report(n: int, alarm: bool = False, value: float | None = 0.1) -> DriftReport:
     finding = Finding(detector="topic-mix", alarm=alarm, value=value, threshold=0.25, samples=99,
-                      reference="50 reads", current="newest 49 reads", detail="rose: <food> 1% to 9%")
+                      reference="50 reads", current="newest 49 reads", detail="rose: <food> 1% to 9%", p_value=1e-7, first_seen=1.7e9, severity="high",
+                      contributors=[Contributor(kind="topic", name="<food>", before=0.01, after=0.09,
+                                                examples=["A soup & bread"])])
     return DriftReport(
         report_id=f"drift-{n}", generated_at=1.7e9 + 60 * n, trigger="alarm" if alarm else "period",
         model_version="3", events=10, findings=[finding], action="asked for an update" if alarm else "",
@@ -59,6 +61,8 @@ def test_the_page_shows_each_alarm_and_asks_nobody_for_anything() -> None:
     found = Outside(text)
     assert found.asked == [] and "script" not in found.tags and "http" not in text
     assert found.tags.count("circle") == 1 and "3 reports" in text and "1 with an alarm" in text
+    assert "topic &lt;food&gt;: 1.0 % to 9.0 % (A soup &amp; bread)" in text and "high" in text
+    assert "<td>2023-11-14 22:13:20<td>&lt; 0.0001" in text
     assert "&lt;food&gt;" in text and "<food>" not in text and "asked for an update" in text
 
 
