@@ -14,13 +14,14 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from schedulers.announcer import Announcer
-from schedulers.trigger import DriftCap, waiting, why_train
+from schedulers.trigger import drift_asks, of_a_day, waiting, why_train
 from streamrec import logs
 from streamrec.clock import Clock
 from streamrec.config import Trainer as Settings
 from streamrec.errors import RetryLater, StreamrecError
 from streamrec.metrics import (
     BOARD_ALARM,
+    BOARD_DRIFT_TAKEN,
     BOARD_MISFIRES,
     BUFFER_BYTES,
     BUFFER_ROWS,
@@ -28,7 +29,7 @@ from streamrec.metrics import (
     ROWS_WAITING,
     Board,
 )
-from streamrec.registry import PointerStore
+from streamrec.registry import Pointer, PointerStore
 from streamrec.replay import ReplayBuffer
 
 log = logs.get(__name__)
@@ -55,7 +56,6 @@ class Trainer:
         self._buffer, self._pointers = buffer, pointers
         self._learner, self._announcer = learner, announcer
         self._board, self._clock, self._s = board, clock, settings
-        self._drift = DriftCap(settings)
         self._token: int | None = None
         self._started_at = self._checked_at = clock.now()
         self._back_off_until = 0.0
@@ -83,15 +83,21 @@ class Trainer:
         ROWS_WAITING.set(rows)
         BUFFER_ROWS.set(counts.reservoir_rows)
         BUFFER_BYTES.set(counts.reservoir_bytes)
-        alarm = self._drift.asks(now, (self._board.get(BOARD_ALARM) or {}).get("at", 0.0), pointer)
-        why = why_train(now, rows, pointer, self._started_at, self._s, alarm)
+        why = why_train(now, rows, pointer, self._started_at, self._s, self._drift_asks(now, pointer))
         if why and self._token is not None:
             log.info("training", why=why, rows=rows)
             self._learner.train(self._token, why)
-            if why == "drift":
-                self._drift.took(now)
+            if why == "drift":  # noted for whoever holds the lease next, too
+                taken = of_a_day(self._board.get(BOARD_DRIFT_TAKEN) or [], now)
+                self._board.put(BOARD_DRIFT_TAKEN, [*taken, now])
             self._announcer.tell(self._pointers.read(), self._clock.now())
         return why
+
+    def _drift_asks(self, now: float, pointer: Pointer) -> bool:
+        alarm_at = (self._board.get(BOARD_ALARM) or {}).get("at", 0.0)
+        if alarm_at <= pointer.last_attempt_at:
+            return False
+        return drift_asks(now, alarm_at, pointer, self._board.get(BOARD_DRIFT_TAKEN) or [], self._s)
 
     def safely(self) -> None:
         """`check`, for the scheduler: a failure is logged and tried again after a while."""

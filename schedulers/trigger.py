@@ -1,6 +1,6 @@
 """When to train: a pure decision; time is an argument."""
 
-from collections import deque
+from collections.abc import Sequence
 
 from streamrec.config import Trainer
 from streamrec.registry import Pointer
@@ -33,22 +33,18 @@ def why_train(
     return None
 
 
-class DriftCap:
-    """Keeps alarms from becoming a storm of updates: one in `drift_every_s`, `drift_per_day` a day. An
-    alarm older than the last increment has been answered by it."""
+def drift_asks(
+    now: float, alarm_at: float, pointer: Pointer, taken: Sequence[float], s: Trainer
+) -> bool:
+    """Whether an alarm of `alarm_at` (epoch s) is still to be answered at `now`. An alarm older than the last
+    increment has been answered by it, and alarms make no storm of updates: one in `drift_every_s`,
+    `drift_per_day` a day, of which `taken` are the times."""
+    today = of_a_day(taken, now)
+    if alarm_at <= pointer.last_attempt_at or len(today) >= s.drift_per_day:
+        return False
+    return not today or now - today[-1] >= s.drift_every_s
 
-    def __init__(self, settings: Trainer) -> None:
-        self._s = settings
-        self._taken: deque[float] = deque()
 
-    def asks(self, now: float, alarm_at: float, pointer: Pointer) -> bool:
-        """Whether an alarm of `alarm_at` (epoch s) is still to be answered at `now`."""
-        while self._taken and now - self._taken[0] >= DAY_S:
-            self._taken.popleft()
-        if alarm_at <= pointer.last_attempt_at or len(self._taken) >= self._s.drift_per_day:
-            return False
-        return not self._taken or now - self._taken[-1] >= self._s.drift_every_s
-
-    def took(self, now: float) -> None:
-        """An update for drift begins."""
-        self._taken.append(now)
+def of_a_day(taken: Sequence[float], now: float) -> list[float]:
+    """Those of the last day."""
+    return [at for at in taken if now - at < DAY_S]

@@ -50,6 +50,7 @@ BOARD_SCORER = "scorer"
 BOARD_MISFIRES = "misfires"
 BOARD_WEB = "web"
 BOARD_ALARM = "drift_alarm"
+BOARD_DRIFT_TAKEN = "drift_updates"  # times of the updates upon an alarm, of a day
 BOARD_LOST = "window_rows_lost"
 BOARD_SEEN = "articles_seen"  # article -> how often shown and clicked
 # Series on the board: what the dashboard draws, newest last.

@@ -16,7 +16,8 @@ TOPIC = "x.drift-reports.v1"
 
 def report(n: int, alarm: bool = False, value: float | None = 0.1) -> DriftReport:
     finding = Finding(detector="topic-mix", alarm=alarm, value=value, threshold=0.25, samples=99,
-                      reference="50 reads", current="newest 49 reads", detail="rose: <food> 1% to 9%", p_value=1e-7, first_seen=1.7e9, severity="high",
+                      reference="50 reads", current="newest 49 reads", detail="rose: <food> 1% to 9%",
+                      p_value=1e-7, first_seen=1.7e9, severity="high",
                       contributors=[Contributor(kind="topic", name="<food>", before=0.01, after=0.09,
                                                 examples=["A soup & bread"])])
     return DriftReport(

@@ -130,6 +130,7 @@ def test_an_alarm_of_drift_asks_for_an_update_and_gets_one(shop: Shop) -> None:
     shop.clock.sleep(1)
     shop.board.put(BOARD_ALARM, {"at": shop.clock.now(), "detectors": ["topic-mix"]})
     assert trainer.check() is None  # so soon after the last
+    assert shop.trainer(learner).check() is None  # nor by one that has just started
     assert learner.trained == ["drift"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedulers.trigger import DAY_S, DriftCap, waiting, why_train
+from schedulers.trigger import DAY_S, drift_asks, of_a_day, waiting, why_train
 from streamrec.config import Trainer
 from streamrec.registry import Pointer
 
@@ -44,18 +44,17 @@ def test_an_alarm_of_drift_trains_at_once_with_the_minimum() -> None:
 
 
 def test_an_alarm_is_answered_once() -> None:
-    cap = DriftCap(S)
-    assert cap.asks(1000.0, 990.0, Pointer(last_attempt_at=980.0))
-    assert not cap.asks(1000.0, 990.0, Pointer(last_attempt_at=995.0))
-    assert not cap.asks(1000.0, 0.0, Pointer())
+    assert drift_asks(1000.0, 990.0, Pointer(last_attempt_at=980.0), [], S)
+    assert not drift_asks(1000.0, 990.0, Pointer(last_attempt_at=995.0), [], S)
+    assert not drift_asks(1000.0, 0.0, Pointer(), [], S)
 
 
 def test_alarms_make_no_storm_of_updates() -> None:
-    cap, trained = DriftCap(Trainer(drift_every_s=100.0, drift_per_day=5)), []
+    s, trained = Trainer(drift_every_s=100.0, drift_per_day=5), list[float]()
     for now in range(10_000, 12_000):  # an alarm every second
-        if cap.asks(float(now), now - 0.5, Pointer()):
-            cap.took(float(now))
-            trained.append(now)
+        if drift_asks(float(now), now - 0.5, Pointer(), trained, s):
+            trained.append(float(now))
     assert len(trained) == 5 and min(b - a for a, b in zip(trained, trained[1:], strict=False)) >= 100
-    assert cap.asks(10_000 + DAY_S, 10_000 + DAY_S, Pointer())
-    assert not DriftCap(Trainer(drift_per_day=0)).asks(1.0, 1.0, Pointer())
+    assert drift_asks(10_000 + DAY_S, 10_000 + DAY_S, Pointer(), trained, s)
+    assert len(of_a_day(trained, 10_000 + DAY_S)) == 4
+    assert not drift_asks(1.0, 1.0, Pointer(), [], Trainer(drift_per_day=0))
