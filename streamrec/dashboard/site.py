@@ -14,7 +14,7 @@ from streamrec.metrics import BOARD_PULSE, BOARD_QUALITY, BOARD_SEEN, Board
 from streamrec.registry import VersionRecord
 from streamrec.replay import Read
 
-BEATS, INCREMENTS, REPORTS = 450, 300, 500
+BEATS, INCREMENTS, REPORTS = 450, 120, 500
 Facts = dict[str, Any]
 
 
@@ -77,7 +77,7 @@ class Site:
         self.pulse: Source[list[Facts]] = Source(
             "pulse", lambda: board.newest(BOARD_PULSE, BEATS), [], 1.0)
         self.quality: Source[list[Facts]] = Source(
-            "quality", lambda: board.newest(BOARD_QUALITY, INCREMENTS), [], 2.0)
+            "quality", lambda: board.newest(BOARD_QUALITY, INCREMENTS), [], 3.0)
         self.versions: Source[list[VersionRecord]] = Source("versions", records, [], 2.0)
         self.seen: Source[dict[str, list[int]]] = Source(
             "articles", lambda: board.get(BOARD_SEEN) or {}, {}, 5.0)
