@@ -77,7 +77,7 @@ def _page() -> float:
 def _drawn(beats: figures.Beats, increments: figures.Increments, reports: list[DriftReport]) -> list[object]:
     matrix = remembered(increments)
     return [
-        charts.rates(figures.click_rates(beats)), charts.quality(increments[-40:]), forgetting(matrix),
+        charts.rates(figures.click_rates(beats)), charts.quality(increments[-40:]), forgetting(increments),
         charts.calibration(figures.calibration(beats)), charts.heat(matrix), figures.delays_ms(beats),
         charts.timeline(figures.timeline(reports, increments, beats)[-200:]),
     ]
