@@ -26,8 +26,12 @@ def address(stack: Stack) -> str:
 
 
 def ready(url: str) -> bool:
+    return answers(f"{url}/readyz")
+
+
+def answers(address: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz").status_code == 200
+        return httpx.get(address).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -97,7 +101,7 @@ def test_a_killed_worker_is_started_again_and_all_end_with_their_parent(stack: S
     assert workers[0].pid not in running(web.children())
     wait_until(lambda: all(ready(url) for _ in range(5)), 60, "it answers again")
     dashboard = stack.parts.board.get("web")["dashboard"]
-    wait_until(lambda: httpx.get(dashboard).status_code == 200, 30, "the dashboard answers")
+    wait_until(lambda: answers(dashboard), 60, "the dashboard answers")
     left = web.children()
     web.kill()
     wait_until(lambda: not running(left), 20, "none is left")
