@@ -97,8 +97,11 @@ def test_a_killed_worker_is_started_again_and_all_end_with_their_parent(stack: S
     workers = web.children()
     assert len(workers) == 3  # the dashboard has one of its own
     os.kill(workers[0].pid, signal.SIGKILL)
-    wait_until(lambda: len(running(web.children())) == 3, 30, "there are three again")
-    assert workers[0].pid not in running(web.children())
+
+    def there_again() -> bool:
+        now = running(web.children())
+        return len(now) == 3 and workers[0].pid not in now
+    wait_until(there_again, 30, "there are three again")
     wait_until(lambda: all(ready(url) for _ in range(5)), 60, "it answers again")
     dashboard = stack.parts.board.get("web")["dashboard"]
     wait_until(lambda: answers(dashboard), 60, "the dashboard answers")
