@@ -21,6 +21,7 @@ from streamrec.replay import Applied, Claim, ReplayBuffer, a_res_key, digest
 from streamrec.traces import NO_TRACES, Tracer, headers
 
 CHUNK = 500  # events of one call: a longer one would block the buffer's other clients for long
+IDLE = ("impression", "dead")  # kinds that change no reader's state
 AHEAD = 4  # chunks decoded and not yet applied: a poll's worth
 SLATE_KEPT = 50  # places of a slate that a training row keeps: what lies lower was hardly seen
 
@@ -114,12 +115,15 @@ class Collector:
         self._ask(c.partition, c.start, c.events, self._traced(c) if self._tracer.on else {})
 
     def _traced(self, c: _Chunk) -> dict[str, str]:
-        """Readers whose clicks are followed, and the newest trace of each."""
-        found = {e.user: (trace, e) for e in c.events if (trace := self._tracer.follows(e.event_id))}
-        for trace, e in found.values():
-            self._tracer.span(trace, "collect", c.now, self._clock.now(), event_id=e.event_id, user=e.user,
-                              partition=c.partition.partition, offset=e.offset)
-        return {user: trace for user, (trace, _) in found.items()}
+        """Readers whose events are followed, and the first trace of each: of a click and the read that comes
+        with it the click's, which makes the training row."""
+        found: dict[str, str] = {}
+        for e in c.events:
+            if e.kind not in IDLE and (trace := self._tracer.follows(e.event_id)):
+                self._tracer.span(trace, "collect", c.now, self._clock.now(), event_id=e.event_id,
+                                  user=e.user, partition=c.partition.partition, offset=e.offset)
+                found.setdefault(e.user, trace)
+        return found
 
     def _decode(
         self, record: Record, now: float, refused: list[tuple[Record, InvalidMessage]]
@@ -141,7 +145,7 @@ class Collector:
         self, partition: Partition, offset: int, events: Sequence[Applied], traced: Mapping[str, str]
     ) -> None:
         """One message asks for all readers whose state changed: an impression changes none."""
-        touched = {e.user for e in events if e.kind not in ("impression", "dead")}
+        touched = {e.user for e in events if e.kind not in IDLE}
         if touched:
             ask = Request(request_id=f"{partition.partition}-{offset}", user_ids=sorted(touched),
                           trigger="feedback")

@@ -12,6 +12,7 @@ from streamrec.broker import TopicSpec
 from streamrec.clock import ManualClock
 from streamrec.config import Buffer
 from streamrec.events import Feedback, Request, decode, encode
+from streamrec.traces import NO_TRACES
 
 FEEDBACK, REQUESTS, ARTICLES = "s.feedback.v1", "s.requests.v1", "s.articles.v1"
 RULES, ANSWERS = "s.rules.v1", "s.recommendations.v1"
@@ -55,12 +56,12 @@ class World:
     def dead_letters(self) -> DeadLetters:
         return DeadLetters(self.broker.publisher(), "group", self.board)
 
-    def collector(self, buffer: Any = None) -> Loop:
+    def collector(self, buffer: Any = None, tracer: Any = NO_TRACES) -> Loop:
         """As wiring.run_collect builds it."""
         subscription = self.broker.subscribe([FEEDBACK], "collect")
         handler = Collector(
             buffer or self.buffer, self.broker.publisher(), self.dead_letters(), self.clock,
-            REQUESTS, self.broker.incarnation, subscription.generation,
+            REQUESTS, self.broker.incarnation, subscription.generation, tracer=tracer,
         )
         return self.loop(subscription, handler)
 

@@ -1,13 +1,17 @@
 """Feedback into the buffer: each event once, whatever crashes, and a request for each reader."""
 
 import threading
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from streamrec.adapters.traces import OtelTracer
+from streamrec.config import Traces
 from streamrec.errors import Fenced, RetryLater
 from streamrec.events import Feedback, encode
+from streamrec.traces import trace_of, traced
 
 FEEDBACK, DLQ = "s.feedback.v1", "s.feedback.v1.dlq"
 
@@ -192,3 +196,15 @@ def test_a_zombie_that_owes_chunks_writes_none_of_them(world: Any) -> None:
         zombie.handler.settle()
     counts = world.buffer.counts()
     assert (counts.stored, counts.duplicates, counts.rows) == (3, 0, 3)
+
+
+def test_a_click_is_followed_to_its_request_though_its_read_comes_with_it(world: Any, tmp_path: Path) -> None:
+    tracer = OtelTracer(Traces(to=str(tmp_path / "spans.jsonl"), share=1.0), "collect")
+    loop = world.collector(tracer=tracer)
+    world.click("u", "a", event_id="the click")
+    world.click("u", "a", event_id="its read")
+    world.turns(loop)
+    tracer.close()
+    [request] = world.records("s.requests.v1")
+    assert traced(request.headers) == {"u": trace_of("the click")}
+    assert (tmp_path / "spans.jsonl").read_text().count('"collect"') == 2
