@@ -34,7 +34,7 @@ class OwnTexts:
         Raises CorruptArtefact if the encoder or its vectors cannot be read."""
         self._states[version] = {n: files[n] for n in (tuned_files.TENSORS, tuned_files.CONFIG) if n in files}
         self._encoder(version)
-        return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor)
+        return self.look(version, net, files, co_reads, cursor)
 
     def look(
         self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor

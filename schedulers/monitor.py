@@ -106,7 +106,8 @@ class MonitorProcess:
         new = [q for q in increments if self._judged_at is not None and q["at"] > self._judged_at]
         for entry in new:
             self._monitor.quality(entry)
-        telling.increments(new, increments)
+        if new or self._judged_at is None:
+            telling.increments(new, increments)
         self._judged_at = max([self._judged_at or 0.0, *(q["at"] for q in increments)])
 
     def _take(self, place: Partition, value: bytes | None, now: float) -> None:

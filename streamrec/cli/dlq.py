@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from streamrec.wiring import Parts
+    from streamrec.config import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, replay.\n\n"
                   "Example: [bold]streamrec dlq list[/]")
@@ -18,10 +18,8 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
     import json
 
     from streamrec.cli.show import rows_table
-    from streamrec.operate import dlq
-    parts = _parts()
-    found = [dlq.described(r) for r in dlq.dead_letters(parts.broker, parts.names.with_dead_letters())]
-    parts.close()
+    from streamrec.wiring import letters
+    found = letters(_settings())
     if as_json:
         for letter in found:
             typer.echo(json.dumps(letter))
@@ -41,16 +39,11 @@ def replay(
     places: list[str] = typer.Argument(None, help="Places as `list` shows them; none: all not replayed yet."),
 ) -> None:
     """See help."""
-    from streamrec.operate import dlq
-    parts = _parts()
-    n = dlq.replay(parts.broker, parts.names.with_dead_letters(), set(places or []),
-                   parts.names.group("dlq-replay"))
-    parts.close()
-    typer.echo(f"sent {n} back")
+    from streamrec.wiring import replay_letters
+    typer.echo(f"sent {replay_letters(_settings(), set(places or []))} back")
 
 
-def _parts() -> "Parts":
+def _settings() -> "Settings":
     from streamrec import config, logs
-    from streamrec.wiring import Parts
     logs.setup("error", "dlq")
-    return Parts(config.load())
+    return config.load()

@@ -5,9 +5,8 @@ import asyncio
 from nicegui import ui
 
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Table, card, frame, link, named, say
+from streamrec.dashboard.frame import Table, ask_for, card, frame, had_or_told, link
 from streamrec.dashboard.site import Site
-from streamrec.errors import StreamrecError
 
 MOST = 20
 
@@ -16,18 +15,14 @@ async def page(site: Site, item: str = "") -> None:
     """Build it."""
     with frame(site, "article"):
         with card("An article"):
-            box = named(ui.input("Article's id", value=item), "Article's id").props("outlined dense")
-            box.on("keydown.enter", lambda: ui.navigate.to(link("article", item=box.value)))
+            ask_for("Article's id", "article", "item", item)
             ui.label("Enter shows it.").classes("quiet")
         if not item:
             _most_shown(site)
             return
-        try:
+        with had_or_told():
             await _about(site, item)
             await _similar(site, item)
-        except (StreamrecError, TimeoutError) as error:
-            with card("Not to be had now") as verdict:
-                say(verdict, False, str(error) or "no answer in time")
 
 
 def _most_shown(site: Site) -> None:

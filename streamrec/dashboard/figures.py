@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from streamrec.drift.pulse import BINS
 from streamrec.drift.remembered import Increments
 from streamrec.events import DriftReport
 
@@ -54,7 +55,7 @@ class Bin(NamedTuple):
 
 def calibration(beats: Beats) -> list[Bin]:
     """What the model said of places of clicked slates, and what came of them."""
-    sums = [[0.0, 0.0, 0.0] for _ in range(10)]
+    sums = [[0.0, 0.0, 0.0] for _ in range(BINS)]
     for b in beats:
         for total, new in zip(sums, b["bins"], strict=False):
             for k in range(3):
@@ -63,7 +64,7 @@ def calibration(beats: Beats) -> list[Bin]:
 
 
 class Mark(NamedTuple):
-    """Something that happened. `lane`: alarm, update, swap or rollback."""
+    """Something that happened. `lane`: alarm, update or swap."""
 
     at: float
     lane: str

@@ -14,6 +14,7 @@ from streamrec.dashboard.login import HOME, PATH
 from streamrec.dashboard.site import Site
 from streamrec.dashboard.style import CSS
 from streamrec.dashboard.watch import Source
+from streamrec.errors import StreamrecError
 
 PAGES = {"": "Overview", "reader": "Reader", "article": "Article", "models": "Models",
          "drift": "Drift reports", "letters": "Dead letters"}
@@ -176,6 +177,22 @@ def confirm(question: str, act: Callable[[], Any]) -> ui.dialog:
                 await act()
             ui.button("Yes", on_click=done).props('color="negative" no-caps')
     return dialog
+
+
+def ask_for(name: str, page: str, field: str, value: str) -> None:
+    """A box for an id; Enter opens the page of it."""
+    box = named(ui.input(name, value=value), name).props("outlined dense")
+    box.on("keydown.enter", lambda: ui.navigate.to(link(page, **{field: box.value})))
+
+
+@contextmanager
+def had_or_told() -> Iterator[None]:
+    """What is built inside needs a server: if it cannot be had now, a card says why."""
+    try:
+        yield
+    except (StreamrecError, TimeoutError) as error:
+        with card("Not to be had now") as verdict:
+            say(verdict, False, str(error) or "no answer in time")
 
 
 def no_login(site: Site) -> str:

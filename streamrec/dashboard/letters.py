@@ -25,7 +25,7 @@ async def page(site: Site) -> None:
                 say(verdict, False, f"Not to be had now: {error}")
                 return
             say(verdict, True, f"{len(found)} are kept." if found else "None.")
-            table.show([(x["place"], x.get("topic", ""), x.get("error", ""), x["key"], x["value"][:80])
+            table.show([(x["place"], x["topic"], x["message"], x["key"], x["value"][:80])
                         for x in found[: -MOST - 1 : -1]])
         ui.timer(0.1, look, once=True)
         if why := no_login(site):

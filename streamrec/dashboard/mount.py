@@ -45,17 +45,6 @@ def mount(app: FastAPI, site: Site) -> None:
 
     app.add_api_route("/", home, include_in_schema=False)
     app.add_api_route(PATH, site.login.route, methods=["GET", "POST"], include_in_schema=False)
-    app.add_middleware(_Guard, site=site)
+    app.add_middleware(site.login.guard)
     ui.run_with(app, mount_path=HOME, title="streamrec", dark=None, tailwind=False, language=None,
                 show_welcome_message=False, reconnect_timeout=10.0)
-
-
-class _Guard:
-    """Starlette wants a class."""
-
-    def __init__(self, app: object, site: Site) -> None:
-        self._app = site.login.guard(app)  # type: ignore[arg-type]
-
-    async def __call__(self, scope: object, receive: object, send: object) -> None:
-        """See ASGI."""
-        await self._app(scope, receive, send)  # type: ignore[arg-type]

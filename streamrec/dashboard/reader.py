@@ -5,7 +5,7 @@ import asyncio
 from nicegui import ui
 
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Cell, Table, card, frame, link, named, say
+from streamrec.dashboard.frame import Cell, Table, ask_for, card, frame, had_or_told, link
 from streamrec.dashboard.site import Site
 from streamrec.errors import StreamrecError
 from streamrec.events import Recommendation
@@ -18,17 +18,13 @@ async def page(site: Site, user: str = "") -> None:
     """Build it."""
     with frame(site, "reader"):
         with card("A reader"):
-            box = named(ui.input("Reader's id", value=user), "Reader's id").props("outlined dense")
-            box.on("keydown.enter", lambda: ui.navigate.to(link("reader", user=box.value)))
+            ask_for("Reader's id", "reader", "user", user)
             ui.label("Enter shows them.").classes("quiet")
         if not user:
             return
-        try:
+        with had_or_told():
             await _history(site, user)
             await _lists(site, user)
-        except (StreamrecError, TimeoutError) as error:
-            with card("Not to be had now") as verdict:
-                say(verdict, False, str(error) or "no answer in time")
 
 
 async def _history(site: Site, user: str) -> None:

@@ -8,6 +8,7 @@ from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import Table, card, every, frame, link, say
 from streamrec.dashboard.site import Site
 from streamrec.events import DriftReport, Finding
+from streamrec.operate.drift import p_value
 
 MOST = 100
 
@@ -44,7 +45,7 @@ def one(site: Site, report_id: str) -> None:
             head = ["detector", "watches", "value", "threshold", "p-value", "values", "what it saw"]
             Table(head, "").show([
                 (f.detector + (" (alarm)" if f.alarm else ""), f.kind or "-", number(f.value, 4),
-                 number(f.threshold, 4), _small(f.p_value), number(f.samples), f.detail)
+                 number(f.threshold, 4), p_value(f), number(f.samples), f.detail)
                 for f in found.findings
             ])
 
@@ -69,7 +70,7 @@ def _alarm(f: Finding) -> None:
         Table(["", ""], "").show([
             ("watches", f.kind or "-"), ("statistic", number(f.value, 4)),
             ("threshold", number(f.threshold, 4)),
-            ("p-value", _small(f.p_value)), ("95 % interval", sure), ("compared", f.reference),
+            ("p-value", p_value(f)), ("95 % interval", sure), ("compared", f.reference),
             ("with", f.current), ("since", _when(f.first_seen)),
         ])
         if f.contributors:
@@ -77,10 +78,6 @@ def _alarm(f: Finding) -> None:
                 (f"{c.kind}: {c.name}", f"{100 * c.before:.1f} %", f"{100 * c.after:.1f} %",
                  "; ".join(c.examples)) for c in f.contributors
             ])
-
-
-def _small(p: float | None) -> str:
-    return "-" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def _when(at: float | None) -> str:

@@ -177,7 +177,8 @@ class DriftMonitor:
             self._count_places(outcome)
             d.clicks.update(float(outcome.clicked), now)
             d.trend.update(float(outcome.clicked), now)
-        shown = tuple(a.topic for i in served.items if (a := self._articles.get(i)))
+        shown = tuple(a.topic for i in served.items if (a := self._articles.get(i))) \
+            if outcome.ranks else ()
         for rank in outcome.ranks:
             d.rank.update(1 / rank, now, served.model_version)
             if chances:

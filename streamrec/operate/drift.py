@@ -51,6 +51,11 @@ def since(f: Finding) -> str:
     return "-" if f.first_seen is None else when(f.first_seen)
 
 
+def p_value(f: Finding) -> str:
+    """How sure it is."""
+    return "-" if f.p_value is None else "< 0.0001" if f.p_value < 1e-4 else f"{f.p_value:.4f}"
+
+
 def when(at: float) -> str:
     """Epoch seconds for people, UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")

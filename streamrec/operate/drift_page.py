@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import since, told, when
+from streamrec.operate.drift import p_value, since, told, when
 
 WIDTH, LANE, LEFT = 900, 70, 120
 STYLE = """
@@ -77,7 +77,7 @@ def _share(finding: Finding) -> float | None:
 def _alarms(reports: Sequence[DriftReport]) -> str:
     rows = "".join(
         f"<tr><td>{when(r.generated_at)}<td>{escape(f.detector)}<br><small>{f.severity}</small>"
-        f"<td>{escape(f.detail)}{_contributors(f)}<td>{since(f)}<td>{_sure(f)}"
+        f"<td>{escape(f.detail)}{_contributors(f)}<td>{since(f)}<td>{escape(p_value(f))}"
         f"<td>{escape(r.model_version)}<td>{escape(r.action)}"
         for r in reversed(reports) for f in r.findings if f.alarm
     )
@@ -89,10 +89,6 @@ def _alarms(reports: Sequence[DriftReport]) -> str:
 
 def _contributors(f: Finding) -> str:
     return "".join(f"<br><small>{escape(told(c))}</small>" for c in f.contributors)
-
-
-def _sure(f: Finding) -> str:
-    return "-" if f.p_value is None else "&lt; 0.0001" if f.p_value < 1e-4 else f"{f.p_value:.4f}"
 
 
 def _now(report: DriftReport) -> str:
