@@ -2,31 +2,41 @@
 
 import threading
 import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from consumers.own_texts import OwnTexts
 from streamrec import logs
 from streamrec.catalogue import LiveArticles
 from streamrec.errors import CorruptArtefact, RetryLater
-from streamrec.metrics import SWAP_FAILURES
+from streamrec.metrics import INDEX_RECALL, SWAP_FAILURES
 from streamrec.model import co_reads, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.registry import Registry
 from streamrec.scoring import Served
+from streamrec.scoring.served import EXACT
 
 log = logs.get(__name__)
 RETRY_S = 10.0  # a version that could not be read is tried again after this; others at once
+READERS, OF_ONE_READ = 200, 100  # for whom the recall of an index is measured; if too few have read yet
+Histories = Callable[[int], Sequence[Sequence[str]]]  # some readers' last reads, newest first
 
 
 class ModelFetch:
     """A thread that keeps the newest version ready; `take` hands each over once.
 
-    The frozen version is the first one ever trained: the control arm of the same name.
+    The frozen version is the first one ever trained: the control arm of the same name. With more than
+    `exact` articles a version is handed over with its index, which is made anew as articles come.
     """
 
     def __init__(
         self, registry: Registry, articles: LiveArticles, fingerprint: str, own: OwnTexts,
-        period_s: float = 0.5,
+        histories: Histories = lambda _: [], exact: int = EXACT, period_s: float = 0.5,
     ) -> None:
+        self._histories, self._exact = histories, exact
+        self._serving: dict[str, Served] = {}  # live, frozen
+        self._wait: dict[str, int] = {}  # version -> from how many articles on an index is tried again
         self._registry, self._articles, self._fingerprint = registry, articles, fingerprint
         self._own = own
         self._period_s, self._stop = period_s, threading.Event()
@@ -54,6 +64,8 @@ class ModelFetch:
         while not self._stop.wait(self._period_s):
             try:
                 self.fetch()
+                for served in list(self._serving.values()):
+                    self.index(served)
                 while self._own.work() and not self._stop.is_set():
                     self.fetch()
             except Exception as error:  # whatever it was, the thread must go on looking
@@ -84,7 +96,7 @@ class ModelFetch:
             ready[place] = served
             self._ready = (ready[0], ready[1])
         self._own.keep(name, served)
-        self._have[name] = version
+        self._have[name], self._serving[name] = version, served
 
     def build(self, version: str, to_look: bool = False) -> Served:
         """A version, verified and warmed; `to_look`: not to serve, which any thread may ask for. Raises
@@ -102,9 +114,35 @@ class ModelFetch:
             build = self._own.look if to_look else self._own.build
             served: Served = build(version, net, files, before, cursor)
         else:
-            served = Served(version, net, before, cursor)
+            served = Served(version, net, before, cursor, self._exact)
         served.traces = list(manifest.get("traces", ()))
         served.covered_at = self._articles.cursor  # before the vectors: the worker goes on syncing
         served.cover(self._articles.vectors)
         served.warm()
+        self.index(served)
         return served
+
+    def index(self, served: Served) -> None:
+        """Give a version an index if it is due. One that finds too little may not serve: then every product
+        is made, which is slow, until the catalogue has changed."""
+        if not served.index_due or served.rows < self._wait.get(served.version, 0):
+            return
+        began = time.monotonic()
+        made = served.make_index(self._readers(served))
+        INDEX_RECALL.set(made.recall)
+        self._wait[served.version] = 0 if made.fit else int(1.1 * made.rows)
+        say = log.info if made.fit else log.error
+        say("indexed" if made.fit else "index_refused", version=served.version, articles=made.rows,
+            recall=round(made.recall, 4), probes=made.probes, took_s=round(time.monotonic() - began, 1))
+        if made.fit:
+            served.index = made
+
+    def _readers(self, served: Served) -> list[list[int]]:
+        """Rows that readers have read, by reader."""
+        index = self._articles.index
+        found = [[index[i] for i in items if i in index] for items in self._histories(READERS)]
+        found = [rows for rows in found if rows]
+        if len(found) < OF_ONE_READ:
+            some = np.random.default_rng(0).integers(0, served.rows, OF_ONE_READ)
+            found += [[int(row)] for row in some]
+        return found

@@ -14,14 +14,17 @@ from streamrec.model.tuned import TunedEncoder
 from streamrec.registry import Files
 from streamrec.replay import Cursor
 from streamrec.scoring import Served, TunedServed
+from streamrec.scoring.served import EXACT
 
 
 class OwnTexts:
     """Builds versions that bring an encoder, and keeps their new articles encoded. One encoder per
     mode is held, and the versions of a mode take turns in it."""
 
-    def __init__(self, catalogue: Catalogue, articles: LiveArticles, settings: Encoder) -> None:
-        self._catalogue, self._articles, self._s = catalogue, articles, settings
+    def __init__(
+        self, catalogue: Catalogue, articles: LiveArticles, settings: Encoder, exact: int = EXACT
+    ) -> None:
+        self._catalogue, self._articles, self._s, self._exact = catalogue, articles, settings, exact
         self._encoders: dict[str, TunedEncoder] = {}
         self._in: dict[str, str] = {}  # which version's state an encoder holds, by mode
         self._states: dict[str, Files] = {}
@@ -41,7 +44,8 @@ class OwnTexts:
     ) -> TunedServed:
         """The same by the vectors it brought alone, to look at what it would say: no encoder is touched, so
         any thread may ask. What was announced since it was trained has the frozen encoder's vector."""
-        return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor)
+        return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor,
+                           self._exact)
 
     def keep(self, place: str, served: Served) -> None:
         """This version serves in a place, live or frozen, from now on."""

@@ -144,6 +144,8 @@ class Scorer(Section):
     per_source: int = Field(0, ge=0, description="articles of one source in a list; 0: any number")
     per_topic: int = Field(0, ge=0, description="articles of one first tag in a list; 0: any number")
     rerank: int = Field(200, ge=1, description="best articles by the fast score that get the full one")
+    exact: int = Field(100_000, ge=0, description="articles up to which all are scored; of more, candidates "
+                       "come from an index")
     prompts: dict[str, str] = Field(
         {"": "{interests}"}, description="what is put around stated interests before they are encoded, "
         "by the domain asked for; \"\": any other"

@@ -19,6 +19,7 @@ ANSWER_SECONDS = Histogram("streamrec_answer_seconds", "From taking a batch of r
 MODEL_VERSION = Gauge("streamrec_model_version", "Version that serves")
 SWAPS = Counter("streamrec_swaps_total", "Models swapped in")
 SWAP_FAILURES = Counter("streamrec_swap_failures_total", "Models refused: files corrupt or unreadable")
+INDEX_RECALL = Gauge("streamrec_index_recall", "Recall@10 of the newest article index against exact products")
 MISFIRES = Counter("streamrec_misfires_total", "Scheduled checks that ran late or were coalesced")
 ROWS_WAITING = Gauge("streamrec_rows_waiting", "Rows made and not yet taken by an increment")
 BUFFER_ROWS = Gauge("streamrec_buffer_rows", "Rows kept for rehearsal")

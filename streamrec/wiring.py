@@ -241,11 +241,12 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     from streamrec.scoring import Scorer, Served, ServingState
     s, (dim, fingerprint) = p.settings, p.encoder(stop)
     state = ServingState(p.buffer, p.catalogue(dim), s.buffer, dim)
-    prior = Served("0", Recommender.initial(dim, s.model))
+    prior = Served("0", Recommender.initial(dim, s.model), exact=s.scorer.exact)
     interests = Interests(lambda: TextEncoder(s.encoder).encode, s.scorer.prompts)
     scorer = Scorer(state, p.buffer, prior, s.scorer, s.trainer.seed, interests, p.clock)
-    own = OwnTexts(p.catalogue(dim), state.articles, s.encoder)
-    fetch = ModelFetch(p.registry, state.articles, fingerprint, own)
+    own = OwnTexts(p.catalogue(dim), state.articles, s.encoder, s.scorer.exact)
+    fetch = ModelFetch(p.registry, state.articles, fingerprint, own,
+                       lambda n: recent_histories(p, n), s.scorer.exact)
     fetch.start()
     interests.start()
     _seldom_collected()
@@ -410,6 +411,11 @@ def _dashboard(app: "FastAPI", p: Parts, desk: "Desk") -> "Watch":
 def recent_readers(p: Parts, n: int) -> list[str]:
     """Some readers whose reads are kept for rehearsal."""
     return list(dict.fromkeys(row.user for row in p.buffer.reservoir()))[:n]
+
+
+def recent_histories(p: Parts, n: int) -> list[list[str]]:
+    """What some of them had read, newest first."""
+    return [list(row.history) for row in p.buffer.reservoir()[:n]]
 
 
 def letters(settings: Settings) -> list[dict[str, Any]]:

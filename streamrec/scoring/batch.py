@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrec.model.features import (
     CO_LAST,
-    PARTS,
     TEXT_LAST,
     Features,
     Stated,
@@ -24,13 +22,10 @@ from streamrec.model.features import (
     text_features,
 )
 from streamrec.replay import Read
+from streamrec.scoring.fast import Bools, Fast, Floats, Rows, pools
 from streamrec.scoring.served import Served
 from streamrec.scoring.state import ServingState
 
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
-Rows = NDArray[np.int64]
-COS = PARTS["co_read"]
 OUT_OF_POOL = 1e4  # below every article that was scored in full, in the order of the fast score
 
 
@@ -56,7 +51,6 @@ class Batch:
         self.now = self.state.now()
         # Only the rows this model covers: the state may be ahead of it by an instant.
         self.rows = served.rows
-        self.items = self.state.item_features(self.now)
         self.bias = None if bias is None else torch.from_numpy(bias[: self.rows])
         self.reads = [self._known(r.history) for r in readers]
         self.vectors = self._vectors()
@@ -85,7 +79,7 @@ class Batch:
             rows[b, first : first + len(known)], mask[b, first : first + len(known)] = known, True
         # A read without a text says nothing about taste: attention may not see it, as in training.
         mask &= self.state.articles.vectors[rows].any(axis=2)
-        history = self.served.matrix[rows]
+        history = self.served.at(rows)
         for b, reader in enumerate(self.readers):
             if reader.stated is not None:
                 stated = torch.from_numpy(np.asarray(reader.stated.vector, np.float32))
@@ -94,19 +88,19 @@ class Batch:
 
     def candidates(self, eligible: Sequence[Bools]) -> list[Rows]:
         """The best rows of each reader among those eligible to them [N], by the fast score."""
-        return self._best(self._popular() if self.popularity else self._fast(), eligible)
-
-    def _best(self, scores: Tensor, eligible: Sequence[Bools]) -> list[Rows]:
-        self._scores = scores
-        for b, mask in enumerate(eligible):
-            scores[b].masked_fill_(torch.from_numpy(~mask[: self.rows]), -torch.inf)
-        found, rows = scores.topk(min(self.rerank, self.rows), dim=1, sorted=False)
-        return [r[s > -torch.inf].numpy() for r, s in zip(rows, found, strict=True)]
+        index = self.served.index
+        if index is None:
+            self._fast = Fast(self)
+        else:
+            own = pools(self, index, eligible, self.rerank)
+            self._fast = Fast(self, np.unique(np.concatenate(own)))
+            eligible = [only(rows, self.rows) for rows in own]
+        return self._fast.best(eligible, self.rerank)
 
     def fast(self, b: int, rows: Rows) -> Floats:
-        """Fast scores of some rows eligible to reader b; after `candidates`."""
-        found: Floats = self._scores[b, torch.from_numpy(rows)].numpy()
-        return found
+        """Fast scores of some rows eligible to reader b, candidates or among the newest; after
+        `candidates`."""
+        return self._fast.of(b, rows)
 
     def of(self, readers: Sequence[Reader]) -> "Batch":
         """Other readers at the same moment under the same model."""
@@ -115,34 +109,13 @@ class Batch:
 
     def scores(self, eligible: Sequence[Bools]) -> Floats:
         """[B, N] over all articles; of those outside of a reader's pool, only the fast score."""
+        self._fast = Fast(self)
         if self.popularity:
-            return self._popular().numpy()
-        fast = self._fast()
-        scores: Floats = fast.numpy() - np.float32(OUT_OF_POOL)
-        rows = self._best(fast, eligible)
+            return self._fast.scores.numpy()
+        scores: Floats = self._fast.scores.numpy() - np.float32(OUT_OF_POOL)
+        rows = self._fast.best(eligible, self.rerank)
         for b, (at, full) in enumerate(zip(rows, self.full(rows), strict=True)):
             scores[b, at] = full
-        return scores
-
-    def _popular(self) -> Tensor:
-        """[B, N]: decayed reads at three half-lives."""
-        popular = torch.from_numpy(self.items[: self.rows, :3].sum(axis=1))
-        return (popular if self.bias is None else popular + self.bias).repeat(len(self.readers), 1)
-
-    def _fast(self) -> Tensor:
-        """[B, N]: content, item features and co-reads, each through its linear weight."""
-        scores = self.served.products(self.vectors / self.net.temperature())
-        everywhere = self.served.item_part(self.items)[: self.rows]
-        none = self.served.no_co_part
-        for b, (partners, reader) in enumerate(zip(self.partners, self.readers, strict=True)):
-            if not reader.alike:
-                scores[b] += everywhere
-            if self.bias is not None:
-                scores[b] += self.bias
-            rows = np.array(sorted({i for counts in partners for i in counts if i < self.rows}), np.int64)
-            if len(rows):
-                co = co_features(partners, rows.tolist(), self.state.counters.totals(rows))
-                scores[b, rows] += self.net.linear(torch.from_numpy(co), COS) - none
         return scores
 
     def full(self, pools: Sequence[Rows]) -> list[Floats]:
@@ -173,7 +146,7 @@ class Batch:
         read = self.reads[b][: TEXT_LAST - (stated is not None)]
         co = co_features(self.partners[b], rows.tolist(), self.state.counters.totals(rows))
         text = text_features(self.state.articles.vectors, self.state.words, rows, read, stated)
-        return join(self.items[rows], co, text, len(read) + (stated is not None))
+        return join(self.state.item_features_of(rows, self.now), co, text, len(read) + (stated is not None))
 
     def parts(self, some: Sequence[Rows]) -> list[dict[str, Tensor]]:
         """The additive parts [n] of the full scores of some rows for each reader."""
@@ -187,12 +160,16 @@ class Batch:
     def _inputs(self, some: Sequence[Rows]) -> tuple[Tensor, Tensor]:
         """Dots [n] and features [n, F] of some rows for each reader, one after another."""
         feats = np.concatenate([self.features_of(b, rows) for b, rows in enumerate(some)])
-        matrix = self.served.matrix
-        dots = [matrix.index_select(0, torch.from_numpy(rows)) @ self.vectors[b]
-                for b, rows in enumerate(some)]
+        dots = [self.served.at(rows) @ self.vectors[b] for b, rows in enumerate(some)]
         return torch.cat(dots), torch.from_numpy(feats)
 
 
 def _split(values: Tensor, some: Sequence[Rows]) -> list[Tensor]:
     return list(torch.tensor_split(values, np.cumsum([len(r) for r in some])[:-1].tolist()))
 
+
+def only(rows: Rows, n: int) -> Bools:
+    """A mask [n] that lets these rows through."""
+    mask = np.zeros(n, np.bool_)
+    mask[rows] = True
+    return mask

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from streamrec.events import Locale, Reason
 from streamrec.model.features import FEATURES
-from streamrec.scoring.batch import Batch, Rows
+from streamrec.scoring.batch import Batch
+from streamrec.scoring.fast import Rows
 
 WORDS: dict[str, dict[Locale, str]] = {
     "read": {"en": "because you read “{title}”", "zh": "因为你读过《{title}》"},

@@ -8,9 +8,10 @@ import numpy as np
 from streamrec.config import Scorer as Settings
 from streamrec.events import RankedItem, Reason
 from streamrec.scoring.ask import Ask
-from streamrec.scoring.batch import Batch, Bools, Floats, Rows
+from streamrec.scoring.batch import Batch
 from streamrec.scoring.choose import Caps, choose, window
 from streamrec.scoring.explore import Explorer
+from streamrec.scoring.fast import Bools, Floats, Rows
 from streamrec.scoring.reasons import explain, main_parts, words
 from streamrec.scoring.rules import Applied
 from streamrec.scoring.state import ServingState

@@ -15,7 +15,7 @@ from streamrec.replay import Cursor, Read, ReplayBuffer
 from streamrec.scoring.attributes import Attributes
 
 ROWS_PER_SYNC = 4000
-NEWEST = 200
+NEWEST, POPULAR, MOST_RISEN = 200, 200, 1000
 Vector = NDArray[np.float16]
 
 
@@ -37,6 +37,8 @@ class ServingState:
         self.at: float | None = None  # set: the time of every answer; None: stream time
         self._features: tuple[float, Features] | None = None  # of a moment, until something changes
         self._newest: float | None = None  # stream time, until something changes
+        self._popular: tuple[float, NDArray[np.int64]] | None = None  # when they were looked for
+        self._risen: list[int] = []  # rows with a new read since
 
     def sync(self) -> None:
         """Take over what changed. Raises RetryLater, having taken over what it got so far."""
@@ -48,7 +50,7 @@ class ServingState:
         self._popularity, parts = self._buffer.popularity(self._popularity)
         for p, items in parts.items():
             for item, pop in items.items():
-                self._number(item)
+                self._risen.append(self._number(item))
                 self.counters.update(p, item, pop.t0, pop.values, pop.total)
         self._follow_rows()
 
@@ -63,10 +65,10 @@ class ServingState:
             self.words.put(i, entry.title, entry.tags)
         self._articles_at = self.articles.cursor
 
-    def _number(self, item: str) -> None:
+    def _number(self, item: str) -> int:
         """The same row in both, for an article that nobody has announced yet too."""
         self.articles.place(item)
-        self.counters.add(item)
+        return self.counters.add(item)
 
     def _follow_rows(self) -> None:
         """Co-reads are counted from the training rows, as the trainer counts them."""
@@ -96,26 +98,45 @@ class ServingState:
         mask[[i for i in seen if i >= 0]] = False
         return mask
 
-    def newest(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The newest rows that a mask [N] lets through, newest first: NEWEST of them at most."""
+    def newest(self, mask: NDArray[np.bool_], most: int = NEWEST) -> NDArray[np.int64]:
+        """The newest rows that a mask [N] lets through, newest first: `most` of them at most."""
         articles = self.articles
         if self._by_age[0] != articles.cursor:
             live = np.flatnonzero(articles.live)
             order = np.argsort(-articles.published[live], kind="stable")
             self._by_age = articles.cursor, live[order]
         rows, n = self._by_age[1], len(mask)
-        for some in (rows[: 4 * NEWEST], rows):  # mostly the first few hundred are enough
+        for some in (rows[: 4 * most], rows):  # mostly the first few hundred are enough
             some = some[some < n]
             found = some[mask[some]]
-            if len(found) >= NEWEST:
+            if len(found) >= most:
                 break
-        return found[:NEWEST]
+        return found[:most]
 
     def item_features(self, now: float) -> Features:
         """See model.features; made once for all arms that ask at the same moment."""
         if self._features is None or self._features[0] != now:
             self._features = now, item_features(self.counters, now)
         return self._features[1]
+
+    def item_features_of(self, rows: NDArray[np.int64], now: float) -> Features:
+        """The same of some rows."""
+        if self._features is not None and self._features[0] == now:
+            return self._features[1][rows]
+        return item_features(self.counters, now, rows)
+
+    def popular(self, now: float) -> NDArray[np.int64]:
+        """The POPULAR most read rows at each half-life, and all that were read since they were last
+        looked for, which is anew when a sixtieth of the shortest half-life has passed."""
+        old, counters = self._popular, self.counters
+        patience = counters.half_lives[0] / 60
+        if old is None or not 0 <= now - old[0] <= patience or len(self._risen) > MOST_RISEN:
+            read = np.flatnonzero(counters.totals() > 0)
+            counts, k = counters.decayed(now, read), min(POPULAR, len(read))
+            best = [read[np.argpartition(-of, k - 1)[:k]] for of in counts.T] if k else [read]
+            old, self._risen = (now, np.unique(np.concatenate(best))), []
+            self._popular = old
+        return np.union1d(old[1], np.array(self._risen, np.int64))
 
     def now(self) -> float:
         """Stream time, epoch seconds: as last set by `at`; else of the newest read; before any,

@@ -8,7 +8,7 @@ from streamrec.model.co_reads import CoRead
 from streamrec.model.network import Recommender
 from streamrec.model.own_vectors import OwnVectors
 from streamrec.replay import Cursor
-from streamrec.scoring.served import Served
+from streamrec.scoring.served import EXACT, Served
 
 
 class TunedServed(Served):
@@ -19,9 +19,9 @@ class TunedServed(Served):
 
     def __init__(
         self, version: str, net: Recommender, articles: LiveArticles, own: OwnVectors,
-        co_reads: Sequence[CoRead] = (), cursor: Cursor | None = None,
+        co_reads: Sequence[CoRead] = (), cursor: Cursor | None = None, exact: int = EXACT,
     ) -> None:
-        super().__init__(version, net, co_reads, cursor)
+        super().__init__(version, net, co_reads, cursor, exact)
         self._articles, self._own = articles, own
         self._owed: dict[int, str] = {}  # row -> text hash
         self._filled: deque[int] = deque()

@@ -10,7 +10,8 @@ from streamrec.model.features import Stated
 from streamrec.model.words import title_tokens
 from streamrec.replay import Read
 from streamrec.scoring.ask import Ask
-from streamrec.scoring.batch import Bools, Reader
+from streamrec.scoring.batch import Reader
+from streamrec.scoring.fast import Bools
 from streamrec.scoring.rules import Applied
 from streamrec.scoring.state import ServingState, Vector
 

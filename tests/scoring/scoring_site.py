@@ -19,11 +19,11 @@ DIM, NOW = 8, 1_750_000_000.0
 class Site:
     """A scorer over a buffer and a catalogue."""
 
-    def __init__(self, catalogue: Any = None, explore: float = 0.0, **more: Any) -> None:
-        self.buffer, self.catalogue = MemoryBuffer(Buffer()), catalogue or MemoryCatalogue(DIM)
+    def __init__(self, catalogue: Any = None, explore: float = 0.0, dim: int = DIM, **more: Any) -> None:
+        self.buffer, self.catalogue = MemoryBuffer(Buffer()), catalogue or MemoryCatalogue(dim)
         self.claim, self.events = self.buffer.claim(0, "t", 1), 0
-        state = ServingState(self.buffer, self.catalogue, Buffer(), DIM)
-        first = Served("0", Recommender.initial(DIM, Model()))
+        state = ServingState(self.buffer, self.catalogue, Buffer(), dim)
+        first = Served("0", Recommender.initial(dim, Model()))
         self.clock, settings = ManualClock(NOW), Settings(explore=explore, **more)
         self.scorer = Scorer(state, self.buffer, first, settings, 1, self.encode, self.clock)
         self.interests: dict[str, Any] = {}

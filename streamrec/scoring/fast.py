@@ -1,0 +1,107 @@
+"""The first stage of a ranking: what a matrix product and sums over sparse co-reads can give, over all
+articles or, of a catalogue too large for that, over the candidates that an index and the counters name.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamrec.model.features import CO, PARTS, co_features, item_features
+from streamrec.scoring.index import Index
+from streamrec.scoring.state import NEWEST
+
+if TYPE_CHECKING:
+    from streamrec.scoring.batch import Batch
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+COS = PARTS["co_read"]
+FEW = 10_000  # eligible articles that are simply all candidates
+
+
+class Fast:
+    """Fast scores [B, C] of a batch's readers; `columns` [C] are rows of the catalogue, in order; None: all
+    of them, and C = N."""
+
+    def __init__(self, batch: "Batch", columns: Rows | None = None) -> None:
+        self._b, self._columns = batch, columns
+        state, bias = batch.state, batch.bias
+        whole = state.item_features(batch.now) if columns is None else None
+        self._items = item_features(state.counters, batch.now, columns) if whole is None else whole
+        self._bias = bias if bias is None or columns is None else bias[columns]
+        self.scores = self._popular() if batch.popularity else self._personal()
+
+    def best(self, eligible: Sequence[Bools], most: int) -> list[Rows]:
+        """The best rows of each reader among those eligible to them [N]; the others fall to -inf."""
+        for b, mask in enumerate(eligible):
+            mask = mask[: self._b.rows] if self._columns is None else mask[self._columns]
+            self.scores[b].masked_fill_(torch.from_numpy(~mask), -torch.inf)
+        found, at = self.scores.topk(min(most, self.scores.shape[1]), dim=1, sorted=False)
+        columns = [r[s > -torch.inf].numpy() for r, s in zip(at, found, strict=True)]
+        return columns if self._columns is None else [self._columns[c] for c in columns]
+
+    def of(self, b: int, rows: Rows) -> Floats:
+        """Fast scores of some rows, all among the columns, for reader b."""
+        at = rows if self._columns is None else np.searchsorted(self._columns, rows)
+        found: Floats = self.scores[b, torch.from_numpy(at)].numpy()
+        return found
+
+    def _popular(self) -> Tensor:
+        """Decayed reads at three half-lives."""
+        popular = torch.from_numpy(self._items[: self._size, :3].sum(axis=1))
+        popular = popular if self._bias is None else popular + self._bias
+        return popular.repeat(len(self._b.readers), 1)
+
+    @property
+    def _size(self) -> int:
+        return self._b.rows if self._columns is None else len(self._columns)
+
+    def _personal(self) -> Tensor:
+        """Content, item features and co-reads, each through its linear weight."""
+        batch, net = self._b, self._b.net
+        scores = batch.served.products(batch.vectors / net.temperature(), self._columns)
+        everywhere = batch.served.item_part(self._items)[: self._size]
+        none = net.linear(torch.zeros(1, len(CO)), COS)
+        for b, (partners, reader) in enumerate(zip(batch.partners, batch.readers, strict=True)):
+            if not reader.alike:
+                scores[b] += everywhere
+            if self._bias is not None:
+                scores[b] += self._bias
+            rows = _partners(partners, batch.rows)
+            if self._columns is not None:
+                rows = rows[np.isin(rows, self._columns, assume_unique=True)]
+            if len(rows):
+                co = co_features(partners, rows.tolist(), batch.state.counters.totals(rows))
+                at = rows if self._columns is None else np.searchsorted(self._columns, rows)
+                scores[b, at] += net.linear(torch.from_numpy(co), COS) - none
+        return scores
+
+
+def pools(batch: "Batch", index: Index, eligible: Sequence[Bools], most: int) -> list[Rows]:
+    """Candidates of each reader: what is nearest by the index and among the articles that it does not
+    know yet, what was read after their last reads, what is popular, what is new. Sorted rows."""
+    known = batch.state.popular(batch.now)
+    return [_pool(batch, index, b, mask[: batch.rows], known, most) for b, mask in enumerate(eligible)]
+
+
+def _pool(batch: "Batch", index: Index, b: int, mask: Bools, popular: Rows, most: int) -> Rows:
+    if np.count_nonzero(mask) <= FEW:
+        return np.flatnonzero(mask)
+    found = [popular, batch.state.newest(mask, max(most, NEWEST))]  # all that may be explored, too
+    if not batch.popularity:
+        found.append(_partners(batch.partners[b], batch.rows))
+        if batch.vectors[b].any():
+            found += [index.search(batch.vectors[b].numpy(), mask, most),
+                      batch.served.late(index).nearest(batch.vectors[b], most)]
+    rows: Rows = np.unique(np.concatenate(found))
+    rows = rows[rows < batch.rows]
+    return rows[mask[rows]]
+
+
+def _partners(partners: Sequence[dict[int, float]], n: int) -> Rows:
+    return np.array(sorted({i for counts in partners for i in counts if i < n}), np.int64)

@@ -1,0 +1,143 @@
+"""What a catalogue too large to be multiplied whole promises: nearly the same lists, and what is new at
+once."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from scoring_site import NOW, Site, ids
+
+from streamrec.catalogue import Entry
+from streamrec.config import Model
+from streamrec.events import Filters
+from streamrec.model.features import FEATURES
+from streamrec.model.network import Recommender
+from streamrec.scoring import Ask, Served, index
+from streamrec.scoring.served import STALE
+
+WIDE, N, EXACT = 32, 15_000, 1000
+topics = np.random.default_rng(4).normal(size=(40, WIDE))
+
+
+def texts(n: int, of: Any = None, seed: int = 5) -> Any:
+    """[n, WIDE] float16 of norm 1 around 40 topics, or one."""
+    rng = np.random.default_rng(seed)
+    chosen = topics[rng.integers(0, 40, n)] if of is None else np.tile(topics[of], (n, 1))
+    found = chosen + 0.7 * rng.normal(size=(n, WIDE))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
+
+
+class Large(Site):
+    """A site with many articles, put in one go; those of `indexed` versions are searched."""
+
+    def __init__(self, indexed: bool = True, **more: Any) -> None:
+        super().__init__(dim=WIDE, duplicate=1.01, **more)
+        self.many(texts(N))
+        rng = np.random.default_rng(6)
+        for user in range(50):
+            for item in rng.integers(0, N, 3):
+                self.event(f"u{user}", f"m{item}")
+        torch.manual_seed(3)
+        net = Recommender.initial(WIDE, Model())
+        with torch.no_grad():
+            net.head.weight += 0.05 * torch.randn(WIDE, WIDE)
+            net.weights[FEATURES.index("popular_short")] = 2.0
+        self.served = Served("1", net, exact=EXACT if indexed else 10 * N)
+        self.scorer.follow()
+        self.scorer.swap(self.served)
+        self.scorer.frozen = self.served
+        if indexed:
+            assert self.served.index_due
+            self.served.index = self.served.make_index(rng.integers(0, N, (100, 2)).tolist())
+            assert self.served.index.fit and not self.served.index_due
+
+    def many(self, vectors: Any, prefix: str = "m", tags: Any = ()) -> None:
+        """Articles older than all others of these tests."""
+        entries = [Entry(f"{prefix}{i}", f"{prefix} {i}", NOW - 1e5 - i, list(tags), "", f"h{prefix}{i}")
+                   for i in range(len(vectors))]
+        self.catalogue.put(entries, {e.item_id: "text" for e in entries})
+        waiting = {o.item_id: o for o in self.catalogue.owed(len(entries))}
+        self.catalogue.fill([(waiting[e.item_id], v) for e, v in zip(entries, vectors, strict=True)])
+
+
+def test_lists_are_nearly_those_of_all_products() -> None:
+    lists = []
+    for indexed in (True, False):
+        site = Large(indexed)
+        asks = [Ask(f"u{user}", 10) for user in range(50)]
+        lists.append([set(ids(answer)) for answer in site.scorer.rank(asks)])
+    same = [len(a & b) / 10 for a, b in zip(*lists, strict=True)]
+    assert np.mean(same) > 0.97
+
+
+def test_a_list_does_not_depend_on_who_asks_at_the_same_time() -> None:
+    site = Large()
+    asks = [Ask(f"u{user}", 10) for user in range(8)]
+    together = [ids(answer) for answer in site.scorer.rank(asks)]
+    assert together == [ids(site.scorer.rank([ask])[0]) for ask in asks]
+
+
+def test_what_the_index_does_not_know_yet_is_found_and_what_has_gone_is_not() -> None:
+    site = Large()
+    site.event("u", "m7")
+    near = site.catalogue.changes(0).vectors[7].astype(float)
+    first = ids(site.answer("u"))[0]
+    site.catalogue.remove([first])
+    site.article("late", near, age=3e5)  # as old as can be: its text alone speaks for it
+    site.article("m9000", near, age=3e5)  # has changed
+    found = ids(site.answer("u", 3))
+    assert set(found[:2]) == {"late", "m9000"} and first not in ids(site.answer("u", 100))
+
+
+def test_what_is_new_or_read_right_now_is_a_candidate_whatever_its_text() -> None:
+    site = Large(explore=0.2)
+    site.event("u", "m7")
+    near = site.catalogue.changes(0).vectors[7].astype(float)
+    far = np.roll(near, 1) - np.roll(near, 1) @ near * near
+    site.article("new", far, age=1)
+    site.article("hot", far, age=3e5)
+    for reader in range(1000):
+        site.event(f"r{reader}", "hot")
+    answer = site.answer("u", 10)
+    assert "hot" in ids(answer)
+    assert any(item.propensity < 1 for item in answer.items)  # some places explore what is new
+    assert ids(site.answer("nobody", 1)) == ids(site.answer("u", 1, "popularity")) == ["hot"]
+
+
+def test_filters_reach_what_no_index_names() -> None:
+    site = Large()
+    site.many(-texts(30, of=3), "rare", tags=["rare"])
+    site.event("u", "m7")
+    assert len(ids(site.answer("u", 30, filters=Filters(tags_all=["rare"])))) == 30
+    site.many(texts(12_000), "half", tags=["half"])  # too many to be all scored
+    found = ids(site.answer("u", 20, filters=Filters(tags_all=["half"])))
+    assert len(found) == 20 and all(i.startswith("half") for i in found)
+
+
+def test_an_index_is_made_anew_once_it_misses_much() -> None:
+    site = Large()
+    site.many(texts(STALE + 1), "more")
+    site.scorer.follow()
+    assert site.served.index_due
+    site.served.index = site.served.make_index([[0]])
+    assert not site.served.index_due and site.served.index.rows == N + STALE + 1
+
+
+def test_articles_that_change_while_an_index_is_made_are_late() -> None:
+    site = Large()
+    before = site.served.index
+    assert before is not None and not len(site.served.late(before).rows)
+    site.article("m5", topics[0])
+    site.scorer.follow()
+    assert site.served.late(before).rows.tolist() == [site.scorer.state.articles.index["m5"]]
+
+
+def test_an_index_that_finds_too_little_says_so() -> None:
+    noise = torch.nn.functional.normalize(torch.randn(4000, 64, generator=torch.Generator().manual_seed(1)))
+    made = index.Index(noise, 0)
+    made.gauge(noise[:50], noise)
+    assert made.recall == 1.0  # every cell looked into, if need be
+    made.probes = 1
+    found = [made.search(r.numpy(), np.ones(4000, bool)) for r in noise[:50]]
+    exact = (noise[:50] @ noise.T).topk(10)[1].numpy()
+    assert np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]) < index.RECALL
