@@ -15,7 +15,8 @@ from streamrec.model import co_reads, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.registry import Registry
 from streamrec.scoring import Served
-from streamrec.scoring.served import EXACT
+from streamrec.scoring.index import Index
+from streamrec.scoring.served import EXACT, STALE
 
 log = logs.get(__name__)
 RETRY_S = 10.0  # a version that could not be read is tried again after this; others at once
@@ -35,6 +36,7 @@ class ModelFetch:
         histories: Histories = lambda _: [], exact: int = EXACT, period_s: float = 0.5,
     ) -> None:
         self._histories, self._exact = histories, exact
+        self.texts: Index | None = None
         self._serving: dict[str, Served] = {}  # live, frozen
         self._wait: dict[str, int] = {}  # version -> from how many articles on an index is tried again
         self._registry, self._articles, self._fingerprint = registry, articles, fingerprint
@@ -62,14 +64,18 @@ class ModelFetch:
 
     def _run(self) -> None:
         while not self._stop.wait(self._period_s):
-            try:
+            self.look()
+
+    def look(self) -> None:
+        """What the thread does in each of its turns."""
+        try:
+            self.fetch()
+            for served in list(self._serving.values()):
+                self.index(served)
+            while self._own.work() and not self._stop.is_set():
                 self.fetch()
-                for served in list(self._serving.values()):
-                    self.index(served)
-                while self._own.work() and not self._stop.is_set():
-                    self.fetch()
-            except Exception as error:  # whatever it was, the thread must go on looking
-                log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
+        except Exception as error:  # whatever it was, the thread must go on looking
+            log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
 
     def fetch(self) -> None:
         """Build what the pointer names, if we do not have it yet."""
@@ -123,19 +129,29 @@ class ModelFetch:
         return served
 
     def index(self, served: Served) -> None:
-        """Give a version an index if it is due. One that finds too little may not serve: then every product
-        is made, which is slow, until the catalogue has changed."""
+        """Have a version searched through an index if that is due. One that finds too little may not serve:
+        then every product is made, which is slow, until the catalogue has grown."""
         if not served.index_due or served.rows < self._wait.get(served.version, 0):
             return
-        began = time.monotonic()
-        made = served.make_index(self._readers(served))
+        began, readers = time.monotonic(), self._readers(served)
+        made = None if served.own_texts else served.searched(readers, *self._of_texts())
+        if made is None or not made.fit:
+            made = served.searched(readers)
         INDEX_RECALL.set(made.recall)
-        self._wait[served.version] = 0 if made.fit else int(1.1 * made.rows)
+        self._wait[served.version] = 0 if made.fit else int(1.1 * served.rows)
         say = log.info if made.fit else log.error
-        say("indexed" if made.fit else "index_refused", version=served.version, articles=made.rows,
+        say("indexed" if made.fit else "index_refused", version=served.version, articles=made.index.rows,
             recall=round(made.recall, 4), probes=made.probes, took_s=round(time.monotonic() - began, 1))
         if made.fit:
-            served.index = made
+            served.search = made
+
+    def _of_texts(self) -> tuple[Index, list[int]]:
+        """An index over text vectors, which versions share, and the rows that have changed since."""
+        articles = self._articles
+        if self.texts is None or len(articles.changed_since(self.texts.at)) > STALE:
+            cursor = articles.cursor
+            self.texts = Index.over(articles.vectors, cursor)
+        return self.texts, articles.changed_since(self.texts.at)
 
     def _readers(self, served: Served) -> list[list[int]]:
         """Rows that readers have read, by reader."""

@@ -75,17 +75,15 @@ class Serving:
         if now - self._tried_at < self._s.sync_s:
             return
         self._tried_at = now
+        live, frozen = self._fetch.take()
+        self.scorer.frozen = frozen or self.scorer.frozen
+        if live is not None:
+            self._swap(live)
         self.scorer.follow()
         if (version := self._rules.version()) != self._rules_at:
             self.scorer.rules.replace(self._rules.all())
             self._rules_at = version
         self.synced_at = now
-        live, frozen = self._fetch.take()
-        if frozen is not None:
-            self.scorer.catch_up(frozen)
-            self.scorer.frozen = frozen
-        if live is not None:
-            self._swap(live)
 
     def _swap(self, served: Served) -> None:
         self.scorer.swap(served)

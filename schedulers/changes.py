@@ -4,7 +4,7 @@ from streamrec import logs
 from streamrec.catalogue import Catalogue
 from streamrec.clock import Clock
 from streamrec.config import Settings
-from streamrec.errors import RetryLater
+from streamrec.errors import RetryLater, StreamrecError
 from streamrec.events import ModelDiff
 from streamrec.model import co_reads
 from streamrec.model.bundle import from_files
@@ -13,6 +13,7 @@ from streamrec.registry import Files
 from streamrec.replay import Cursor, ReplayBuffer
 from streamrec.scoring import Scorer, Served, ServingState
 from streamrec.scoring.compare import compare
+from streamrec.scoring.snapshot import Snapshots, restore
 
 log = logs.get(__name__)
 READERS = 100
@@ -22,10 +23,11 @@ class Changes:
     """A scorer of the trainer's own, made when the first version has a parent to be compared with."""
 
     def __init__(
-        self, buffer: ReplayBuffer, catalogue: Catalogue, settings: Settings, dim: int, clock: Clock
+        self, buffer: ReplayBuffer, catalogue: Catalogue, settings: Settings, dim: int, clock: Clock,
+        snapshots: Snapshots,
     ) -> None:
         self._buffer, self._catalogue, self._s = buffer, catalogue, settings
-        self._dim, self._clock = dim, clock
+        self._dim, self._clock, self._snapshots = dim, clock, snapshots
         self._scorer: Scorer | None = None
 
     def diff(
@@ -42,9 +44,18 @@ class Changes:
             log.warning("changes_not_known", why=str(error))
             return None
 
+    def keep_snapshot(self) -> None:
+        """Let the next scorer start from the catalogue as it is, if it has changed much."""
+        try:
+            self._snapshots.keep(self._following().state)
+        except (StreamrecError, OSError) as error:  # what was learned counts all the same
+            log.warning("no_snapshot", why=str(error))
+
     def _following(self) -> Scorer:
         if self._scorer is None:
             state = ServingState(self._buffer, self._catalogue, self._s.buffer, self._dim)
+            if found := self._snapshots.newest():
+                restore(state, found)
             prior = Served("0", Recommender.initial(self._dim, self._s.model))
             seed = self._s.trainer.seed
             self._scorer = Scorer(state, self._buffer, prior, self._s.scorer, seed, clock=self._clock)

@@ -27,6 +27,7 @@ from streamrec.model.bundle import from_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import Cursor, ReplayBuffer, WindowRow
+from streamrec.scoring.snapshot import FROM, Snapshots
 from streamrec.traces import MOST, NO_TRACES, Tracer
 
 log = logs.get(__name__)
@@ -46,7 +47,8 @@ class IncrementRunner:
         self._board, self._clock, self._s = board, clock, settings
         self._articles, self._texts, self._fingerprint = LiveArticles(dim), LiveTexts(), fingerprint
         self._tunings = Tunings(settings, self._texts.of)
-        self._changes = Changes(buffer, catalogue, settings, dim, clock)
+        snapshots = Snapshots(registry, catalogue.identity, fingerprint)
+        self._changes = Changes(buffer, catalogue, settings, dim, clock, snapshots)
         self._tracker, self._tracer = tracker, tracer
         self._waiting_since: float | None = None
         self._first: tuple[str | None, Recommender | None] = (None, None)
@@ -73,6 +75,8 @@ class IncrementRunner:
         done = self._commit(pointer, outcome, number, encoder, diff, traces, token, why)
         for trace in traces:
             self._tracer.span(trace, "learn", started, self._clock.now(), version=number, trigger=why)
+        if len(self._articles) >= FROM:
+            self._changes.keep_snapshot()
         return done
 
     def _fit(

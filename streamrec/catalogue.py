@@ -13,9 +13,10 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float16]
+ONLY_NAMED, GONE, LIVE = 0, 1, 2
 
 
-class Entry(Struct, array_like=True, frozen=True):
+class Entry(Struct, array_like=True, frozen=True, gc=False):
     """What is kept of an article. `text_hash` covers the text and the encoder that read it."""
 
     item_id: str
@@ -74,6 +75,9 @@ class Catalogue(Protocol):
 
     def size(self) -> int:
         """Live articles."""
+
+    def identity(self) -> str:
+        """Another one for a catalogue begun anew, whose cursors mean nothing to this one."""
 
 
 class LiveTexts:
@@ -147,6 +151,21 @@ class LiveArticles:
                     rows.append(self.index[item])
             self._changed_at[rows] = found.cursor
             self.cursor = found.cursor  # last: who reads it first, then vectors, misses nothing
+
+    def restore(self, entries: list[Entry], vectors: Vectors, states: NDArray[np.uint8], cursor: int) -> None:
+        """Begin with what a process held when its cursor stood there; `vectors` has room for more."""
+        n, room = len(entries), len(vectors)
+        self.entries, self.index = entries, {e.item_id: i for i, e in enumerate(entries)}
+        self._vectors, self._published = vectors, np.zeros(room)
+        self._published[:n] = [e.published_at for e in entries]
+        self._live, self._changed_at = np.zeros(room, bool), np.zeros(room, np.int64)
+        self._live[:n], self._changed_at[:n] = states == LIVE, np.where(states == ONLY_NAMED, 0, cursor)
+        self.cursor = cursor
+
+    def states(self) -> NDArray[np.uint8]:
+        """[N]: ONLY_NAMED by who read it, GONE or LIVE."""
+        announced = self._changed_at[: len(self)] > 0
+        return np.where(self.live, LIVE, np.where(announced, GONE, ONLY_NAMED)).astype(np.uint8)
 
     def changed_since(self, cursor: int) -> list[int]:
         """Rows that changed after the cursor stood there."""

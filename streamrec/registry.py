@@ -9,7 +9,8 @@ repeats a window. A folder that no pointer ever named is garbage, not an error.
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ from streamrec.errors import CorruptArtefact, NotFound
 from streamrec.events import ModelDiff, ModelPointer
 
 Files = dict[str, bytes]
+Content = bytes | memoryview
 MANIFEST = "manifest.json"
 
 
@@ -64,11 +66,15 @@ class Artefact(NamedTuple):
 class FileStore(Protocol):
     """Folders that appear whole or not at all."""
 
-    def write(self, folder: str, files: Mapping[str, bytes]) -> None:
+    def write(self, folder: str, files: Mapping[str, Content]) -> None:
         """Write an immutable folder."""
 
     def read(self, folder: str) -> Files:
         """All files of a folder. Raises NotFound."""
+
+    def local(self, folder: str) -> Path:
+        """Where its files are on this machine, to be mapped into memory; fetched if they are elsewhere.
+        Raises NotFound."""
 
     def folders(self, under: str) -> list[str]:
         """Names of the folders under a path."""
@@ -111,7 +117,7 @@ class Registry:
     def __init__(self, files: FileStore, pointers: PointerStore) -> None:
         self.files, self.pointers = files, pointers
 
-    def stage(self, kind: str, name: str, files: Mapping[str, bytes], **manifest: Any) -> None:
+    def stage(self, kind: str, name: str, files: Mapping[str, Content], **manifest: Any) -> None:
         """Write folder `kind/name` with a manifest; it counts only once a pointer names it."""
         sums = {n: sha256(b).hexdigest() for n, b in files.items()}
         meta = {"name": name, "files": sums, "code_version": __version__, **manifest}
@@ -130,6 +136,20 @@ class Registry:
             if file not in files or sha256(files[file]).hexdigest() != want:
                 raise CorruptArtefact(f"{kind}/{name}/{file} differs from its manifest's sha256")
         return Artefact({n: files[n] for n in sums}, manifest)
+
+    def local(self, kind: str, name: str) -> tuple[Path, dict[str, Any]]:
+        """A verified folder on this machine and its manifest; for files too large to be read at once.
+        Raises NotFound, CorruptArtefact."""
+        folder = self.files.local(f"{kind}/{name}")
+        try:
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            sums = dict(manifest["files"])
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise CorruptArtefact(f"{kind}/{name} has no readable manifest") from error
+        for file, want in sums.items():
+            if not (folder / file).is_file() or _digest(folder / file) != want:
+                raise CorruptArtefact(f"{kind}/{name}/{file} differs from its manifest's sha256")
+        return folder, manifest
 
     def current(self) -> Pointer:
         """Where the loop stands."""
@@ -166,6 +186,11 @@ class Registry:
             for name in names[:-keep]:
                 if name not in in_use:
                     self.files.delete(f"{kind}/{name}")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as f:
+        return file_digest(f, "sha256").hexdigest()
 
 
 def pointer_message(pointer: Pointer, record: VersionRecord) -> ModelPointer:

@@ -129,7 +129,7 @@ class Parts:
         from streamrec.adapters.files import FsspecStore
         from streamrec.adapters.redis_store import RedisPointers
         pointers = RedisPointers(self.redis, self.names.prefix)
-        return Registry(FsspecStore(self.settings.models_root), pointers)
+        return Registry(FsspecStore(self.settings.models_root, self.settings.home_dir / "cache"), pointers)
 
     def catalogue(self, dim: int) -> "RedisCatalogue":
         """The catalogue of vectors with `dim` dimensions."""
@@ -239,14 +239,20 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     from streamrec.model.encoder import TextEncoder
     from streamrec.model.network import Recommender
     from streamrec.scoring import Scorer, Served, ServingState
+    from streamrec.scoring.snapshot import Snapshots, restore
     s, (dim, fingerprint) = p.settings, p.encoder(stop)
     state = ServingState(p.buffer, p.catalogue(dim), s.buffer, dim)
+    found = Snapshots(p.registry, p.catalogue(dim).identity, fingerprint).newest()
+    texts = restore(state, found) if found else None
     prior = Served("0", Recommender.initial(dim, s.model), exact=s.scorer.exact)
     interests = Interests(lambda: TextEncoder(s.encoder).encode, s.scorer.prompts)
     scorer = Scorer(state, p.buffer, prior, s.scorer, s.trainer.seed, interests, p.clock)
     own = OwnTexts(p.catalogue(dim), state.articles, s.encoder, s.scorer.exact)
     fetch = ModelFetch(p.registry, state.articles, fingerprint, own,
                        lambda n: recent_histories(p, n), s.scorer.exact)
+    fetch.texts = texts
+    if found:  # many articles: or they would be given vectors of the prior first
+        fetch.look()
     fetch.start()
     interests.start()
     _seldom_collected()

@@ -3,14 +3,17 @@
 import contextlib
 import errno
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import fsspec
 
 from streamrec.errors import NotFound, SetupError
-from streamrec.registry import MANIFEST, Files
+from streamrec.registry import MANIFEST, Content, Files
 
 
 class FsspecStore:
@@ -18,10 +21,11 @@ class FsspecStore:
     is whole or absent. On an object store the manifest comes last, and a folder without one
     does not count. Files of a live version are never written again (they may be mmapped)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, cache: Path | None = None) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._cache = cache or Path(tempfile.gettempdir()) / f"streamrec-{os.getuid()}"
 
-    def write(self, folder: str, files: Mapping[str, bytes]) -> None:
+    def write(self, folder: str, files: Mapping[str, Content]) -> None:
         """See FileStore. Raises SetupError when the disk is full."""
         temporary, final = f"{self._root}/.tmp-{uuid.uuid4().hex}", f"{self._root}/{folder}"
         if "file" not in self._fs.protocol:  # object stores cannot rename: the last file decides
@@ -37,7 +41,7 @@ class FsspecStore:
                 raise SetupError(f"the disk of {self._root} is full: free some space") from error
             raise
 
-    def _put(self, path: str, files: Mapping[str, bytes]) -> None:
+    def _put(self, path: str, files: Mapping[str, Content]) -> None:
         self._fs.makedirs(path, exist_ok=True)
         for name, content in files.items():
             with self._fs.open(f"{path}/{name}", "wb") as f:
@@ -60,6 +64,25 @@ class FsspecStore:
             return {n: bytes(self._fs.cat_file(f"{path}/{n}")) for n in names}
         except FileNotFoundError:
             raise NotFound(f"{folder} is not in {self._root}") from None
+
+    def local(self, folder: str) -> Path:
+        """See FileStore. A folder that is elsewhere is kept in the cache, in place of older ones of its
+        kind."""
+        if "file" in self._fs.protocol:
+            path = Path(self._root) / folder
+            if not path.is_dir():
+                raise NotFound(f"{folder} is not in {self._root}")
+            return path
+        kept = self._cache / folder
+        if not kept.is_dir():
+            temporary = self._cache / f".tmp-{uuid.uuid4().hex}"
+            temporary.mkdir(parents=True)
+            for name, content in self.read(folder).items():
+                (temporary / name).write_bytes(content)
+            shutil.rmtree(kept.parent, ignore_errors=True)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            temporary.rename(kept)
+        return kept
 
     def folders(self, under: str) -> list[str]:
         """See FileStore."""

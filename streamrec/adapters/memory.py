@@ -2,8 +2,11 @@
 same contract suites as the real adapters. For tests, evaluation and trying things out."""
 
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from itertools import islice, takewhile
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -15,7 +18,7 @@ from streamrec.clock import Clock, SystemClock
 from streamrec.config import Buffer
 from streamrec.errors import Conflict, Fenced, NotFound
 from streamrec.events import Rule
-from streamrec.registry import Files, Pointer, VersionRecord
+from streamrec.registry import Content, Files, Pointer, VersionRecord
 from streamrec.replay import (
     Applied,
     Claim,
@@ -122,7 +125,7 @@ class MemoryCatalogue:
     """See streamrec.catalogue.Catalogue."""
 
     def __init__(self, dim: int) -> None:
-        self._dim, self._seq = dim, 0
+        self._dim, self._seq, self._identity = dim, 0, uuid.uuid4().hex
         self._live: dict[str, tuple[int, Entry, NDArray[np.float16]]] = {}
         self._owed: dict[str, Owed] = {}
         self._texts: dict[str, str] = {}
@@ -145,6 +148,10 @@ class MemoryCatalogue:
             if owed:
                 self._texts[entry.item_id] = owed
                 self._owed[entry.item_id] = Owed(entry.item_id, entry.text_hash, owed)
+
+    def identity(self) -> str:
+        """See Catalogue."""
+        return self._identity
 
     def owed(self, limit: int) -> list[Owed]:
         """See Catalogue."""
@@ -218,10 +225,19 @@ class MemoryFiles:
 
     def __init__(self) -> None:
         self._folders: dict[str, Files] = {}
+        self._disk = TemporaryDirectory()
 
-    def write(self, folder: str, files: Mapping[str, bytes]) -> None:
+    def write(self, folder: str, files: Mapping[str, Content]) -> None:
         """See FileStore."""
-        self._folders[folder] = dict(files)
+        self._folders[folder] = {name: bytes(content) for name, content in files.items()}
+
+    def local(self, folder: str) -> Path:
+        """See FileStore."""
+        path = Path(self._disk.name) / folder
+        path.mkdir(parents=True, exist_ok=True)
+        for name, content in self.read(folder).items():
+            (path / name).write_bytes(content)
+        return path
 
     def read(self, folder: str) -> Files:
         """See FileStore."""

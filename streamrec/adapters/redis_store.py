@@ -1,5 +1,6 @@
 """The catalogue, the rules, the model pointer with its lease, and the board, in Redis."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -103,6 +104,11 @@ class RedisCatalogue:
     def size(self) -> int:
         """See Catalogue."""
         return int(self._redis.call(lambda c: c.hlen(f"{self._p}:entry")))
+
+    def identity(self) -> str:
+        """See Catalogue."""
+        self._redis.call(lambda c: c.set(f"{self._p}:identity", uuid.uuid4().hex, nx=True))
+        return str(self._redis.call(lambda c: c.get(f"{self._p}:identity")).decode())
 
 
 class RedisRules:

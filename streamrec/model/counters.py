@@ -54,6 +54,12 @@ class Counters:
         self._in_order = None
         return i
 
+    def restore(self, ids: Sequence[str], published_at: Floats) -> None:
+        """Begin with these articles and their publication times [n] (epoch s, NaN: unknown)."""
+        self.ids, self.index = list(ids), {item: i for i, item in enumerate(ids)}
+        self._room(len(self.partitions), len(self.ids))
+        self.published_at[: len(ids)], self._in_order = published_at, None
+
     def update(
         self, partition: int, item_id: str, t0: float, values: Sequence[float], total: int
     ) -> None:

@@ -46,6 +46,21 @@ class Words:
         self._in[PAD] = 0.0
         self._rarity = None
 
+    def arrays(self, n: int) -> tuple[Tokens, Tokens]:
+        """Tokens of titles and of tags [n, width] by row, filled up with PAD."""
+        found = []
+        for tokens in (self._words, self._tags):
+            rows = np.full((n, tokens.shape[1]), PAD, np.int32)
+            rows[: min(n, self._n)] = tokens[: min(n, self._n)]
+            found.append(rows)
+        return found[0], found[1]
+
+    def restore(self, words: Tokens, tags: Tokens) -> None:
+        """Begin with such arrays."""
+        self._words, self._tags, self._n, self._rarity = words, tags, len(words), None
+        self._in = np.bincount(words.reshape(-1), minlength=SLOTS + 1).astype(float)
+        self._in[PAD] = 0.0
+
     def features(self, candidates: Ints, read: Sequence[int], stated: Tokens | None = None) -> Floats:
         """[n, 3] of candidate rows for a reader of the rows `read`, newest first: cosine of title
         words (weighted by rarity, IDF of Spärck Jones 1972) to the newest read and to all of them

@@ -20,21 +20,22 @@ class Attributes:
 
     def __init__(self, articles: LiveArticles) -> None:
         self._articles = articles
-        self._labels: dict[int, frozenset[Label]] = {}
+        self._known: dict[int, Entry] = {}  # whose labels each row has
         self._rows: dict[Label, set[int]] = defaultdict(set)
         self._arrays: dict[Label, Rows] = {}  # of the sets that were asked for
 
     def follow(self, rows: Iterable[int]) -> None:
         """These rows have changed."""
         for row in rows:
-            old, new = self._labels.get(row, frozenset()), _labels(self._articles.entries[row])
+            before, entry = self._known.get(row), self._articles.entries[row]
+            old, new = _labels(before) if before else frozenset(), _labels(entry)
             for label in old - new:
                 self._rows[label].discard(row)
             for label in new - old:
                 self._rows[label].add(row)
             for label in old ^ new:
                 self._arrays.pop(label, None)
-            self._labels[row] = new
+            self._known[row] = entry
 
     def having(self, kind: str, value: str) -> Rows:
         """Rows that have a label, in no order."""

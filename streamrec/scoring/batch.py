@@ -88,11 +88,11 @@ class Batch:
 
     def candidates(self, eligible: Sequence[Bools]) -> list[Rows]:
         """The best rows of each reader among those eligible to them [N], by the fast score."""
-        index = self.served.index
-        if index is None:
+        search = self.served.search
+        if search is None:
             self._fast = Fast(self)
         else:
-            own = pools(self, index, eligible, self.rerank)
+            own = pools(self, search, eligible, self.rerank)
             self._fast = Fast(self, np.unique(np.concatenate(own)))
             eligible = [only(rows, self.rows) for rows in own]
         return self._fast.best(eligible, self.rerank)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrec.model.features import CO, PARTS, co_features, item_features
-from streamrec.scoring.index import Index
+from streamrec.scoring.index import Search
 from streamrec.scoring.state import NEWEST
 
 if TYPE_CHECKING:
@@ -82,22 +82,22 @@ class Fast:
         return scores
 
 
-def pools(batch: "Batch", index: Index, eligible: Sequence[Bools], most: int) -> list[Rows]:
+def pools(batch: "Batch", search: Search, eligible: Sequence[Bools], most: int) -> list[Rows]:
     """Candidates of each reader: what is nearest by the index and among the articles that it does not
     know yet, what was read after their last reads, what is popular, what is new. Sorted rows."""
     known = batch.state.popular(batch.now)
-    return [_pool(batch, index, b, mask[: batch.rows], known, most) for b, mask in enumerate(eligible)]
+    return [_pool(batch, search, b, mask[: batch.rows], known, most) for b, mask in enumerate(eligible)]
 
 
-def _pool(batch: "Batch", index: Index, b: int, mask: Bools, popular: Rows, most: int) -> Rows:
+def _pool(batch: "Batch", search: Search, b: int, mask: Bools, popular: Rows, most: int) -> Rows:
     if np.count_nonzero(mask) <= FEW:
         return np.flatnonzero(mask)
     found = [popular, batch.state.newest(mask, max(most, NEWEST))]  # all that may be explored, too
     if not batch.popularity:
         found.append(_partners(batch.partners[b], batch.rows))
         if batch.vectors[b].any():
-            found += [index.search(batch.vectors[b].numpy(), mask, most),
-                      batch.served.late(index).nearest(batch.vectors[b], most)]
+            reader = batch.vectors[b]
+            found += [search.nearest(reader, mask, most), batch.served.late(search).nearest(reader, most)]
     rows: Rows = np.unique(np.concatenate(found))
     rows = rows[rows < batch.rows]
     return rows[mask[rows]]

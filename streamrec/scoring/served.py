@@ -14,7 +14,7 @@ from streamrec.model.encoder import frozen_dtype
 from streamrec.model.features import Features
 from streamrec.model.network import Recommender
 from streamrec.replay import Cursor
-from streamrec.scoring.index import Index
+from streamrec.scoring.index import Index, Search
 
 EXACT = 100_000  # articles; see config
 STALE = 10_000  # articles that an index does not know, from which it is due to be made anew
@@ -36,7 +36,9 @@ class Late(NamedTuple):
 
 class Served:
     """One model version as a whole: network, and the vectors [N, d] it gives each article. Beyond `exact`
-    articles they are kept in half precision, and searched through an `index` once there is one."""
+    articles they are kept in half precision, and found by `search` once there is an index."""
+
+    own_texts = False  # whether it reads texts by an encoder of its own
 
     def __init__(
         self, version: str, net: Recommender, co_reads: Sequence[CoRead] = (),
@@ -50,9 +52,9 @@ class Served:
         self._twin = self._matrix.to(self._fast_dtype)
         self._item_part: tuple[Features, Tensor] | None = None
         self.covered_at = 0  # where the catalogue's cursor stood when the vectors were computed
-        self.index: Index | None = None
+        self.search: Search | None = None
         self._turn, self._touched = 0, np.zeros(0, np.int64)  # calls of `cover`; the last one of each row
-        self._late: tuple[Index, int, Late] | None = None
+        self._late: tuple[Search, int, Late] | None = None
 
     @property
     def matrix(self) -> Tensor:
@@ -120,29 +122,35 @@ class Served:
     @property
     def index_due(self) -> bool:
         """Whether there are too many articles to do without an index, or without a newer one."""
-        known = self.index
+        known = self.search
         return self._large(self.rows) and (known is None or len(self.late(known).rows) > STALE)
 
     @torch.no_grad()
-    def make_index(self, histories: Sequence[Sequence[int]]) -> Index:
-        """An index over the vectors as they are, its recall measured for readers of these rows, newest
-        first; it serves when it is given to `index`. Another thread may go on covering: what that changes
-        is late."""
-        turn = self._turn  # first, for the same reason
-        made = Index(self.matrix, turn)
-        known = [[r for r in rows if r < made.rows][: self.net.history] for rows in histories]
-        made.gauge(torch.cat([self._reader(rows) for rows in known if rows]), self.matrix[: made.rows])
-        return made
+    def searched(
+        self, histories: Sequence[Sequence[int]], texts: Index | None = None, changed: Sequence[int] = ()
+    ) -> Search:
+        """How this version's vectors, as they are, may be searched; it serves once it is `search`. Through
+        an index over text vectors, of which these rows have `changed` since, or else a new one of its own.
+        Its recall is measured for readers of the rows of `histories`, newest first. Another thread may go
+        on covering: what that changes is late."""
+        turn = self._turn  # first, for that reason
+        matrix, rows = self.matrix, np.array(changed, np.int64)
+        found = Search(texts, turn, rows, self.net.head.weight) if texts else \
+            Search(Index.over(matrix, turn), turn, rows)
+        known = [[r for r in rows if r < len(matrix)][: self.net.history] for rows in histories]
+        found.gauge(torch.cat([self._reader(rows) for rows in known if rows]), matrix)
+        return found
 
     def _reader(self, rows: Sequence[int]) -> Tensor:
         history = self.at(np.array([rows], np.int64))
         return self.net.readers(history, history.any(dim=2))
 
-    def late(self, index: Index) -> Late:
-        """What `index` does not know, or not as it is now."""
-        if self._late is None or self._late[:2] != (index, self._turn):
-            rows = np.flatnonzero(self._touched[: self.rows] > index.turn)
-            self._late = index, self._turn, Late(rows, self.at(rows))
+    def late(self, search: Search) -> Late:
+        """What an index does not know, or not as it is now."""
+        if self._late is None or self._late[:2] != (search, self._turn):
+            since = np.flatnonzero(self._touched[: self.rows] > search.turn)
+            rows = np.union1d(since, search.changed[search.changed < self.rows])
+            self._late = search, self._turn, Late(rows, self.at(rows))
         return self._late[2]
 
     def _text(self, vectors: Vectors, at: Sequence[int]) -> Vectors:

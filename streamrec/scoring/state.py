@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.catalogue import Catalogue, LiveArticles
+from streamrec.catalogue import ONLY_NAMED, Catalogue, Entry, LiveArticles, Vectors
 from streamrec.config import Buffer
 from streamrec.model.co_reads import CoRead
 from streamrec.model.counters import Counters
@@ -53,6 +53,18 @@ class ServingState:
                 self._risen.append(self._number(item))
                 self.counters.update(p, item, pop.t0, pop.values, pop.total)
         self._follow_rows()
+
+    def restore(
+        self, entries: list[Entry], vectors: Vectors, states: NDArray[np.uint8],
+        tokens: tuple[NDArray[np.int32], NDArray[np.int32]], cursor: int,
+    ) -> None:
+        """Begin with articles as another process held them, see snapshot; a state that knows none yet."""
+        self.articles.restore(entries, vectors, states, cursor)
+        times = np.where(states == ONLY_NAMED, np.nan, self.articles.published)
+        self.counters.restore([e.item_id for e in entries], times)
+        self.words.restore(*tokens)
+        self.attributes.follow(self.articles.changed_since(0))
+        self._articles_at = cursor
 
     def _follow_articles(self) -> None:
         for entry in self.articles.entries[len(self.counters) :]:

@@ -17,6 +17,8 @@ class TunedServed(Served):
     `filled` are called by the thread that answers; `owed` and `fill` may be by another.
     """
 
+    own_texts = True
+
     def __init__(
         self, version: str, net: Recommender, articles: LiveArticles, own: OwnVectors,
         co_reads: Sequence[CoRead] = (), cursor: Cursor | None = None, exact: int = EXACT,

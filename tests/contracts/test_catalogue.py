@@ -184,3 +184,9 @@ def test_a_copy_of_the_texts_follows(catalogue: Catalogue) -> None:
     live.sync(catalogue)
     copied.sync(catalogue, live)
     assert [copied.of(i) for i in "abc"] == ["one", "two", ""]
+
+
+def test_a_catalogue_is_itself_and_no_other(catalogue: Catalogue) -> None:
+    before = catalogue.identity()
+    put(catalogue, "a")
+    assert catalogue.identity() == before != MemoryCatalogue(DIM).identity()

@@ -178,3 +178,19 @@ def test_orphans_of_a_killed_trainer_are_harmless(registry: Registry) -> None:
     registry.prune(keep_versions=50)
 
 
+
+
+def test_a_folder_is_on_this_machine_to_be_mapped(registry: Registry) -> None:
+    registry.stage("versions", "7", FILES, rows=9)
+    folder, manifest = registry.local("versions", "7")
+    assert {name: (folder / name).read_bytes() for name in FILES} == FILES and manifest["rows"] == 9
+    with pytest.raises(NotFound):
+        registry.local("versions", "8")
+
+
+def test_a_damaged_file_on_this_machine_is_named(tmp_path: Path) -> None:
+    registry = Registry(FsspecStore(str(tmp_path)), MemoryPointers())
+    registry.stage("versions", "7", FILES)
+    (tmp_path / "versions/7/model.bin").write_bytes(b"damaged")
+    with pytest.raises(CorruptArtefact, match="model.bin"):
+        registry.local("versions", "7")

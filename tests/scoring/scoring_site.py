@@ -24,8 +24,8 @@ class Site:
         self.claim, self.events = self.buffer.claim(0, "t", 1), 0
         state = ServingState(self.buffer, self.catalogue, Buffer(), dim)
         first = Served("0", Recommender.initial(dim, Model()))
-        self.clock, settings = ManualClock(NOW), Settings(explore=explore, **more)
-        self.scorer = Scorer(state, self.buffer, first, settings, 1, self.encode, self.clock)
+        self.clock, self.settings = ManualClock(NOW), Settings(explore=explore, **more)
+        self.scorer = Scorer(state, self.buffer, first, self.settings, 1, self.encode, self.clock)
         self.interests: dict[str, Any] = {}
 
     def encode(self, text: str, domain: str) -> Any:

@@ -1,9 +1,11 @@
 """What a catalogue too large to be multiplied whole promises: nearly the same lists, and what is new at
 once."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from scoring_site import NOW, Site, ids
 
@@ -12,7 +14,8 @@ from streamrec.config import Model
 from streamrec.events import Filters
 from streamrec.model.features import FEATURES
 from streamrec.model.network import Recommender
-from streamrec.scoring import Ask, Served, index
+from streamrec.scoring import Ask, Served
+from streamrec.scoring.index import PROBES, RECALL, Index, Search
 from streamrec.scoring.served import STALE
 
 WIDE, N, EXACT = 32, 15_000, 1000
@@ -30,7 +33,7 @@ def texts(n: int, of: Any = None, seed: int = 5) -> Any:
 class Large(Site):
     """A site with many articles, put in one go; those of `indexed` versions are searched."""
 
-    def __init__(self, indexed: bool = True, **more: Any) -> None:
+    def __init__(self, indexed: bool = True, over_texts: bool = True, **more: Any) -> None:
         super().__init__(dim=WIDE, duplicate=1.01, **more)
         self.many(texts(N))
         rng = np.random.default_rng(6)
@@ -48,8 +51,10 @@ class Large(Site):
         self.scorer.frozen = self.served
         if indexed:
             assert self.served.index_due
-            self.served.index = self.served.make_index(rng.integers(0, N, (100, 2)).tolist())
-            assert self.served.index.fit and not self.served.index_due
+            articles, readers = self.scorer.state.articles, rng.integers(0, N, (100, 2)).tolist()
+            texts_index = Index.over(articles.vectors, articles.cursor) if over_texts else None
+            self.served.search = self.served.searched(readers, texts_index)
+            assert self.served.search.fit and not self.served.index_due
 
     def many(self, vectors: Any, prefix: str = "m", tags: Any = ()) -> None:
         """Articles older than all others of these tests."""
@@ -60,10 +65,10 @@ class Large(Site):
         self.catalogue.fill([(waiting[e.item_id], v) for e, v in zip(entries, vectors, strict=True)])
 
 
-def test_lists_are_nearly_those_of_all_products() -> None:
+@pytest.mark.parametrize("over_texts", [True, False])
+def test_lists_are_nearly_those_of_all_products(over_texts: bool) -> None:
     lists = []
-    for indexed in (True, False):
-        site = Large(indexed)
+    for site in (Large(over_texts=over_texts), Large(indexed=False)):
         asks = [Ask(f"u{user}", 10) for user in range(50)]
         lists.append([set(ids(answer)) for answer in site.scorer.rank(asks)])
     same = [len(a & b) / 10 for a, b in zip(*lists, strict=True)]
@@ -119,25 +124,32 @@ def test_an_index_is_made_anew_once_it_misses_much() -> None:
     site.many(texts(STALE + 1), "more")
     site.scorer.follow()
     assert site.served.index_due
-    site.served.index = site.served.make_index([[0]])
-    assert not site.served.index_due and site.served.index.rows == N + STALE + 1
+    site.served.search = site.served.searched([[0]])
+    assert not site.served.index_due and site.served.search.index.rows == N + STALE + 1
 
 
 def test_articles_that_change_while_an_index_is_made_are_late() -> None:
     site = Large()
-    before = site.served.index
+    before = site.served.search
     assert before is not None and not len(site.served.late(before).rows)
     site.article("m5", topics[0])
     site.scorer.follow()
     assert site.served.late(before).rows.tolist() == [site.scorer.state.articles.index["m5"]]
 
 
-def test_an_index_that_finds_too_little_says_so() -> None:
+def test_as_many_cells_are_looked_into_as_the_recall_needs() -> None:
     noise = torch.nn.functional.normalize(torch.randn(4000, 64, generator=torch.Generator().manual_seed(1)))
-    made = index.Index(noise, 0)
+    made = Search(Index.over(noise, 0), 0, np.zeros(0, np.int64))
     made.gauge(noise[:50], noise)
-    assert made.recall == 1.0  # every cell looked into, if need be
-    made.probes = 1
-    found = [made.search(r.numpy(), np.ones(4000, bool)) for r in noise[:50]]
+    assert made.recall >= RECALL and made.probes > PROBES[0]
     exact = (noise[:50] @ noise.T).topk(10)[1].numpy()
-    assert np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]) < index.RECALL
+    found = made.index.find(noise[:50].numpy(), 1, 200)
+    assert np.mean([np.isin(e, f).mean() for e, f in zip(exact, found, strict=True)]) < RECALL
+
+
+def test_an_index_is_the_same_from_its_file(tmp_path: Path) -> None:
+    vectors = texts(3000)
+    made = Index.over(vectors, 7)
+    (tmp_path / "index").write_bytes(made.to_bytes())
+    again, queries = Index.of_file(tmp_path / "index", 7), vectors[:20].astype(np.float32)
+    assert again.rows == 3000 and np.array_equal(again.find(queries, 8, 50), made.find(queries, 8, 50))

@@ -1,0 +1,100 @@
+"""A catalogue as a scorer holds it, in files that the next one maps into memory: a million articles are
+there in seconds, and what came after is followed as ever.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamrec import logs
+from streamrec.catalogue import Entry, Vectors
+from streamrec.errors import CorruptArtefact, NotFound
+from streamrec.registry import Registry
+from streamrec.scoring.index import Index
+from streamrec.scoring.state import ServingState
+
+VECTORS, ENTRIES, STATES = "vectors.f16", "entries.msgpack", "states.u8"
+WORDS, TAGS, INDEX = "words.i32", "tags.i32", "texts.ivf"
+log = logs.get(__name__)
+_decode = msgspec.msgpack.Decoder(list[Entry]).decode
+
+
+KIND = "catalogues"
+FROM, GROWN = 50_000, 0.1  # articles from which on it is worth it; share that has changed since the last
+
+
+class Snapshot(NamedTuple):
+    """Files of a catalogue of `rows` articles as its cursor stood at `cursor`."""
+
+    folder: Path
+    cursor: int
+    rows: int
+    room: int  # rows of the file of vectors; those beyond are for what comes
+
+
+class Snapshots:
+    """Those in a registry of one catalogue under one encoder. `identity`: of the catalogue, see there."""
+
+    def __init__(self, registry: Registry, identity: Callable[[], str], fingerprint: str) -> None:
+        self._registry, self._identity, self._fingerprint = registry, identity, fingerprint
+
+    def newest(self) -> Snapshot | None:
+        """The newest whole one. Raises RetryLater."""
+        for name in self._names()[::-1]:
+            try:
+                folder, about = self._registry.local(KIND, name)
+            except (CorruptArtefact, NotFound, OSError) as error:
+                log.error("snapshot_refused", name=name, why=str(error))
+                continue
+            if about["encoder"] == self._fingerprint:
+                return Snapshot(folder, about["cursor"], about["rows"], about["room"])
+        return None
+
+    def keep(self, state: ServingState, least: int = FROM) -> bool:
+        """Write one if there is no recent one; whether it did. The one before stays, for who reads it."""
+        articles, names = state.articles, self._names()
+        since = int(names[-1].rpartition("-")[2]) if names else 0
+        if len(articles) < least or len(articles.changed_since(since)) <= GROWN * len(articles):
+            return False
+        files, about = to_files(state)
+        name = f"{self._identity()}-{about['cursor']}"
+        self._registry.stage(KIND, name, files, encoder=self._fingerprint, **about)
+        for old in set(self._registry.files.folders(KIND)) - {*names[-1:], name}:
+            self._registry.files.delete(f"{KIND}/{old}")
+        log.info("snapshot_written", name=name, articles=about["rows"])
+        return True
+
+    def _names(self) -> list[str]:
+        """Oldest first."""
+        mine = [f for f in self._registry.files.folders(KIND) if f.startswith(f"{self._identity()}-")]
+        return sorted(mine, key=lambda name: int(name.rpartition("-")[2]))
+
+
+def to_files(state: ServingState) -> tuple[dict[str, Any], dict[str, int]]:
+    """Contents by name, and the numbers that `Snapshot` needs."""
+    articles, n = state.articles, len(state.articles)
+    room = n + n // 8 + 1024
+    vectors: Vectors = np.zeros((room, articles.dim), np.float16)
+    vectors[:n] = articles.vectors
+    words, tags = state.words.arrays(n)
+    files = {
+        VECTORS: vectors.data.cast("B"), ENTRIES: msgspec.msgpack.encode(articles.entries),
+        STATES: articles.states().tobytes(), WORDS: words.tobytes(), TAGS: tags.tobytes(),
+        INDEX: Index.over(articles.vectors, articles.cursor).to_bytes(),
+    }
+    return files, {"cursor": articles.cursor, "rows": n, "room": room}
+
+
+def restore(state: ServingState, found: Snapshot) -> Index:
+    """Fill a state that knows nothing yet; the index is over the text vectors of the same rows."""
+    n, folder = found.rows, found.folder
+    entries = _decode((folder / ENTRIES).read_bytes())
+    vectors = np.memmap(folder / VECTORS, np.float16, "c", shape=(found.room, state.articles.dim))
+    states = np.fromfile(folder / STATES, np.uint8)
+    words, tags = (np.fromfile(folder / name, np.int32).reshape(n, -1) for name in (WORDS, TAGS))
+    index = Index.of_file(folder / INDEX, found.cursor)
+    state.restore(entries, vectors, states, (words, tags), found.cursor)
+    return index

@@ -1,0 +1,106 @@
+"""A scorer that starts from files holds what the one that wrote them held, and follows on from there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scoring_site import DIM, NOW, Site, ids
+
+from streamrec.adapters.files import FsspecStore
+from streamrec.adapters.memory import MemoryPointers
+from streamrec.config import Buffer
+from streamrec.events import Filters
+from streamrec.registry import Registry
+from streamrec.scoring import Scorer, ServingState
+from streamrec.scoring.index import Index
+from streamrec.scoring.snapshot import Snapshots, restore
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site(duplicate=1.01)
+    for i in range(30):
+        made.article(f"a{i}", np.random.default_rng(i).normal(size=DIM), tags=[f"t{i % 3}"], lang="en",
+                     title=f"about {i}, the topic {i % 5}", age=100 + i)
+    made.event("u", "a1")
+    made.event("v", "never announced")
+    made.scorer.follow()
+    made.catalogue.remove(["a2"])
+    made.scorer.follow()
+    yield made
+
+
+def snapshots(folder: Path, site: Site, encoder: str = "e") -> Snapshots:
+    return Snapshots(Registry(FsspecStore(str(folder)), MemoryPointers()), site.catalogue.identity, encoder)
+
+
+def started(site: Site, kept: Snapshots) -> tuple[Scorer, Index]:
+    """Another scorer of the same site, from the newest snapshot."""
+    state, found = ServingState(site.buffer, site.catalogue, Buffer(), DIM), kept.newest()
+    assert found is not None
+    texts = restore(state, found)
+    return Scorer(state, site.buffer, site.scorer.live, site.settings, 1, site.encode, site.clock), texts
+
+
+def both(site: Site, other: Scorer, **wish: Any) -> list[list[str]]:
+    """The list of one reader by the site's scorer and by the other."""
+    first, site.scorer = site.scorer, other
+    theirs = ids(site.answer("u", 40, **wish))
+    site.scorer = first
+    return [ids(site.answer("u", 40, **wish)), theirs]
+
+
+def test_a_scorer_from_files_answers_as_the_one_that_wrote_them(tmp_path: Path, site: Site) -> None:
+    kept = snapshots(tmp_path, site)
+    assert kept.keep(site.scorer.state, least=10)
+    other, texts = started(site, kept)
+    assert texts.rows == len(other.state.articles) == 31
+    ours, theirs = both(site, other)
+    assert ours == theirs and len(ours) == 28
+    ours, theirs = both(site, other, filters=Filters(tags_all=["t1"]))
+    assert ours == theirs and 0 < len(ours) < 12
+
+
+def test_it_follows_what_came_after(tmp_path: Path, site: Site) -> None:
+    kept = snapshots(tmp_path, site)
+    kept.keep(site.scorer.state, least=10)
+    site.article("new", np.ones(DIM), tags=["t9"])
+    site.article("never announced", np.ones(DIM))
+    site.article("a3", np.ones(DIM), tags=["t9"])
+    site.catalogue.remove(["a4"])
+    other, _ = started(site, kept)
+    ours, theirs = both(site, other)
+    assert ours == theirs and "a4" not in theirs and {"new", "never announced"} <= set(theirs)
+    assert set(both(site, other, filters=Filters(tags_any=["t9"]))[1]) == {"new", "a3"}
+    site.announce(1100, first=100)  # more than the files have room for
+    ours, theirs = both(site, other)
+    assert ours == theirs and any(int(i[1:]) > 100 for i in ours if i.startswith("a"))
+    times = [float(s.counters.newer(NOW, np.array([5]))[0]) for s in (other.state, site.scorer.state)]
+    assert times[0] == times[1]
+
+
+def test_one_is_written_when_much_has_changed_and_the_last_but_one_goes(tmp_path: Path, site: Site) -> None:
+    kept, state = snapshots(tmp_path, site), site.scorer.state
+    assert not kept.keep(state, least=1000) and kept.newest() is None
+    assert kept.keep(state, least=10) and not kept.keep(state, least=10)
+    for round_ in range(3):
+        for i in range(8):
+            site.article(f"r{round_}/{i}", np.ones(DIM))
+        site.scorer.follow()
+        assert kept.keep(state, least=10)
+    assert len(list((tmp_path / "catalogues").iterdir())) == 2
+    found = kept.newest()
+    assert found is not None and found.rows == 31 + 24
+
+
+def test_another_catalogue_encoder_or_a_damaged_file_begins_without(tmp_path: Path, site: Site) -> None:
+    kept = snapshots(tmp_path, site)
+    kept.keep(site.scorer.state, least=10)
+    assert snapshots(tmp_path, Site()).newest() is None
+    assert snapshots(tmp_path, site, encoder="another").newest() is None
+    (path,) = tmp_path.glob("catalogues/*/vectors.f16")
+    with path.open("r+b") as f:
+        f.write(b"\x55\x55")
+    assert kept.newest() is None
