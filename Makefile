@@ -16,8 +16,14 @@ help: ## Show this list
 demo: $(VENV)/local ## See it work; ARGS="--once --json demo.json" ends by itself with figures
 	$(BIN)/streamrec demo $(ARGS)
 
+# Two at a time, then what needs the machine for itself; with ARGS, just what they name.
 test: lint ## Linters, types, import contract and all tests, real servers included
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: $(VENV)/dev ## Linters, types and the import contract
 	$(BIN)/ruff check .

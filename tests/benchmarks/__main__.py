@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamrec import logs
-from tests.benchmarks import answering, buffering, collecting, models, serving, training, watching
+from tests.benchmarks import answering, buffering, collecting, large, models, serving, training, watching
 from tests.benchmarks.measured import QUICK, Figures, Sizes
 from tests.benchmarks.servers import bench
 
@@ -31,6 +31,7 @@ GOALS = {
     "fenced_lua_over_lpush": (">=", 0.8), "answer_p99_during_swap_over_before": ("<=", 1.5),
     "click_to_recommendation_p99_ms": ("<", 1000), "text_step_over_naive": (">=", 10),
     "answers_over_matmul_100k_batch_64": (">=", 0.6),
+    "index_recall_1m": (">=", 0.98),
     "monitor_core_share_at_10k_events_per_s": ("<=", 0.3), "page_refresh_ms": ("<=", 150),
     "http_p99_ms_1_clients": ("<=", 17), "http_p99_ms_8_clients": ("<=", 86),
     "http_answers_per_s_8_clients": (">", 450), "http_feedback_per_s_8_clients": (">", 950),
@@ -51,6 +52,7 @@ def measure(sizes: Sizes, say: Progress) -> Figures:
     """Everything, one after the other."""
     figures = Figures()
     models.measure(sizes, figures, say)
+    large.measure(sizes, figures, say)
     training.measure(sizes, figures, say)
     watching.measure(sizes, figures, say)
     say("starting Kafka and Redis")

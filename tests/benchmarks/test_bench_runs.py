@@ -6,20 +6,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks.servers import REPOSITORY
 
 RATIOS = {
     "collector_over_poll_only", "fenced_lua_over_lpush", "fenced_lua_over_lpush_worst_case",
     "msgspec_over_json", "answer_p99_during_swap_over_before", "publish_over_matmul",
+    "index_recall_1m", "memory_over_vectors_1m", "answer_exact_over_indexed_1m",
     "text_step_over_naive", "exact_text_step_over_naive",
     *(f"answers_over_matmul_{n}_batch_{b}" for n in ("3k", "100k") for b in (1, 16, 64)),
 }
 ABSOLUTE = {
     "collector_events_per_s", "collector_events_per_s_worst_case", "click_to_recommendation_p99_ms",
     "scorer_answers_per_s_3k_batch_64", "scorer_answers_per_s_100k_batch_1", "collector_peak_rss_mb",
-    "scorer_peak_rss_mb", "http_p99_ms_1_clients", "http_p99_ms_8_clients",
+    "scorer_peak_rss_mb", "start_1m_s", "answers_per_s_1m_batch_64",
+    "http_p99_ms_1_clients", "http_p99_ms_8_clients",
     "http_answers_per_s_8_clients_2_workers", "http_feedback_per_s_8_clients", "web_peak_rss_mb",
 }
+
+pytestmark = pytest.mark.alone
 
 
 def test_a_quick_run_writes_every_figure(kafka_server: str, redis_server: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from streamrec.operate.drift import reports
 from tests.e2e.browser import Tab, chromium, tab
 from tests.e2e.harness import Stack, wait_until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.alone]
 QUICK = {
     "STREAMREC_TRAINER__TRIGGER_ROWS": "300", "STREAMREC_TRAINER__TRIGGER_S": "8",
     "STREAMREC_TRAINER__MIN_ROWS": "150", "STREAMREC_MONITOR__PERIOD_S": "10",

@@ -22,6 +22,7 @@ SECONDS = "60"
 
 
 @pytest.mark.server
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_the_demo_ends_by_itself_and_keeps_its_promises(kafka_server: str, redis_server: str,
                                                        tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ QUICK = {
     "STREAMREC_TRAINER__MARGIN": "0.5",  # the gate has tests of its own
     "STREAMREC_TRAINER__MAX_ROWS": "1500", "STREAMREC_ENCODER__MAX_TOKENS": "16",
 }
-pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.server, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 class Up(Stack):
