@@ -45,8 +45,8 @@ class Wish(NamedTuple):
     def plain(self) -> bool:
         """Asks for the reader's own list and nothing special: one that may stand in for another."""
         a = self.ask
-        special = a.filters or a.similar_to or a.interests or a.session or a.diversity or a.explain
-        return not special and a.policy == "live" and a.locale == "en"
+        special = a.filters or a.similar_to or a.interests or a.session or a.explain
+        return not (special or a.diversity or a.calibration) and a.policy == "live" and a.locale == "en"
 
 
 class Serving:

@@ -96,6 +96,7 @@ class Request(Struct, kw_only=True, frozen=True):
     `session`: articles read in this visit, newest first, for readers whom the feedback topic does
     not know. `interests`: what the reader says to like, in free text. `similar_to`: more like this
     article. `diversity`: 0 is the best articles, 1 the most different ones among the good.
+    `calibration`: 0 is the best articles, 1 those whose tags are mixed as in the reader's reads.
     `explain`: give each article the reasons for its place, in `locale`. `deadline_ms`: an answer
     later than that after the request is the reader's last list instead, marked stale.
     """
@@ -111,6 +112,7 @@ class Request(Struct, kw_only=True, frozen=True):
     interests: Annotated[str, Meta(max_length=2000)] = ""
     session: Annotated[list[Id], Meta(max_length=100)] = []
     diversity: Unit | None = None
+    calibration: Unit | None = None
     explain: bool = False
     locale: Locale = "en"
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None

@@ -77,6 +77,7 @@ def recommend(
     tag: list[str] = typer.Option([], help="Only articles with one of these tags."),
     lang: str = typer.Option("", help="Only articles in this language."),
     diversity: float | None = typer.Option(None, min=0, max=1, help="0: the best; 1: the most different."),
+    calibration: float | None = typer.Option(None, min=0, max=1, help="1: tags mixed as in their reads."),
     explain: bool = typer.Option(False, help="Say why each article stands there."),
     locale: str = typer.Option("en", help="Language of the reasons: en or zh."),
     timeout: float = typer.Option(10.0, help="Seconds to wait for the answer."),
@@ -94,8 +95,9 @@ def recommend(
             raise typer.BadParameter(f"one of {', '.join(known)}", param_hint=option)
     request = Request(
         request_id=uuid.uuid4().hex, user_id=user, n=n, policy=policy,  # type: ignore[arg-type]
-        interests=interests, similar_to=similar_to, session=session, diversity=diversity, explain=explain,
-        locale=locale, filters=Filters(tags_any=tag, lang=lang) if tag or lang else None,  # type: ignore[arg-type]
+        interests=interests, similar_to=similar_to, session=session, diversity=diversity,
+        calibration=calibration, explain=explain, locale=locale,  # type: ignore[arg-type]
+        filters=Filters(tags_any=tag, lang=lang) if tag or lang else None,
     )
     _ask(Parts(config.load()), request, timeout, as_json)
 

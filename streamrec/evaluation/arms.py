@@ -39,6 +39,7 @@ SHOWN = {
     "interests": Shown(reads=0, titles=3),
     "interests-prompt": Shown(reads=0, titles=3, prompt="A reader interested in {interests} would read:"),
     **{f"diverse-{d}": Shown(diversity=d) for d in (0.1, 0.3, 0.5)},
+    **{f"calibrated-{c}": Shown(calibration=c) for c in (0.3, 0.6)},
 }
 LEARNED |= {name: {"-": How(gate=True, shown=shown)} for name, shown in SHOWN.items()}
 ON_REQUEST = ("top:1", "lora", "lora-naive", *SHOWN)

@@ -11,6 +11,7 @@ from streamrec.evaluation.arm import Floats, Moment
 from streamrec.model.features import Stated
 from streamrec.model.words import title_tokens
 from streamrec.scoring.batch import Reader
+from streamrec.scoring.calibrate import Mix
 from streamrec.scoring.choose import WIDE, Caps, choose
 
 PLACES = 10
@@ -21,12 +22,13 @@ ANY = 1.01  # cosine that no two texts have: nothing is a duplicate
 class Shown:
     """`reads`: only so many newest reads are known, None: all. `titles`: the reader says to like what the
     titles of so many newest reads say, put into `prompt`; 0: says nothing.
-    `diversity`: of the list."""
+    `diversity`, `calibration`: of the list."""
 
     reads: int | None = None
     titles: int = 0
     prompt: str = "{interests}"
     diversity: float = 0.0
+    calibration: float = 0.0
 
     def reader(self, moment: Moment, encode: Callable[[str], Vectors]) -> Reader:
         """The reader as the scorer may know them."""
@@ -38,13 +40,15 @@ class Shown:
 
     def listed(self, moment: Moment, scores: Floats) -> Floats:
         """Scores [N] whose best PLACES are the list that would be shown."""
-        if not self.diversity:
+        if not (self.diversity or self.calibration):
             return scores
         rows = np.flatnonzero(moment.eligible[: len(scores)])
         rows = rows[np.argsort(-scores[rows], kind="stable")[:WIDE]]
         articles = moment.state.articles
         vectors, entries = articles.vectors[rows].astype(np.float32), [articles.entries[i] for i in rows]
-        at = choose(scores[rows], vectors, entries, PLACES, self.diversity, Caps(0, 0), ANY)
+        read = [articles.entries[i] for r in moment.history if (i := articles.index.get(r.item)) is not None]
+        mix = Mix(read, entries, self.calibration) if self.calibration else None
+        at = choose(scores[rows], vectors, entries, PLACES, self.diversity, Caps(0, 0), ANY, mix=mix)
         listed = scores.copy()
         listed[rows[at]] = scores.max() + np.arange(len(at), 0, -1)
         return listed

@@ -18,6 +18,7 @@ class Ask(NamedTuple):
     interests: str = ""
     session: Sequence[str] = ()
     diversity: float | None = None
+    calibration: float | None = None
     explain: bool = False
     locale: Locale = "en"
     explore: bool = True
@@ -27,7 +28,7 @@ class Ask(NamedTuple):
         """The wish of one reader that a request names."""
         r = request
         return cls(user, r.n, r.policy, r.filters, r.similar_to, r.interests, r.session, r.diversity,
-                   r.explain, r.locale)
+                   r.calibration, r.explain, r.locale)
 
 
 class Ranked(NamedTuple):

@@ -1,5 +1,5 @@
 """From a ranking to a list: no article twice under two names, no source or topic everywhere, and as
-much variety as was asked for. Greedy, place by place.
+much variety, or as true a mix of tags, as was asked for. Greedy, place by place.
 
 Variety is maximal marginal relevance (Carbonell & Goldstein 1998): each place takes the article of
 the best (1 - diversity) * relevance - diversity * likeness to those already chosen.
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.catalogue import Entry
+from streamrec.scoring.calibrate import Mix
 
 WIDE = 200  # best articles among which variety is sought
 NARROW = 3  # without variety or caps: so many times the places, for duplicates to fall out of
@@ -41,11 +42,12 @@ class Caps:
 
 def choose(
     scores: Array, vectors: Array, entries: Sequence[Entry], n: int, diversity: float, caps: Caps,
-    same: float, taken: Sequence[tuple[Array, Entry]] = (),
+    same: float, taken: Sequence[tuple[Array, Entry]] = (), mix: Mix | None = None,
 ) -> list[int]:
     """Up to n places of a ranking, in the order to show them. `scores` [P], best first, `vectors`
     [P, d] of norm 1 or 0, `entries` [P]; `same`: cosine at which two texts are one article; `taken`:
-    vectors and entries of what is in the list already."""
+    vectors and entries of what is in the list already; `mix`: of the reader's tags, over `entries`."""
+    calibration = mix.weight if mix else 0.0
     likest = np.full(len(scores), -1.0, np.float32)  # to what is chosen
     value, relevance = np.zeros(0), (1 - diversity) * _relevance(scores)
     left, chosen = dict.fromkeys(range(len(scores))), list[int]()
@@ -53,11 +55,15 @@ def choose(
     for vector, entry in taken:
         titles |= {_title(entry)} - {""}
         caps.take(entry)
+        if mix:
+            mix.take(entry)
         likest = np.maximum(likest, vectors @ vector)
     while len(chosen) < n and left:
         i = next(iter(left))
-        if diversity:
+        if diversity or calibration:
             value = relevance - diversity * np.maximum(likest, 0.0)
+            if mix and calibration:
+                value = (1 - calibration) * value - calibration * mix.misfits()
             i = max(left, key=value.__getitem__)
         del left[i]
         title = _title(entries[i])
@@ -67,6 +73,8 @@ def choose(
         chosen.append(i)
         titles |= {title} - {""}
         caps.take(entries[i])
+        if mix:
+            mix.take(entries[i])
         likest = np.maximum(likest, vectors @ vectors[i])
     return chosen
 
@@ -75,9 +83,9 @@ def _title(entry: Entry) -> str:
     return entry.title.strip().casefold()
 
 
-def window(n: int, diversity: float, capped: bool) -> int:
-    """How many of the best articles `choose` should see."""
-    return max(WIDE, NARROW * n) if diversity or capped else NARROW * n + 10
+def window(n: int, mixed: bool) -> int:
+    """How many of the best articles `choose` should see; `mixed`: it is to look for others than the best."""
+    return max(WIDE, NARROW * n) if mixed else NARROW * n + 10
 
 
 def _relevance(scores: Array) -> Array:

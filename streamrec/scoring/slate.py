@@ -1,6 +1,7 @@
 """From scores to slates: what is best, what the editors placed, what is explored, and why."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from streamrec.config import Scorer as Settings
 from streamrec.events import RankedItem, Reason
 from streamrec.scoring.ask import Ask
 from streamrec.scoring.batch import Batch
+from streamrec.scoring.calibrate import Mix
 from streamrec.scoring.choose import Caps, choose, window
 from streamrec.scoring.explore import Explorer
 from streamrec.scoring.fast import Bools, Floats, Rows
@@ -47,7 +49,7 @@ class Slates:
         rows = [_with(r, [p.row for p in places]) for r, places in zip(best, set_, strict=True)]
         full = batch.full(rows)
         scores = [dict(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, full, strict=True)]
-        slates = [self._places(*of) for of in zip(rows, full, asks, set_, strict=True)]
+        slates = [self._places(*of) for of in zip(rows, full, asks, set_, batch.reads, strict=True)]
         chosen = [np.array([p.row for p in places], np.int64) for places in slates]
         parts = main_parts(batch, chosen)
         return [
@@ -56,14 +58,14 @@ class Slates:
         ]
 
     def _places(
-        self, rows: Rows, scores: Floats, ask: Ask, set_: Sequence[Place]
+        self, rows: Rows, scores: Floats, ask: Ask, set_: Sequence[Place], reads: Sequence[int]
     ) -> list[Place]:
         """Pinned places where they belong, the best in between, exploring ones last."""
         free = ~np.isin(rows, [p.row for p in set_]) if set_ else np.ones(len(rows), bool)
         pins, drawn = [p for p in set_ if p.rule], [p for p in set_ if not p.rule]
         order = np.argsort(-scores[free], kind="stable")
         taken = [p.row for p in set_]
-        best = self._best(rows[free][order], scores[free][order], ask, ask.n - len(set_), taken)
+        best = self._best(rows[free][order], scores[free][order], ask, ask.n - len(set_), taken, reads)
         places, last = [*map(Place, best), *drawn], -1
         for pin in pins:  # in the order of their positions; the second of a position comes after the first
             last = max(pin.position - 1, last + 1)
@@ -81,27 +83,30 @@ class Slates:
         return [Place(row, kind="rule", rule=rule, position=pos) for pos, rule, _, row in fit[: ask.n]]
 
     def _best(
-        self, rows: Rows, scores: Floats, ask: Ask, n: int, taken: Sequence[int]
+        self, rows: Rows, scores: Floats, ask: Ask, n: int, taken: Sequence[int], reads: Sequence[int]
     ) -> list[int]:
         """Up to n rows of a ranking, best first, for a list without duplicates, those `taken` included."""
         diversity = self._s.diversity if ask.diversity is None else ask.diversity
+        calibration = self._s.calibration if ask.calibration is None else ask.calibration
         capped = bool(self._s.per_source or self._s.per_topic)
-        wide = window(n, diversity, capped)
-        places = self._spread(rows[:wide], scores[:wide], n, diversity, taken)
+        wide = window(n, bool(diversity or calibration or capped))
+        spread = partial(self._spread, n=n, diversity=diversity, calibration=calibration, taken=taken,
+                         reads=reads)
+        places = spread(rows[:wide], scores[:wide])
         if len(places) < n and len(rows) > wide:  # too many of them were one article, or of one source
-            places = self._spread(rows, scores, n, diversity, taken)
+            places = spread(rows, scores)
         return places
 
     def _spread(
-        self, rows: Rows, scores: Floats, n: int, diversity: float, taken: Sequence[int]
+        self, rows: Rows, scores: Floats, n: int, diversity: float, calibration: float,
+        taken: Sequence[int], reads: Sequence[int],
     ) -> list[int]:
-        vectors = self._articles.vectors[rows].astype(np.float32)
-        entries = [self._articles.entries[i] for i in rows]
+        every = self._articles.entries
+        vectors, entries = self._articles.vectors[rows].astype(np.float32), [every[i] for i in rows]
         caps = Caps(self._s.per_source, self._s.per_topic)
-        others = [
-            (self._articles.vectors[i].astype(np.float32), self._articles.entries[i]) for i in taken
-        ]
-        at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate, others)
+        others = [(self._articles.vectors[i].astype(np.float32), every[i]) for i in taken]
+        mix = Mix((every[i] for i in reads), entries, calibration) if calibration else None
+        at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate, others, mix)
         return [int(rows[i]) for i in at]
 
     def _explored(

@@ -5,6 +5,7 @@ import pytest
 from scoring_site import DIM, Site, ids
 
 from streamrec.catalogue import Entry
+from streamrec.scoring.calibrate import Mix
 from streamrec.scoring.choose import Caps, choose
 
 EYE = np.eye(DIM, dtype=np.float32)
@@ -87,3 +88,44 @@ def test_a_request_may_name_its_diversity_and_duplicates_do_not_shorten_the_list
     same = [i for i in ids(site.answer("u", 5)) if i.startswith("same")]
     assert len(same) <= 1
     assert len(ids(site.answer("u", 5, diversity=1.0))) == 5
+
+
+def tagged(tags):
+    return [Entry(f"a{n}", f"t{n}", 0.0, list(of), "", "") for n, of in enumerate(tags)]
+
+
+def mixed(weight, tags, read, n=4):
+    """Tags of the list chosen among articles with these tags, best first, for a reader of such."""
+    entries, scores = tagged(tags), np.linspace(1, 0, len(tags), dtype=np.float32)
+    mix = Mix(tagged(read), entries, weight)
+    at = choose(scores, np.zeros((len(tags), DIM), np.float32), entries, n, 0.0, Caps(0, 0), 0.97, mix=mix)
+    return ["".join(tags[i]) for i in at]
+
+
+def test_a_calibrated_list_has_the_tags_as_the_reader_reads_them() -> None:
+    tags, read = ["a"] * 6 + ["b"] * 3 + ["c"], ["a", "a", "a", "b"]
+    assert mixed(0.0, tags, read) == ["a"] * 4
+    assert sorted(mixed(0.9, tags, read)) == ["a", "a", "a", "b"]
+    assert sorted(mixed(0.9, tags, ["a", "c"])) == ["a", "a", "a", "c"]  # there is no second c
+    assert mixed(0.9, tags, []) == ["a"] * 4  # who has read nothing has no mix
+
+
+def test_the_misfit_of_a_list_is_its_divergence_from_the_readers_mix() -> None:
+    mix = Mix(tagged(["a", "ab"]), tagged(["a", "b", "x", ""]), 0.5)  # wants 3/4 a, 1/4 b
+    a = 0.75 * np.log(0.75 / (0.99 + 0.0075)) + 0.25 * np.log(0.25 / 0.0025)
+    assert mix.misfits() == pytest.approx([a / np.log(100), (0.75 * np.log(100) + 0.25 * np.log(
+        0.25 / (0.99 + 0.0025))) / np.log(100), 1.0, 1.0])
+    mix.take(tagged(["ab"])[0])
+    assert mix.misfits()[0] == pytest.approx(0.0, abs=1e-12)  # half a and b, then a
+
+
+def test_a_request_may_name_its_calibration() -> None:
+    site = Site()
+    rng = np.random.default_rng(0)
+    for n in range(12):
+        site.article(f"a{n}", EYE[0] + 0.5 * rng.normal(size=DIM), tags=["often"])
+        site.article(f"b{n}", EYE[1] + 0.5 * rng.normal(size=DIM), tags=["seldom"])
+    for item in ("a0", "a1", "a2", "b0"):
+        site.event("u", item)
+    lists = {c: ids(site.answer("u", 8, calibration=c)) for c in (0.0, 1.0)}
+    assert sum(i.startswith("b") for i in lists[1.0]) == 2 and lists[0.0] != lists[1.0]

@@ -31,7 +31,7 @@ def holds(found: Any, shown: Any) -> bool:
 def test_the_page_shows_every_route_and_field() -> None:
     page = PAGE.read_text()
     assert len(PAIRS) >= 10
-    for word in ("filters", "similar_to", "interests", "session", "diversity", "explain", "deadline_ms",
+    for word in ("filters", "similar_to", "interests", "session", "diversity", "calibration", "explain", "deadline_ms",
                  "/v1/feedback", "/v1/articles/", "/similar", "tier", "propensity", "stale"):
         assert word in page
 
