@@ -31,8 +31,8 @@ def holds(found: Any, shown: Any) -> bool:
 def test_the_page_shows_every_route_and_field() -> None:
     page = PAGE.read_text()
     assert len(PAIRS) >= 10
-    for word in ("filters", "similar_to", "interests", "session", "diversity", "calibration", "explain", "deadline_ms",
-                 "/v1/feedback", "/v1/articles/", "/similar", "tier", "propensity", "stale"):
+    for word in ("filters", "similar_to", "interests", "session", "diversity", "calibration", "explain",
+                 "deadline_ms", "/v1/feedback", "/v1/articles/", "/similar", "tier", "propensity", "stale"):
         assert word in page
 
 
