@@ -105,6 +105,10 @@ class Trainer(Section):
     batch: int = Field(64, ge=2, description="rows of one step, rehearsal included")
     passes: int = Field(1, ge=1, description="passes over the new rows")
     rehearsal_share: float = Field(0.2, ge=0, lt=1, description="share of rehearsal rows in a batch")
+    rehearsal: Literal["uniform", "recent", "strata", "loss"] = Field(
+        "uniform", description="rows rehearsed: uniform, recent (most often), strata (each first tag alike), "
+        "loss (what the model is worst at)"
+    )
     first_passes: int = Field(3, ge=1, description="passes over the rows of the first model")
     negatives: int = Field(40, ge=1, description="sampled negatives per row")
     slate: int = Field(20, ge=0, description="articles of the slate shown that one example compares with")

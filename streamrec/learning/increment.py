@@ -26,6 +26,7 @@ from streamrec.learning.fine_tune import FitResult, fine_tune
 from streamrec.learning.gate import NONE, Compared, Verdict, ndcg, verdict
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
+from streamrec.learning.recall import recalled
 from streamrec.learning.shadows import Shadows, in_shadow
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import Tuning
@@ -112,7 +113,7 @@ def increment(
         new=concat([old, made.only({w.row.event_id for w in taken})]),
         rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}),
         anchors=state.older_anchors(), best={} if first else state.best, base=base,
-        ids=running.ids,
+        ids=running.ids, topics=[_topic(articles.get(item_id)) for item_id in running.ids],
     )
     carried = adam.from_files(optimizer) if optimizer and not first else None
     found = _fit_and_judge(parent, data, settings, first, seed, carried, plugins, tuning)
@@ -183,6 +184,10 @@ def _ready(
     return after, known, after.counters.copy()
 
 
+def _topic(article: Known | None) -> str:
+    return article.tags[0] if article and article.tags else ""
+
+
 def _advance(
     after: TrainerState, late: Sequence[WindowRow], taken: Sequence[WindowRow],
     known: Container[str], settings: Trainer,
@@ -210,6 +215,7 @@ class _Data(NamedTuple):
     best: dict[str, float]  # anchor -> NDCG@10 of the best model so far
     base: Base
     ids: Sequence[str]  # of the articles, by index
+    topics: Sequence[str]  # their first tags
 
 
 class _Found(NamedTuple):
@@ -235,11 +241,12 @@ def _fit_and_judge(
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)
     how: dict[str, Any] = {"optimizer_state": optimizer, "first": first, "seed": seed}
+    again = recalled(data.rehearsal, settings.trainer.rehearsal, before, base, data.topics, seed)
     if tuning:
-        fit = tuning.fit(net, data.new, data.rehearsal, data.ids, base, settings.trainer, **how)
+        fit = tuning.fit(net, data.new, again, data.ids, base, settings.trainer, **how)
     else:
-        fit = fine_tune(net, data.new, data.rehearsal, base, settings.trainer, **how,
-                        plugins=plugins(before, data.new, data.rehearsal))
+        fit = fine_tune(net, data.new, again, base, settings.trainer, **how,
+                        plugins=plugins(before, data.new, again))
     learned = tuning.vectors(data.ids, data.base) if tuning else base
     held_out, anchors = (
         Compared(*(ndcg(scores(n, rows, v), rows.target) for n, v in ((before, base), (net, learned))))
