@@ -7,6 +7,7 @@ runs against both. Positions are ours to decide: nothing is committed that we di
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+LINGER_S = 0.005  # late enough to batch, soon enough to serve
 Headers = list[tuple[str, bytes]]
 
 
@@ -96,8 +97,8 @@ class Subscription(Protocol):
 class Broker(Protocol):
     """A connection to a broker."""
 
-    def publisher(self) -> Publisher:
-        """A new publisher."""
+    def publisher(self, linger_s: float = LINGER_S) -> Publisher:
+        """A new publisher, which waits `linger_s` for more to send along."""
 
     def subscribe(self, topics: Sequence[str], group: str | None, start: str) -> Subscription:
         """Join `group` (None: read all partitions alone, committing nothing). `start` is

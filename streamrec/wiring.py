@@ -364,7 +364,7 @@ def _serve_web(
     from streamrec.web.outbox import Outbox
     from streamrec.web.server import serve
     p = Parts(settings)
-    publisher, answers = p.broker.publisher(), p.broker.publisher()
+    publisher, answers = p.broker.publisher(), p.broker.publisher(linger_s=0.1)  # nobody waits for them
     desk = Desk(serving(p, stop), answers, p.names.topic("recommendations"), p.clock)
     outbox = Outbox(publisher)
     desk.start()

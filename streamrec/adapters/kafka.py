@@ -23,7 +23,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from streamrec.broker import Headers, Partition, Record, TopicSpec
+from streamrec.broker import LINGER_S, Headers, Partition, Record, TopicSpec
 from streamrec.config import Kafka
 from streamrec.errors import Fenced, RetryLater, ServerUnreachable
 
@@ -96,10 +96,10 @@ class KafkaBroker:
             self._admin_client = self._connect(kafka.KafkaAdminClient, request_timeout_ms=10_000)
         return self._admin_client
 
-    def publisher(self) -> "KafkaPublisher":
-        """Idempotent, acks=all, lz4, a linger of 5 ms: late enough to batch, soon enough to serve."""
+    def publisher(self, linger_s: float = LINGER_S) -> "KafkaPublisher":
+        """See streamrec.broker.Broker. Idempotent, acks=all, lz4."""
         return KafkaPublisher(partial(
-            self._connect, kafka.KafkaProducer, linger_ms=5, batch_size=262_144,
+            self._connect, kafka.KafkaProducer, linger_ms=round(1000 * linger_s), batch_size=262_144,
             compression_type="lz4", max_request_size=2 * MAX_BYTES, max_block_ms=5000,
             allow_auto_create_topics=False,
             delivery_timeout_ms=NEVER_MS,  # an outage of any length: late, not lost

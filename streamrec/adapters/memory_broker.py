@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
-from streamrec.broker import Headers, Partition, Record, TopicSpec
+from streamrec.broker import LINGER_S, Headers, Partition, Record, TopicSpec
 from streamrec.clock import Clock, SystemClock
 from streamrec.errors import Fenced, RetryLater
 
@@ -43,7 +43,7 @@ class MemoryBroker:
         self._turn = 0
         self.lock = threading.RLock()
 
-    def publisher(self) -> "MemoryPublisher":
+    def publisher(self, linger_s: float = LINGER_S) -> "MemoryPublisher":
         """See Broker."""
         return MemoryPublisher(self)
 

@@ -55,7 +55,7 @@ class Batch:
         self.reads = [self._known(r.history) for r in readers]
         self.vectors = self._vectors()
         self.partners = [self._co_reads(r.history) for r in readers]
-        self._made: list[dict[int, Features]] = [{} for _ in readers]  # features by row
+        self._made: list[tuple[Rows, Features] | None] = [None] * len(readers)  # of sorted rows
 
     def _known(self, history: Sequence[Read]) -> list[int]:
         """Rows of what a reader read, newest first."""
@@ -132,13 +132,16 @@ class Batch:
         return [f.numpy() for f in found]
 
     def features_of(self, b: int, rows: Rows) -> Features:
-        """`features`, made once for each row."""
-        made, wanted = self._made[b], rows.tolist()
-        if not wanted or any(row not in made for row in wanted):
-            found = self.features(b, rows)
-            made.update(zip(wanted, found, strict=True))
-            return found
-        return np.stack([made[row] for row in wanted])
+        """`features`, kept for who asks for some of the same rows again."""
+        if made := self._made[b]:
+            at = np.minimum(np.searchsorted(made[0], rows), len(made[0]) - 1)
+            if (made[0][at] == rows).all():
+                return made[1][at]
+        found = self.features(b, rows)
+        if len(rows):
+            order = np.argsort(rows)
+            self._made[b] = rows[order], found[order]
+        return found
 
     def features(self, b: int, rows: Rows) -> Features:
         """All features [n, F] of some rows for reader b."""

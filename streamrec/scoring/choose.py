@@ -24,7 +24,7 @@ class Caps:
     """How often a source and a first tag may still occur in a list; 0: as often as it likes."""
 
     def __init__(self, per_source: int, per_topic: int) -> None:
-        self._most = {"source": per_source, "topic": per_topic}
+        self._most, self._any = {"source": per_source, "topic": per_topic}, bool(per_source or per_topic)
         self._used: Counter[tuple[str, str]] = Counter()
 
     def allow(self, entry: Entry) -> bool:
@@ -36,6 +36,8 @@ class Caps:
         self._used.update(self._of(entry))
 
     def _of(self, entry: Entry) -> list[tuple[str, str]]:
+        if not self._any:
+            return []
         found = (("source", entry.source), ("topic", entry.tags[0] if entry.tags else ""))
         return [(kind, value) for kind, value in found if value and self._most[kind]]
 

@@ -5,7 +5,6 @@ places can draw the same one and each chance is exact. Half of a place's chance 
 by the model's score (softmax): text alone has placed what nobody has read yet.
 """
 
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -28,22 +27,24 @@ class Explorer:
     as far as this process has given them."""
 
     def __init__(self, times: int, seed: int) -> None:
-        self._times, self._given = times, Counter[int]()
+        self._times, self._given = times, np.zeros(1024, np.int64)  # impressions by row
         self._rng = np.random.default_rng(seed)
 
     def open(self, rows: Rows) -> Rows:
         """Which of the rows, newest first, may still be explored: POOL of them at most."""
-        given = self._given
-        return np.array([r for r in rows.tolist() if given[r] < self._times][:POOL], np.int64)
+        if len(rows) and rows.max() >= len(self._given):
+            self._given = np.pad(self._given, (0, 2 * int(rows.max()) + 1 - len(self._given)))
+        found: Rows = rows[self._given[rows] < self._times][:POOL]
+        return found
 
     def draw(self, pool: Rows, scores: NDArray[np.float32], places: int) -> list[Drawn]:
         """One row for each place, fewer if the pool is smaller. `scores` [P] of the pool's rows."""
         found = []
         for place in range(min(places, len(pool))):
             chances = mixed(scores[place::places])
-            i = int(self._rng.choice(len(chances), p=chances))
+            i = min(int(np.searchsorted(np.cumsum(chances), self._rng.random(), "right")), len(chances) - 1)
             found.append(Drawn(int(pool[place::places][i]), float(chances[i])))
-        self._given.update(d.row for d in found)
+        np.add.at(self._given, [d.row for d in found], 1)
         return found
 
 

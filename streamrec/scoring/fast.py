@@ -38,17 +38,17 @@ class Fast:
 
     def best(self, eligible: Sequence[Bools], most: int) -> list[Rows]:
         """The best rows of each reader among those eligible to them [N]; the others fall to -inf."""
-        for b, mask in enumerate(eligible):
-            mask = mask[: self._b.rows] if self._columns is None else mask[self._columns]
-            self.scores[b].masked_fill_(torch.from_numpy(~mask), -torch.inf)
-        found, at = self.scores.topk(min(most, self.scores.shape[1]), dim=1, sorted=False)
-        columns = [r[s > -torch.inf].numpy() for r, s in zip(at, found, strict=True)]
+        at = slice(self._b.rows) if self._columns is None else self._columns
+        self.scores.masked_fill_(torch.from_numpy(~np.stack([mask[at] for mask in eligible])), -torch.inf)
+        top = self.scores.topk(min(most, self.scores.shape[1]), dim=1, sorted=False)
+        found, places = top.values.numpy(), top.indices.numpy()
+        columns = [p[s > -np.inf] for p, s in zip(places, found, strict=True)]
         return columns if self._columns is None else [self._columns[c] for c in columns]
 
     def of(self, b: int, rows: Rows) -> Floats:
         """Fast scores of some rows, all among the columns, for reader b."""
         at = rows if self._columns is None else np.searchsorted(self._columns, rows)
-        found: Floats = self.scores[b, torch.from_numpy(at)].numpy()
+        found: Floats = self.scores.numpy()[b, at]
         return found
 
     def _popular(self) -> Tensor:

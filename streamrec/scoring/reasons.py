@@ -43,32 +43,31 @@ def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[str]]:
         return [["popularity"] * len(rows) for rows in chosen]
     found = []
     for b, (parts, rows) in enumerate(zip(batch.parts(chosen), chosen, strict=True)):
+        kinds = [*parts, "interplay"]
+        kinds[kinds.index("content")] = "content" if batch.reads[b] else "interests"  # close to what
         lifts = true_lifts(batch, b, rows, parts)
-        best = [max(of, key=of.__getitem__, default="interplay") for of in lifts]
-        named = "content" if batch.reads[b] else "interests"  # close to what: their reads, or their words
-        found.append([named if kind == "content" else kind for kind in best])
+        best = np.where(lifts.max(axis=0, initial=0.0) > 0, lifts.argmax(axis=0), len(parts))
+        found.append([kinds[k] for k in best.tolist()])
     return found
 
 
-def true_lifts(
-    batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor]
-) -> list[dict[str, float]]:
-    """For each of some rows of reader b's list: by how much each part lifts it over the list's average,
-    where that is true of the article: popular is only what was read, and read together only what was."""
+def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor]) -> Array:
+    """By how much each part lifts each of some rows [parts, n] of reader b's list over the list's average,
+    where that is true of the article: popular is only what was read, and read together only what was. 0:
+    not at all."""
     reader, feats = batch.readers[b], batch.features_of(b, rows)
     nobody = not batch.reads[b] and reader.stated is None
     unknown = [k for k in parts if k not in OF_THE_ARTICLE] if nobody else []
     mixed_in = [k for k in parts if k not in ("content", "co_read")] if reader.alike else []
-    false = {"popularity": feats[:, READS] <= 0, "co_read": feats[:, CO_READS] <= 0}
-    lifts: list[dict[str, float]] = [{} for _ in rows]
-    for kind, part in parts.items():
-        if kind in unknown or kind in mixed_in:
-            continue
-        usual = part.mean() if len(rows) > 1 else 0.0  # features are standardised: 0 is the average
-        for n, lift in enumerate((part - usual).tolist()):
-            if lift > 0 and not (kind in false and false[kind][n]):
-                lifts[n][kind] = lift
-    return lifts
+    lifts = np.stack([part.numpy() for part in parts.values()])
+    if len(rows) > 1:  # of one alone: features are standardised, so 0 is the average
+        lifts = lifts - lifts.mean(axis=1, keepdims=True)
+    at = {kind: k for k, kind in enumerate(parts)}
+    lifts[[at[k] for k in (*unknown, *mixed_in)]] = 0.0
+    lifts[at["popularity"]] *= feats[:, READS] > 0
+    lifts[at["co_read"]] *= feats[:, CO_READS] > 0
+    found: Array = np.maximum(lifts, 0.0)
+    return found
 
 
 def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reason]]:
@@ -78,8 +77,9 @@ def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reaso
         return [[] for _ in rows]
     parts = batch.parts_of(b, rows)
     found = [
-        [Reason(kind=k, text=words(k, locale), weight=round(w, 4)) for k, w in of.items()]
-        for of in true_lifts(batch, b, rows, parts)
+        [Reason(kind=k, text=words(k, locale), weight=round(w, 4))
+         for k, w in zip(parts, of, strict=True) if w]
+        for of in true_lifts(batch, b, rows, parts).T.tolist()
     ]
     for n, reason in _reads(batch, b, rows, locale):
         found[n].append(reason)

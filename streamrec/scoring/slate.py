@@ -61,7 +61,7 @@ class Slates:
         self, rows: Rows, scores: Floats, ask: Ask, set_: Sequence[Place], reads: Sequence[int]
     ) -> list[Place]:
         """Pinned places where they belong, the best in between, exploring ones last."""
-        free = ~np.isin(rows, [p.row for p in set_]) if set_ else np.ones(len(rows), bool)
+        free = ~among(rows, [p.row for p in set_])
         pins, drawn = [p for p in set_ if p.rule], [p for p in set_ if not p.rule]
         order = np.argsort(-scores[free], kind="stable")
         taken = [p.row for p in set_]
@@ -119,7 +119,7 @@ class Slates:
             return []
         pool = self._explorer.open(self._state.newest(mask))
         first = best[np.argsort(-batch.fast(b, best), kind="stable")[: ask.n - n]]
-        pool = pool[~np.isin(pool, [*first.tolist(), *rules.pins])]
+        pool = pool[~among(pool, [*first.tolist(), *rules.pins])]
         if not len(pool):
             return []
         drawn = self._explorer.draw(pool, batch.fast(b, pool), n)
@@ -144,7 +144,14 @@ class Slates:
 
 def _with(rows: Rows, more: list[int]) -> Rows:
     """Rows, and those of `more` that are not among them."""
-    return np.concatenate([rows, np.array(more, np.int64)[~np.isin(more, rows)]]) if more else rows
+    new = [row for row in more if not (rows == row).any()]
+    return np.concatenate([rows, np.array(new, np.int64)]) if new else rows
+
+
+def among(rows: Rows, some: Sequence[int]) -> Bools:
+    """Which rows are among a few."""
+    found: Bools = (rows[:, None] == np.array(some, np.int64)).any(axis=1)
+    return found
 
 
 def _own(place: Place, ask: Ask, rules: Applied) -> list[Reason]:

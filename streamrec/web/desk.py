@@ -125,7 +125,7 @@ class Desk:
         for (_, future), answer in zip(batch, answers, strict=True):
             if isinstance(answer, Recommendation) and not future.done():
                 self._note(answer)
-            hand_over(future, answer)
+        hand_over([(future, answer) for (_, future), answer in zip(batch, answers, strict=True)])
 
     def _note(self, answer: Recommendation) -> None:
         try:

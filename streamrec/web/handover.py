@@ -1,6 +1,7 @@
 """From the event loop to a thread and back: what waits in a queue, and the future of who waits for it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -19,10 +20,17 @@ def take(queue: "SimpleQueue[T]", timeout_s: float, most: int) -> list[T]:
     return batch
 
 
-def hand_over(future: "asyncio.Future[T]", found: T | Exception) -> None:
-    """Settle a future from another thread; nothing happens if nobody waits any more."""
-    with suppress(RuntimeError):  # the event loop has closed meanwhile
-        future.get_loop().call_soon_threadsafe(_settle, future, found)
+def hand_over(settled: "Sequence[tuple[asyncio.Future[T], T | Exception]]") -> None:
+    """Settle futures of one event loop from another thread, all in one turn of it; nothing happens to one
+    that nobody waits for any more."""
+    if settled:
+        with suppress(RuntimeError):  # the event loop has closed meanwhile
+            settled[0][0].get_loop().call_soon_threadsafe(_settle_all, settled)
+
+
+def _settle_all(settled: "Sequence[tuple[asyncio.Future[T], T | Exception]]") -> None:
+    for future, found in settled:
+        _settle(future, found)
 
 
 def _settle(future: "asyncio.Future[T]", found: T | Exception) -> None:

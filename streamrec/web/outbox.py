@@ -58,8 +58,7 @@ class Outbox:
         while not self._stop.is_set():
             batch = take(self._queue, TURN_S, MOST)
             trouble = self._send([letter for letters, _ in batch for letter in letters]) if batch else None
-            for _, done in batch:
-                hand_over(done, trouble)
+            hand_over([(done, trouble) for _, done in batch])
 
     def _send(self, letters: Sequence[Letter]) -> Exception | None:
         try:
