@@ -28,7 +28,7 @@ from streamrec.config import Kafka
 from streamrec.errors import Fenced, RetryLater, ServerUnreachable
 
 NEVER_MS = 2**31 - 1
-STUCK_S = 1.0
+STUCK_S, WAIT_S = 1.0, 0.2
 MAX_BYTES = 8_000_000  # a message too large for us still has to reach the dead-letter topic
 
 
@@ -48,6 +48,22 @@ def _client_config(s: Kafka) -> dict[str, Any]:
     if s.ssl_cafile:
         config["ssl_cafile"] = s.ssl_cafile
     return config
+
+
+def _listens(s: Kafka) -> bool:
+    """Whether a port of it takes connections, or will within the time that a client has to start."""
+    until = time.monotonic() + s.bootstrap_timeout_s
+    while True:
+        for server in s.bootstrap_servers.split(","):
+            host, _, port = server.rpartition(":")
+            if not port.isdigit():
+                return False
+            with contextlib.suppress(OSError):
+                socket.create_connection((host.strip("[]"), int(port)), 2).close()
+                return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(WAIT_S)
 
 
 def _why_unreachable(s: Kafka) -> str:
@@ -80,6 +96,8 @@ class KafkaBroker:
         self._admin_client: Any = None
 
     def _connect(self, kind: Any, **more: Any) -> Any:
+        if not _listens(self._s):  # a client that fails to start would leave its thread behind
+            raise ServerUnreachable(_why_unreachable(self._s))
         client_log = logging.getLogger("kafka")
         level = client_log.level
         client_log.setLevel(logging.CRITICAL)  # the one sentence below says it better

@@ -1,5 +1,6 @@
 """A server that is away, locked or unsafe ends in one sentence that names the setting, soon."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,3 +131,17 @@ def test_reading_alone_from_a_topic_that_is_not_there(kafka_broker: Any) -> None
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     fails(EmbeddedRedis(tmp_path / "file" / "x").start, SetupError, "Cannot use")
+
+
+def test_a_kafka_that_is_away_leaves_no_thread_of_a_client_behind() -> None:
+    before = threading.active_count()
+    for _ in range(2):
+        fails(kafka_at(NOBODY), ServerUnreachable, NOBODY, KAFKA)
+    assert threading.active_count() == before
+
+
+def test_one_server_of_several_that_is_there_is_enough(kafka_server: str) -> None:
+    host, port = kafka_server.rsplit(":", 1)
+    late = ports.free_port()
+    broker = KafkaBroker(Kafka(bootstrap_servers=f"127.0.0.1:{late},{host}:{port}", bootstrap_timeout_s=5.0))
+    assert isinstance(broker.topics(), dict)

@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import argparse
 import json
+import operator
 import platform
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from tests.benchmarks import answering, buffering, collecting, large, models, se
 from tests.benchmarks.measured import QUICK, Figures, Sizes
 from tests.benchmarks.servers import bench
 
+SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 GOALS = {
     "collector_over_poll_only": (">=", 0.30), "collector_events_per_s": (">=", 26_000),
     "fenced_lua_over_lpush": (">=", 0.8), "answer_p99_during_swap_over_before": ("<=", 1.5),
@@ -100,7 +102,7 @@ def _goal(name: str, value: float) -> str:
     if name not in GOALS:
         return ""
     sign, goal = GOALS[name]
-    reached = value >= goal if sign == ">=" else value <= goal
+    reached = SIGNS[sign](value, goal)
     return f"{sign} {goal:,} [{'green' if reached else 'red'}]{'yes' if reached else 'no'}[/]"
 
 

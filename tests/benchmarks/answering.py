@@ -21,11 +21,11 @@ from tests.benchmarks.models import DIM, entries, network, vectors
 from tests.benchmarks.servers import Bench, peak_mb, publish, wait_for
 from tests.benchmarks.stream import READERS, START, article, realistic
 
-PREFIX = "answer"
+PREFIX, PAGE = "answer", 1000
 
 
 def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
-    """answer_p99_during_swap_over_before and click_to_recommendation_p99_ms."""
+    """answer_p99_during_swap_over_before and click_to_recommendation_p99_ms; answers with more articles."""
     parts = bench.parts(PREFIX)
     say(f"articles for the scorer: {sizes.articles}")
     put_catalogue(parts, sizes.articles)
@@ -38,14 +38,35 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
             _windows(parts, site, sizes, figures, say)
             _clicks(site, sizes, figures, say)
         figures.add("scorer_peak_rss_mb", peak_mb(scorer.pid))
+    for label, n in (("10k", sizes.more_articles), ("100k", sizes.many_articles)):
+        say(f"answers through the topics with {n} articles")
+        _among(bench.parts(f"{PREFIX}{label}"), label, n, bench, sizes, figures)
+
+
+def _among(parts: Parts, label: str, n: int, bench: Bench, sizes: Sizes, figures: Figures) -> None:
+    """Milliseconds from a request on its topic to the answer on its own, among n articles."""
+    put_catalogue(parts, n)
+    publish(parts, realistic(min(10_000, sizes.backlog)))
+    prefix = parts.names.prefix
+    with bench.process("collect", prefix), bench.process("score", prefix):
+        site = _Site(parts)
+        with site.listening():
+            wait_for("the scorer answers", site.answered_one, 120, 0.2)
+            site.steady("ask", sizes.requests_per_s, 2.0)
+            for _ in range(sizes.repeats):
+                took = _window(site, sizes)
+                figures.add(f"answer_p50_ms_{label}", median(took))
+                figures.add(f"answer_p99_ms_{label}", p99(took))
 
 
 def put_catalogue(parts: Parts, n: int) -> None:
     """n articles with their vectors, as if an encoder had made them."""
-    catalogue, found = parts.catalogue(DIM), entries(n)
-    catalogue.put(found, {e.item_id: "text" for e in found})
-    owed = [Owed(e.item_id, e.text_hash, "text") for e in found]
-    catalogue.fill(list(zip(owed, vectors(n), strict=True)))
+    catalogue, found, made = parts.catalogue(DIM), entries(n), vectors(n)
+    for start in range(0, n, PAGE):
+        some = found[start : start + PAGE]
+        catalogue.put(some, {e.item_id: "text" for e in some})
+        owed = [Owed(e.item_id, e.text_hash, "text") for e in some]
+        catalogue.fill(list(zip(owed, made[start : start + PAGE], strict=True)))
     parts.board.put(BOARD_ENCODER, {"dim": DIM, "fingerprint": "bench"})
 
 

@@ -18,18 +18,20 @@ class Sizes:
     batches: int = 40
     messages: int = 20_000
     articles: int = 3000
+    more_articles: int = 10_000
     many_articles: int = 100_000
     huge_articles: int = 1_000_000
     published: int = 20_000
     requests_per_s: float = 30.0
-    window_s: float = 8.0
+    window_s: float = 20.0  # so that all repeats together see a hundred swaps
     clicks_s: float = 4.0
     http_s: float = 4.0
 
 
 QUICK = Sizes(
     repeats=1, backlog=3000, worst_backlog=2000, batches=4, messages=1000, articles=500,
-    many_articles=2000, huge_articles=12_000, published=2000, window_s=3.0, clicks_s=1.5, http_s=0.7,
+    more_articles=1000, many_articles=2000, huge_articles=12_000, published=2000,
+    window_s=3.0, clicks_s=1.5, http_s=0.7,
 )
 
 
