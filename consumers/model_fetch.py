@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from streamrec.model import co_reads, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.registry import Registry
 from streamrec.scoring import Served
-from streamrec.scoring.index import Index
+from streamrec.scoring.index import Index, Search
 from streamrec.scoring.served import EXACT, STALE
 
 log = logs.get(__name__)
+INDEX_RETRY_S = 60.0
 RETRY_S = 10.0  # a version that could not be read is tried again after this; others at once
 READERS, OF_ONE_READ = 200, 100  # for whom the recall of an index is measured; if too few have read yet
 Histories = Callable[[int], Sequence[Sequence[str]]]  # some readers' last reads, newest first
@@ -38,7 +40,7 @@ class ModelFetch:
         self._histories, self._exact = histories, exact
         self.texts: Index | None = None
         self._serving: dict[str, Served] = {}  # live, frozen
-        self._wait: dict[str, int] = {}  # version -> from how many articles on an index is tried again
+        self._wait: dict[str, float] = {}  # version -> when an index is tried again (monotonic s)
         self._registry, self._articles, self._fingerprint = registry, articles, fingerprint
         self._own = own
         self._period_s, self._stop = period_s, threading.Event()
@@ -66,14 +68,21 @@ class ModelFetch:
         while not self._stop.wait(self._period_s):
             self.look()
 
+    def fetch_if_any(self) -> None:
+        """`fetch`, for who can start without."""
+        try:
+            self.fetch()
+        except Exception as error:  # the thread will try again
+            log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
+
     def look(self) -> None:
         """What the thread does in each of its turns."""
         try:
             self.fetch()
-            for served in list(self._serving.values()):
-                self.index(served)
+            self._index_all()
             while self._own.work() and not self._stop.is_set():
                 self.fetch()
+                self._index_all()
         except Exception as error:  # whatever it was, the thread must go on looking
             log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
 
@@ -125,40 +134,51 @@ class ModelFetch:
         served.covered_at = self._articles.cursor  # before the vectors: the worker goes on syncing
         served.cover(self._articles.vectors)
         served.warm()
-        self.index(served)
+        if not to_look:
+            self.index(served)
         return served
 
-    def index(self, served: Served) -> None:
-        """Have a version searched through an index if that is due. One that finds too little may not serve:
-        then every product is made, which is slow, until the catalogue has grown."""
-        if not served.index_due or served.rows < self._wait.get(served.version, 0):
-            return
-        began, readers = time.monotonic(), self._readers(served)
-        made = None if served.own_texts else served.searched(readers, *self._of_texts())
-        if made is None or not made.fit:
-            made = served.searched(readers)
-        INDEX_RECALL.set(made.recall)
-        self._wait[served.version] = 0 if made.fit else int(1.1 * served.rows)
-        say = log.info if made.fit else log.error
-        say("indexed" if made.fit else "index_refused", version=served.version, articles=made.index.rows,
-            recall=round(made.recall, 4), probes=made.probes, took_s=round(time.monotonic() - began, 1))
-        if made.fit:
-            served.search = made
+    def _index_all(self) -> None:
+        for served in list(self._serving.values()):
+            self.index(served)
 
-    def _of_texts(self) -> tuple[Index, list[int]]:
-        """An index over text vectors, which versions share, and the rows that have changed since."""
-        articles = self._articles
-        if self.texts is None or len(articles.changed_since(self.texts.at)) > STALE:
-            cursor = articles.cursor
-            self.texts = Index.over(articles.vectors, cursor)
-        return self.texts, articles.changed_since(self.texts.at)
+    def index(self, served: Served) -> None:
+        """Have a version searched through an index if that is due. Without one that finds enough all products
+        are made, which is slow, until another try."""
+        if not served.index_due or time.monotonic() < self._wait.get(served.version, 0.0):
+            return
+        try:
+            made = self._made(served)
+            INDEX_RECALL.set(made.recall)
+            say = log.info if made.fit else log.error
+            say("indexed" if made.fit else "index_refused", version=served.version, probes=made.probes,
+                articles=made.index.rows, recall=round(made.recall, 4))
+            served.search = made if made.fit else served.search
+        except Exception as error:  # a version is served all the same
+            made = None
+            log.error("no_index", version=served.version, why=f"{type(error).__name__}: {error}")
+        if made is None or not made.fit:
+            self._wait = {served.version: time.monotonic() + INDEX_RETRY_S}
+
+    def _made(self, served: Served) -> Search:
+        """Over text vectors, which versions share, or over the version's own."""
+        readers, articles, texts = self._readers(served), self._articles, self.texts
+        if not served.own_texts:
+            if texts is None or len(articles.changed_since(texts.at)) > STALE:
+                cursor = articles.cursor  # first: what changes meanwhile is found to have changed
+                texts = self.texts = Index.over(articles.vectors, cursor)
+            found = served.searched(readers, texts, partial(articles.changed_since, texts.at))
+            if found.fit:
+                return found
+        return served.searched(readers)
 
     def _readers(self, served: Served) -> list[list[int]]:
-        """Rows that readers have read, by reader."""
+        """Rows that readers have read, by reader; of one read each if there are too few."""
         index = self._articles.index
         found = [[index[i] for i in items if i in index] for items in self._histories(READERS)]
         found = [rows for rows in found if rows]
         if len(found) < OF_ONE_READ:
-            some = np.random.default_rng(0).integers(0, served.rows, OF_ONE_READ)
+            some = np.random.default_rng(0).integers(0, served.rows, 10 * OF_ONE_READ)
+            some = some[self._articles.vectors[some].any(axis=1)][:OF_ONE_READ]
             found += [[int(row)] for row in some]
         return found

@@ -4,7 +4,7 @@ from streamrec import logs
 from streamrec.catalogue import Catalogue
 from streamrec.clock import Clock
 from streamrec.config import Settings
-from streamrec.errors import RetryLater, StreamrecError
+from streamrec.errors import RetryLater
 from streamrec.events import ModelDiff
 from streamrec.model import co_reads
 from streamrec.model.bundle import from_files
@@ -13,7 +13,7 @@ from streamrec.registry import Files
 from streamrec.replay import Cursor, ReplayBuffer
 from streamrec.scoring import Scorer, Served, ServingState
 from streamrec.scoring.compare import compare
-from streamrec.scoring.snapshot import Snapshots, restore
+from streamrec.scoring.snapshot import FROM, Snapshots
 
 log = logs.get(__name__)
 READERS = 100
@@ -44,18 +44,20 @@ class Changes:
             log.warning("changes_not_known", why=str(error))
             return None
 
-    def keep_snapshot(self) -> None:
-        """Let the next scorer start from the catalogue as it is, if it has changed much."""
+    def keep_snapshot(self, articles: int) -> None:
+        """Let the next scorer start from the catalogue as it is, of so many articles, if it has changed
+        much."""
+        if articles < FROM:
+            return
         try:
             self._snapshots.keep(self._following().state)
-        except (StreamrecError, OSError) as error:  # what was learned counts all the same
+        except Exception as error:  # what was learned counts all the same
             log.warning("no_snapshot", why=str(error))
 
     def _following(self) -> Scorer:
         if self._scorer is None:
-            state = ServingState(self._buffer, self._catalogue, self._s.buffer, self._dim)
-            if found := self._snapshots.newest():
-                restore(state, found)
+            state, _ = self._snapshots.begin(
+                lambda: ServingState(self._buffer, self._catalogue, self._s.buffer, self._dim))
             prior = Served("0", Recommender.initial(self._dim, self._s.model))
             seed = self._s.trainer.seed
             self._scorer = Scorer(state, self._buffer, prior, self._s.scorer, seed, clock=self._clock)

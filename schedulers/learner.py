@@ -27,7 +27,7 @@ from streamrec.model.bundle import from_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import Cursor, ReplayBuffer, WindowRow
-from streamrec.scoring.snapshot import FROM, Snapshots
+from streamrec.scoring.snapshot import Snapshots
 from streamrec.traces import MOST, NO_TRACES, Tracer
 
 log = logs.get(__name__)
@@ -47,7 +47,7 @@ class IncrementRunner:
         self._board, self._clock, self._s = board, clock, settings
         self._articles, self._texts, self._fingerprint = LiveArticles(dim), LiveTexts(), fingerprint
         self._tunings = Tunings(settings, self._texts.of)
-        snapshots = Snapshots(registry, catalogue.identity, fingerprint)
+        snapshots = Snapshots(registry, catalogue, fingerprint)
         self._changes = Changes(buffer, catalogue, settings, dim, clock, snapshots)
         self._tracker, self._tracer = tracker, tracer
         self._waiting_since: float | None = None
@@ -75,9 +75,11 @@ class IncrementRunner:
         done = self._commit(pointer, outcome, number, encoder, diff, traces, token, why)
         for trace in traces:
             self._tracer.span(trace, "learn", started, self._clock.now(), version=number, trigger=why)
-        if len(self._articles) >= FROM:
-            self._changes.keep_snapshot()
         return done
+
+    def between(self) -> None:
+        """What has time until the next increment; nobody waits for it."""
+        self._changes.keep_snapshot(len(self._articles))
 
     def _fit(
         self, pointer: Pointer, window: list[WindowRow], parent: Recommender | None, files: Files,

@@ -76,6 +76,9 @@ class Catalogue(Protocol):
     def size(self) -> int:
         """Live articles."""
 
+    def newest(self) -> int:
+        """The cursor behind its last change."""
+
     def identity(self) -> str:
         """Another one for a catalogue begun anew, whose cursors mean nothing to this one."""
 

@@ -239,11 +239,10 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     from streamrec.model.encoder import TextEncoder
     from streamrec.model.network import Recommender
     from streamrec.scoring import Scorer, Served, ServingState
-    from streamrec.scoring.snapshot import Snapshots, restore
+    from streamrec.scoring.snapshot import Snapshots
     s, (dim, fingerprint) = p.settings, p.encoder(stop)
-    state = ServingState(p.buffer, p.catalogue(dim), s.buffer, dim)
-    found = Snapshots(p.registry, p.catalogue(dim).identity, fingerprint).newest()
-    texts = restore(state, found) if found else None
+    snapshots = Snapshots(p.registry, p.catalogue(dim), fingerprint)
+    state, texts = snapshots.begin(lambda: ServingState(p.buffer, p.catalogue(dim), s.buffer, dim))
     prior = Served("0", Recommender.initial(dim, s.model), exact=s.scorer.exact)
     interests = Interests(lambda: TextEncoder(s.encoder).encode, s.scorer.prompts)
     scorer = Scorer(state, p.buffer, prior, s.scorer, s.trainer.seed, interests, p.clock)
@@ -251,8 +250,8 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     fetch = ModelFetch(p.registry, state.articles, fingerprint, own,
                        lambda n: recent_histories(p, n), s.scorer.exact)
     fetch.texts = texts
-    if found:  # many articles: or they would be given vectors of the prior first
-        fetch.look()
+    if texts:  # many articles: or they would be given vectors of the prior first
+        fetch.fetch_if_any()
     fetch.start()
     interests.start()
     _seldom_collected()
@@ -306,6 +305,7 @@ def run_learn(settings: Settings, stop: threading.Event) -> None:
     for order in incoming:
         try:
             say("done", runner.run(order["token"], order["why"], lambda f: say("progress", f)))
+            runner.between()
         except (StreamrecError, OSError) as error:
             say("done", {"error": str(error)})
 

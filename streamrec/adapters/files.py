@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ import fsspec
 
 from streamrec.errors import NotFound, SetupError
 from streamrec.registry import MANIFEST, Content, Files
+
+ABANDONED_S = 3600.0
 
 
 class FsspecStore:
@@ -31,6 +35,7 @@ class FsspecStore:
         if "file" not in self._fs.protocol:  # object stores cannot rename: the last file decides
             self._put(final, files)
             return
+        self._sweep()
         try:
             self._put(temporary, files)
             self._rename(temporary, final)
@@ -40,6 +45,13 @@ class FsspecStore:
             if error.errno == errno.ENOSPC:
                 raise SetupError(f"the disk of {self._root} is full: free some space") from error
             raise
+
+    def _sweep(self) -> None:
+        """What somebody was killed while writing."""
+        for old in Path(self._root).glob(".tmp-*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - old.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(old, ignore_errors=True)
 
     def _put(self, path: str, files: Mapping[str, Content]) -> None:
         self._fs.makedirs(path, exist_ok=True)
@@ -66,7 +78,7 @@ class FsspecStore:
             raise NotFound(f"{folder} is not in {self._root}") from None
 
     def local(self, folder: str) -> Path:
-        """See FileStore. A folder that is elsewhere is kept in the cache, in place of older ones of its
+        """See FileStore. A folder that is elsewhere is fetched once into the cache, which keeps two of its
         kind."""
         if "file" in self._fs.protocol:
             path = Path(self._root) / folder
@@ -74,15 +86,22 @@ class FsspecStore:
                 raise NotFound(f"{folder} is not in {self._root}")
             return path
         kept = self._cache / folder
-        if not kept.is_dir():
-            temporary = self._cache / f".tmp-{uuid.uuid4().hex}"
-            temporary.mkdir(parents=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with (self._cache / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # several processes of this machine start at once
+            if not kept.is_dir():
+                self._fetch(folder, kept)
+        return kept
+
+    def _fetch(self, folder: str, to: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=self._cache) as made:
+            temporary = Path(made) / "files"
+            temporary.mkdir()
             for name, content in self.read(folder).items():
                 (temporary / name).write_bytes(content)
-            shutil.rmtree(kept.parent, ignore_errors=True)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            temporary.rename(kept)
-        return kept
+            for old in sorted(to.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-1]:
+                shutil.rmtree(old)
+            temporary.rename(to)
 
     def folders(self, under: str) -> list[str]:
         """See FileStore."""
@@ -97,6 +116,7 @@ class FsspecStore:
 
     def delete(self, folder: str) -> None:
         """See FileStore."""
+        shutil.rmtree(self._cache / folder, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm(f"{self._root}/{folder}", recursive=True)
 

@@ -55,7 +55,7 @@ def _listens(s: Kafka) -> bool:
     until = time.monotonic() + s.bootstrap_timeout_s
     while True:
         for server in s.bootstrap_servers.split(","):
-            host, _, port = server.rpartition(":")
+            host, _, port = server.strip().rpartition(":")
             if not port.isdigit():
                 return False
             with contextlib.suppress(OSError):

@@ -149,6 +149,10 @@ class MemoryCatalogue:
                 self._texts[entry.item_id] = owed
                 self._owed[entry.item_id] = Owed(entry.item_id, entry.text_hash, owed)
 
+    def newest(self) -> int:
+        """See Catalogue."""
+        return self._seq
+
     def identity(self) -> str:
         """See Catalogue."""
         return self._identity

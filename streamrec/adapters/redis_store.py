@@ -70,7 +70,7 @@ class RedisCatalogue:
 
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """See Catalogue. `limit` counts sequence numbers' members; one number is never split."""
-        newest = int(self._redis.call(lambda c: c.get(f"{self._p}:seq")) or 0)  # both lists have it
+        newest = self.newest()  # both lists have it
         changed, removed = self._redis.pipeline([
             ("zrangebyscore", f"{self._p}:{name}", f"({since}", newest, 0, limit, True)
             for name in ("changed", "removed")
@@ -104,6 +104,10 @@ class RedisCatalogue:
     def size(self) -> int:
         """See Catalogue."""
         return int(self._redis.call(lambda c: c.hlen(f"{self._p}:entry")))
+
+    def newest(self) -> int:
+        """See Catalogue."""
+        return int(self._redis.call(lambda c: c.get(f"{self._p}:seq")) or 0)
 
     def identity(self) -> str:
         """See Catalogue."""

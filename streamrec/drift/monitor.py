@@ -22,7 +22,7 @@ from streamrec.events import Contributor, DriftReport, Feedback, Finding, Recomm
 MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
 SKEW_S, A_MINUTE = 600.0, 60.0
-USUAL = 10  # reads that a reader's topics are taken from: with fewer, more would be new
+USUAL = 5  # reads that a reader's topics are taken from: with fewer, more would be new
 EXAMPLES = 3  # titles
 RETRAIN = ("content", "interest", "label", "performance")  # kinds that learning may answer
 

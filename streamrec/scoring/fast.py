@@ -12,7 +12,7 @@ from torch import Tensor
 
 from streamrec.model.features import CO, PARTS, co_features, item_features
 from streamrec.scoring.index import Search
-from streamrec.scoring.state import NEWEST
+from streamrec.scoring.state import NEWEST, Popular
 
 if TYPE_CHECKING:
     from streamrec.scoring.batch import Batch
@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 COS = PARTS["co_read"]
-FEW = 10_000  # eligible articles that are simply all candidates
+FEW = 2000  # eligible articles that are simply all candidates
 
 
 class Fast:
@@ -83,24 +83,35 @@ class Fast:
 
 
 def pools(batch: "Batch", search: Search, eligible: Sequence[Bools], most: int) -> list[Rows]:
-    """Candidates of each reader: what is nearest by the index and among the articles that it does not
-    know yet, what was read after their last reads, what is popular, what is new. Sorted rows."""
-    known = batch.state.popular(batch.now)
-    return [_pool(batch, search, b, mask[: batch.rows], known, most) for b, mask in enumerate(eligible)]
+    """Candidates of each reader among those eligible to them [N]: what is nearest by the index and among
+    the articles that it does not know yet, what was read after their last reads, what is popular, new, or
+    boosted by the editors. Sorted rows."""
+    popular = batch.state.popular(batch.now)
+    return [_pool(batch, search, b, mask[: batch.rows], popular, most) for b, mask in enumerate(eligible)]
 
 
-def _pool(batch: "Batch", search: Search, b: int, mask: Bools, popular: Rows, most: int) -> Rows:
+def _pool(batch: "Batch", search: Search, b: int, mask: Bools, popular: Popular, most: int) -> Rows:
     if np.count_nonzero(mask) <= FEW:
         return np.flatnonzero(mask)
-    found = [popular, batch.state.newest(mask, max(most, NEWEST))]  # all that may be explored, too
+    found = [*popular.among(mask, most), batch.state.newest(mask, max(most, NEWEST))]  # or to be explored
+    reader = batch.vectors[b]
     if not batch.popularity:
         found.append(_partners(batch.partners[b], batch.rows))
-        if batch.vectors[b].any():
-            reader = batch.vectors[b]
-            found += [search.nearest(reader, mask, most), batch.served.late(search).nearest(reader, most)]
+        found += _near(batch, search, reader, mask, most)
+    if batch.bias is not None:
+        boosted = mask & (batch.bias.numpy() > 0)
+        few = np.count_nonzero(boosted) <= FEW
+        found += [np.flatnonzero(boosted)] if few else _near(batch, search, reader, boosted, most)
     rows: Rows = np.unique(np.concatenate(found))
     rows = rows[rows < batch.rows]
     return rows[mask[rows]]
+
+
+def _near(batch: "Batch", search: Search, reader: Tensor, mask: Bools, most: int) -> list[Rows]:
+    """What is nearest to a reader [d], if anything is known of them."""
+    if not reader.any():
+        return []
+    return [search.nearest(reader, mask, most), batch.served.late(search).nearest(reader, mask, most)]
 
 
 def _partners(partners: Sequence[dict[int, float]], n: int) -> Rows:

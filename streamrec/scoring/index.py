@@ -25,7 +25,7 @@ class Index:
     """Over vectors [N, d] as they were; it never changes. `at`: when that was, as its maker counts."""
 
     def __init__(self, ivf: Any, at: int) -> None:
-        self._ivf, self.at, self.rows = ivf, at, int(ivf.ntotal)
+        self._ivf, self.at, self.rows, self.cells = ivf, at, int(ivf.ntotal), int(ivf.nlist)
 
     @classmethod
     def over(cls, vectors: NDArray[Any] | Tensor, at: int) -> "Index":
@@ -36,7 +36,9 @@ class Index:
     def of_file(cls, path: Path, at: int) -> "Index":
         """One that was written, mapped into memory. Raises RuntimeError if it is none."""
         faiss = _faiss()
-        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY), at)
+        ivf = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        faiss.downcast_InvertedLists(ivf.invlists).prefetch_nthread = 0  # or each search starts threads
+        return cls(ivf, at)
 
     def to_bytes(self) -> memoryview:
         """What a file of it holds."""
@@ -70,14 +72,22 @@ class Search:
         return self.recall >= RECALL
 
     def nearest(self, reader: Tensor, eligible: Bools, most: int) -> Rows:
-        """The rows nearest to a reader [d] among those eligible [N], nearest first."""
-        found = self.index.find(self._queries(reader[None]), self.probes, most, eligible)[0]
-        rows: Rows = found[found >= 0]
-        return rows
+        """The rows nearest to a reader [d] among those eligible [N], nearest first. The fewer are eligible,
+        the more cells are looked into, until there are enough."""
+        there, query = int(np.count_nonzero(eligible[: self.index.rows])), self._queries(reader[None])
+        cells = self.probes * self.index.rows // max(there, 1)
+        while True:
+            found = self.index.find(query, min(cells, self.index.cells), most, eligible)[0]
+            rows: Rows = found[found >= 0]
+            if len(rows) >= min(most, there) or cells >= self.index.cells:
+                return rows
+            cells *= 2
 
     def gauge(self, readers: Tensor, matrix: Tensor) -> None:
         """Measure recall@10 against the exact products of readers [B, d] with the version's vectors
         [N, d], and keep the fewest probes that reach RECALL."""
+        if not len(readers):
+            return
         best, queries = _best(readers, matrix[: self.index.rows]), self._queries(readers)
         for self.probes in PROBES:
             found = self.index.find(queries, self.probes, FOUND)

@@ -1,6 +1,6 @@
 """One model version as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +28,11 @@ class Late(NamedTuple):
     rows: Rows
     vectors: Tensor
 
-    def nearest(self, reader: Tensor, most: int) -> Rows:
-        """The rows nearest to a reader [d]."""
-        found: Rows = self.rows[(self.vectors @ reader).topk(min(most, len(self.rows)))[1].numpy()]
+    def nearest(self, reader: Tensor, eligible: NDArray[np.bool_], most: int) -> Rows:
+        """The rows nearest to a reader [d] among those eligible [N]."""
+        at = np.flatnonzero(eligible[self.rows[self.rows < len(eligible)]])
+        products = (self.vectors @ reader)[torch.from_numpy(at)]
+        found: Rows = self.rows[at[products.topk(min(most, len(at)))[1].numpy()]]
         return found
 
 
@@ -127,18 +129,20 @@ class Served:
 
     @torch.no_grad()
     def searched(
-        self, histories: Sequence[Sequence[int]], texts: Index | None = None, changed: Sequence[int] = ()
+        self, histories: Sequence[Sequence[int]], texts: Index | None = None,
+        changed: Callable[[], Sequence[int]] = tuple,
     ) -> Search:
         """How this version's vectors, as they are, may be searched; it serves once it is `search`. Through
-        an index over text vectors, of which these rows have `changed` since, or else a new one of its own.
-        Its recall is measured for readers of the rows of `histories`, newest first. Another thread may go
-        on covering: what that changes is late."""
-        turn = self._turn  # first, for that reason
-        matrix, rows = self.matrix, np.array(changed, np.int64)
+        an index over text vectors, of which the rows that `changed` answers are out of date, or else a new
+        one of its own. Its recall is measured for readers of the rows of `histories`, newest first. Another
+        thread may go on covering: what that changes is late."""
+        turn = self._turn  # before all else, for that reason
+        matrix, rows = self.matrix, np.array(changed(), np.int64)
         found = Search(texts, turn, rows, self.net.head.weight) if texts else \
             Search(Index.over(matrix, turn), turn, rows)
         known = [[r for r in rows if r < len(matrix)][: self.net.history] for rows in histories]
-        found.gauge(torch.cat([self._reader(rows) for rows in known if rows]), matrix)
+        readers = torch.cat([self._reader(rows) for rows in known if rows] or [torch.zeros(0, self.net.dim)])
+        found.gauge(readers[readers.any(dim=1)], matrix)  # who has read no text yet is near to nothing
         return found
 
     def _reader(self, rows: Sequence[int]) -> Tensor:
@@ -147,11 +151,14 @@ class Served:
 
     def late(self, search: Search) -> Late:
         """What an index does not know, or not as it is now."""
-        if self._late is None or self._late[:2] != (search, self._turn):
-            since = np.flatnonzero(self._touched[: self.rows] > search.turn)
-            rows = np.union1d(since, search.changed[search.changed < self.rows])
-            self._late = search, self._turn, Late(rows, self.at(rows))
-        return self._late[2]
+        turn, known = self._turn, self._late  # two threads may ask
+        if known is not None and known[:2] == (search, turn):
+            return known[2]
+        since = np.flatnonzero(self._touched[: self.rows] > search.turn)
+        rows = np.union1d(since, search.changed[search.changed < self.rows])
+        found = Late(rows, self.at(rows))
+        self._late = search, turn, found
+        return found
 
     def _text(self, vectors: Vectors, at: Sequence[int]) -> Vectors:
         """Text vectors of some rows as this version reads them."""

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from streamrec import logs
-from streamrec.catalogue import Entry, Vectors
-from streamrec.errors import CorruptArtefact, NotFound
+from streamrec import __version__, logs
+from streamrec.catalogue import Catalogue, Entry, Vectors
+from streamrec.errors import RetryLater
 from streamrec.registry import Registry
 from streamrec.scoring.index import Index
 from streamrec.scoring.state import ServingState
@@ -36,31 +36,38 @@ class Snapshot(NamedTuple):
 
 
 class Snapshots:
-    """Those in a registry of one catalogue under one encoder. `identity`: of the catalogue, see there."""
+    """Those in a registry of one catalogue under one encoder. Its folder must stay readable while it is
+    mapped: the last but one is kept for whoever started from it."""
 
-    def __init__(self, registry: Registry, identity: Callable[[], str], fingerprint: str) -> None:
-        self._registry, self._identity, self._fingerprint = registry, identity, fingerprint
+    def __init__(self, registry: Registry, catalogue: Catalogue, fingerprint: str) -> None:
+        self._registry, self._catalogue, self._fingerprint = registry, catalogue, fingerprint
 
-    def newest(self) -> Snapshot | None:
-        """The newest whole one. Raises RetryLater."""
+    def begin(self, new: Callable[[], ServingState]) -> tuple[ServingState, Index | None]:
+        """A state from the newest snapshot that can be used, with its index; or one that knows nothing.
+        Raises RetryLater."""
         for name in self._names()[::-1]:
             try:
                 folder, about = self._registry.local(KIND, name)
-            except (CorruptArtefact, NotFound, OSError) as error:
-                log.error("snapshot_refused", name=name, why=str(error))
-                continue
-            if about["encoder"] == self._fingerprint:
-                return Snapshot(folder, about["cursor"], about["rows"], about["room"])
-        return None
+                if about["encoder"] != self._fingerprint or about["code_version"] != __version__:
+                    continue
+                state = new()
+                found = Snapshot(folder, about["cursor"], about["rows"], about["room"])
+                return state, restore(state, found)
+            except RetryLater:
+                raise
+            except Exception as error:  # whatever it was, the catalogue has it all: only slower
+                log.error("snapshot_refused", name=name, why=f"{type(error).__name__}: {error}")
+                self._registry.files.delete(f"{KIND}/{name}")  # or no better one would be written
+        return new(), None
 
     def keep(self, state: ServingState, least: int = FROM) -> bool:
-        """Write one if there is no recent one; whether it did. The one before stays, for who reads it."""
+        """Write one if there is no recent one; whether it did. Raises RetryLater, SetupError."""
         articles, names = state.articles, self._names()
-        since = int(names[-1].rpartition("-")[2]) if names else 0
+        since = _cursor(names[-1]) if names else 0
         if len(articles) < least or len(articles.changed_since(since)) <= GROWN * len(articles):
             return False
         files, about = to_files(state)
-        name = f"{self._identity()}-{about['cursor']}"
+        name = f"{self._catalogue.identity()}-{about['cursor']}"
         self._registry.stage(KIND, name, files, encoder=self._fingerprint, **about)
         for old in set(self._registry.files.folders(KIND)) - {*names[-1:], name}:
             self._registry.files.delete(f"{KIND}/{old}")
@@ -68,9 +75,14 @@ class Snapshots:
         return True
 
     def _names(self) -> list[str]:
-        """Oldest first."""
-        mine = [f for f in self._registry.files.folders(KIND) if f.startswith(f"{self._identity()}-")]
-        return sorted(mine, key=lambda name: int(name.rpartition("-")[2]))
+        """Oldest first; none from after the catalogue's own last change, which a backup may bring about."""
+        whose, newest = f"{self._catalogue.identity()}-", self._catalogue.newest()
+        mine = [f for f in self._registry.files.folders(KIND) if f.startswith(whose)]
+        return sorted((name for name in mine if _cursor(name) <= newest), key=_cursor)
+
+
+def _cursor(name: str) -> int:
+    return int(name.rpartition("-")[2])
 
 
 def to_files(state: ServingState) -> tuple[dict[str, Any], dict[str, int]]:

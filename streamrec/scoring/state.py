@@ -1,6 +1,7 @@
 """What a scoring process knows: articles and counters, followed from catalogue and buffer."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,31 @@ from streamrec.replay import Cursor, Read, ReplayBuffer
 from streamrec.scoring.attributes import Attributes
 
 ROWS_PER_SYNC = 4000
-NEWEST, POPULAR, MOST_RISEN = 200, 200, 1000
+NEWEST, MOST_RISEN = 200, 1000
 Vector = NDArray[np.float16]
+
+
+class Popular(NamedTuple):
+    """Rows read up to the moment `at`, by decayed reads at each half-life, most first; and those with a new
+    read since."""
+
+    at: float
+    orders: list[NDArray[np.int64]]
+    risen: NDArray[np.int64]
+
+    def among(self, mask: NDArray[np.bool_], most: int) -> list[NDArray[np.int64]]:
+        """The first `most` of each order that a mask [N] lets through, and all that have risen."""
+        return [*(first(rows, mask, most) for rows in self.orders), first(self.risen, mask, MOST_RISEN + 1)]
+
+
+def first(rows: NDArray[np.int64], mask: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    """The first `most` of some rows that a mask [N] lets through."""
+    for some in (rows[: 4 * most], rows):  # mostly the first few hundred are enough
+        some = some[some < len(mask)]
+        found = some[mask[some]]
+        if len(found) >= most:
+            break
+    return found[:most]
 
 
 class ServingState:
@@ -37,7 +61,7 @@ class ServingState:
         self.at: float | None = None  # set: the time of every answer; None: stream time
         self._features: tuple[float, Features] | None = None  # of a moment, until something changes
         self._newest: float | None = None  # stream time, until something changes
-        self._popular: tuple[float, NDArray[np.int64]] | None = None  # when they were looked for
+        self._popular: Popular | None = None
         self._risen: list[int] = []  # rows with a new read since
 
     def sync(self) -> None:
@@ -50,7 +74,9 @@ class ServingState:
         self._popularity, parts = self._buffer.popularity(self._popularity)
         for p, items in parts.items():
             for item, pop in items.items():
-                self._risen.append(self._number(item))
+                row = self._number(item)
+                if len(self._risen) <= MOST_RISEN:  # so many mean that all are ordered anew
+                    self._risen.append(row)
                 self.counters.update(p, item, pop.t0, pop.values, pop.total)
         self._follow_rows()
 
@@ -117,13 +143,7 @@ class ServingState:
             live = np.flatnonzero(articles.live)
             order = np.argsort(-articles.published[live], kind="stable")
             self._by_age = articles.cursor, live[order]
-        rows, n = self._by_age[1], len(mask)
-        for some in (rows[: 4 * most], rows):  # mostly the first few hundred are enough
-            some = some[some < n]
-            found = some[mask[some]]
-            if len(found) >= most:
-                break
-        return found[:most]
+        return first(self._by_age[1], mask, most)
 
     def item_features(self, now: float) -> Features:
         """See model.features; made once for all arms that ask at the same moment."""
@@ -137,18 +157,17 @@ class ServingState:
             return self._features[1][rows]
         return item_features(self.counters, now, rows)
 
-    def popular(self, now: float) -> NDArray[np.int64]:
-        """The POPULAR most read rows at each half-life, and all that were read since they were last
-        looked for, which is anew when a sixtieth of the shortest half-life has passed."""
+    def popular(self, now: float) -> "Popular":
+        """What is read now. Ordered anew when a sixtieth of the shortest half-life has passed."""
         old, counters = self._popular, self.counters
         patience = counters.half_lives[0] / 60
-        if old is None or not 0 <= now - old[0] <= patience or len(self._risen) > MOST_RISEN:
+        if old is None or not 0 <= now - old.at <= patience or len(self._risen) > MOST_RISEN:
             read = np.flatnonzero(counters.totals() > 0)
-            counts, k = counters.decayed(now, read), min(POPULAR, len(read))
-            best = [read[np.argpartition(-of, k - 1)[:k]] for of in counts.T] if k else [read]
-            old, self._risen = (now, np.unique(np.concatenate(best))), []
-            self._popular = old
-        return np.union1d(old[1], np.array(self._risen, np.int64))
+            counts = counters.decayed(now, read)
+            orders = [read[np.argsort(-of, kind="stable")] for of in counts.T]
+            self._popular, self._risen = Popular(now, orders, np.zeros(0, np.int64)), []
+            return self._popular
+        return old._replace(risen=np.unique(np.array(self._risen, np.int64)))
 
     def now(self) -> float:
         """Stream time, epoch seconds: as last set by `at`; else of the newest read; before any,

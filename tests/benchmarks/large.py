@@ -25,7 +25,7 @@ from streamrec.config import Scorer as Settings
 from streamrec.registry import Registry
 from streamrec.replay import Applied
 from streamrec.scoring import Ask, Scorer, Served, ServingState
-from streamrec.scoring.snapshot import Snapshots, restore
+from streamrec.scoring.snapshot import Snapshots
 from tests.benchmarks.measured import Figures, Say, Sizes, seconds
 from tests.benchmarks.models import DIM, network
 from tests.benchmarks.stream import START
@@ -59,6 +59,14 @@ class Still:
         empty: Vectors = np.zeros((0, DIM), np.float16)
         return Changes(since, [], empty, [])
 
+    def newest(self) -> int:
+        """See streamrec.catalogue.Catalogue."""
+        return sys.maxsize
+
+    def identity(self) -> str:
+        """See streamrec.catalogue.Catalogue."""
+        return "bench"
+
 
 def _entry(i: int) -> Entry:
     title = f"A title of several words, number {i}, about {i % 977} and {i % 501}"
@@ -85,7 +93,7 @@ def _step(name: str, folder: str, articles: int, figures: Figures) -> None:
 
 
 def _snapshots(folder: Path) -> Snapshots:
-    return Snapshots(Registry(FsspecStore(str(folder)), MemoryPointers()), lambda: "bench", "bench")
+    return Snapshots(Registry(FsspecStore(str(folder)), MemoryPointers()), Still(), "bench")  # type: ignore[arg-type]
 
 
 def write(folder: Path, n: int) -> dict[str, dict[str, float]]:
@@ -98,9 +106,10 @@ def write(folder: Path, n: int) -> dict[str, dict[str, float]]:
 def start(folder: Path, n: int) -> dict[str, dict[str, float]]:
     """Until the first answer, and answers with and without the index."""
     buffer, began = _buffer(n), time.perf_counter()
-    state, found = ServingState(buffer, Still(), Buffer(), DIM), _snapshots(folder).newest()  # type: ignore[arg-type]
-    assert found is not None
-    texts, served = restore(state, found), Served("1", network(1), exact=n // 10)
+    state, texts = _snapshots(folder).begin(
+        lambda: ServingState(buffer, Still(), Buffer(), DIM))  # type: ignore[arg-type]
+    assert texts is not None
+    served = Served("1", network(1), exact=n // 10)
     served.covered_at = state.articles.cursor
     served.cover(state.articles.vectors)
     rng = np.random.default_rng(1)

@@ -11,7 +11,7 @@ from scoring_site import NOW, Site, ids
 
 from streamrec.catalogue import Entry
 from streamrec.config import Model
-from streamrec.events import Filters
+from streamrec.events import Filters, Match, Rule
 from streamrec.model.features import FEATURES
 from streamrec.model.network import Recommender
 from streamrec.scoring import Ask, Served
@@ -153,3 +153,57 @@ def test_an_index_is_the_same_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "index").write_bytes(made.to_bytes())
     again, queries = Index.of_file(tmp_path / "index", 7), vectors[:20].astype(np.float32)
     assert again.rows == 3000 and np.array_equal(again.find(queries, 8, 50), made.find(queries, 8, 50))
+
+
+def test_filters_do_not_hide_what_is_popular_among_what_passes() -> None:
+    site = Large()
+    site.many(texts(3000, seed=8), "half", tags=["half"])  # too many to be all scored
+    for reader in range(60):
+        site.event(f"r{reader}", "half7")
+        site.event(f"s{reader}", "half9")
+    for n in range(700):  # others are read more: no order of all holds the two among its first
+        for reader in range(3):
+            site.event(f"x{n}/{reader}", f"m{n}")
+    some = Filters(tags_all=["half"])
+    assert set(ids(site.answer("nobody", 2, "popularity", filters=some))) == {"half7", "half9"}
+    assert {"half7", "half9"} <= set(ids(site.answer("nobody", 5, filters=some)))
+
+
+def test_few_that_pass_are_found_in_cells_far_from_the_reader() -> None:
+    site = Large()
+    site.event("u", "m7")
+    site.many(-texts(2500, of=int(np.argmax(topics @ site.catalogue.changes(0).vectors[7].astype(float)))),
+              "far", tags=["far"])
+    site.scorer.follow()
+    site.served.search = site.served.searched([[1]])
+    site.served.search.probes = 1
+    assert len(ids(site.answer("u", 50, filters=Filters(tags_all=["far"])))) == 50
+
+
+def test_a_late_article_is_found_behind_many_that_do_not_pass() -> None:
+    site = Large()
+    site.event("u", "m7")
+    near = site.catalogue.changes(0).vectors[7]
+    site.many(np.tile(near, (3000, 1)), "late", tags=["x"])
+    site.article("only", near.astype(float), age=3e5)
+    assert "only" in ids(site.answer("u", 5, filters=Filters(tags_none=["x"])))
+
+
+def test_what_editors_boost_is_a_candidate() -> None:
+    site = Large()
+    site.event("u", "m7")
+    far = site.catalogue.changes(0).vectors
+    item = f"m{int(np.argmin(far.astype(float) @ far[7].astype(float)))}"
+    site.scorer.rules.replace([Rule(rule_id="r", action="boost", factor=1e9, match=Match(item_ids=[item]))])
+    answer = site.answer("u", 5)
+    assert ids(answer)[0] == item and list(answer.rules) == ["r"]
+
+
+def test_readers_of_texts_that_nobody_has_encoded_yet_say_nothing_of_an_index() -> None:
+    site = Large()
+    site.catalogue.put([Entry("blank", "blank", NOW, [], "", "h")], {})
+    site.scorer.follow()
+    blank = site.scorer.state.articles.index["blank"]
+    found = site.served.searched([[blank]] * 50 + [[n] for n in range(100)])
+    assert found.fit
+    assert not site.served.searched([[blank]]).fit  # nothing was measured

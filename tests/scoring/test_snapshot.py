@@ -13,9 +13,9 @@ from streamrec.adapters.memory import MemoryPointers
 from streamrec.config import Buffer
 from streamrec.events import Filters
 from streamrec.registry import Registry
-from streamrec.scoring import Scorer, ServingState
+from streamrec.scoring import Scorer, ServingState, snapshot
 from streamrec.scoring.index import Index
-from streamrec.scoring.snapshot import Snapshots, restore
+from streamrec.scoring.snapshot import Snapshots
 
 
 @pytest.fixture
@@ -33,14 +33,17 @@ def site() -> Iterator[Site]:
 
 
 def snapshots(folder: Path, site: Site, encoder: str = "e") -> Snapshots:
-    return Snapshots(Registry(FsspecStore(str(folder)), MemoryPointers()), site.catalogue.identity, encoder)
+    return Snapshots(Registry(FsspecStore(str(folder)), MemoryPointers()), site.catalogue, encoder)
+
+
+def begun(site: Site, kept: Snapshots) -> tuple[ServingState, Index | None]:
+    return kept.begin(lambda: ServingState(site.buffer, site.catalogue, Buffer(), DIM))
 
 
 def started(site: Site, kept: Snapshots) -> tuple[Scorer, Index]:
     """Another scorer of the same site, from the newest snapshot."""
-    state, found = ServingState(site.buffer, site.catalogue, Buffer(), DIM), kept.newest()
-    assert found is not None
-    texts = restore(state, found)
+    state, texts = begun(site, kept)
+    assert texts is not None
     return Scorer(state, site.buffer, site.scorer.live, site.settings, 1, site.encode, site.clock), texts
 
 
@@ -83,7 +86,7 @@ def test_it_follows_what_came_after(tmp_path: Path, site: Site) -> None:
 
 def test_one_is_written_when_much_has_changed_and_the_last_but_one_goes(tmp_path: Path, site: Site) -> None:
     kept, state = snapshots(tmp_path, site), site.scorer.state
-    assert not kept.keep(state, least=1000) and kept.newest() is None
+    assert not kept.keep(state, least=1000) and begun(site, kept)[1] is None
     assert kept.keep(state, least=10) and not kept.keep(state, least=10)
     for round_ in range(3):
         for i in range(8):
@@ -91,16 +94,49 @@ def test_one_is_written_when_much_has_changed_and_the_last_but_one_goes(tmp_path
         site.scorer.follow()
         assert kept.keep(state, least=10)
     assert len(list((tmp_path / "catalogues").iterdir())) == 2
-    found = kept.newest()
-    assert found is not None and found.rows == 31 + 24
+    assert len(begun(site, kept)[0].articles) == 31 + 24
 
 
-def test_another_catalogue_encoder_or_a_damaged_file_begins_without(tmp_path: Path, site: Site) -> None:
+def test_one_of_another_catalogue_encoder_or_release_is_passed_over(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = snapshots(tmp_path, site)
     kept.keep(site.scorer.state, least=10)
-    assert snapshots(tmp_path, Site()).newest() is None
-    assert snapshots(tmp_path, site, encoder="another").newest() is None
-    (path,) = tmp_path.glob("catalogues/*/vectors.f16")
-    with path.open("r+b") as f:
+    assert begun(Site(), snapshots(tmp_path, Site()))[1] is None
+    assert begun(site, snapshots(tmp_path, site, encoder="another"))[1] is None
+    monkeypatch.setattr(site.catalogue, "newest", lambda: 3)  # a backup has come back
+    assert begun(site, kept)[1] is None
+    monkeypatch.undo()
+    monkeypatch.setattr(snapshot, "__version__", "another")
+    assert begun(site, kept)[1] is None
+    monkeypatch.undo()
+    assert begun(site, kept)[1] is not None  # and none of that has cost it
+
+
+@pytest.mark.parametrize("file", ["vectors.f16", "entries.msgpack", "texts.ivf", "manifest.json"])
+def test_a_damaged_one_is_thrown_away_and_the_one_before_taken(tmp_path: Path, site: Site, file: str) -> None:
+    kept = snapshots(tmp_path, site)
+    kept.keep(site.scorer.state, least=10)
+    for i in range(8):
+        site.article(f"new{i}", np.ones(DIM))
+    site.scorer.follow()
+    kept.keep(site.scorer.state, least=10)
+    newest = max(tmp_path.glob("catalogues/*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    with (newest / file).open("r+b") as f:
         f.write(b"\x55\x55")
-    assert kept.newest() is None
+    state, texts = begun(site, kept)
+    assert texts is not None and len(state.articles) == 31 and not newest.exists()
+    assert kept.keep(site.scorer.state, least=10)  # so a whole one takes its place
+    assert len(begun(site, kept)[0].articles) == 39
+
+
+def test_files_that_mean_nothing_to_this_release_cost_only_time(tmp_path: Path, site: Site) -> None:
+    kept = snapshots(tmp_path, site)
+    files, about = snapshot.to_files(site.scorer.state)
+    registry = Registry(FsspecStore(str(tmp_path)), MemoryPointers())
+    name = f"{site.catalogue.identity()}-{about['cursor']}"
+    registry.stage("catalogues", name, {**files, "entries.msgpack": b"\x93abc"}, encoder="e", **about)
+    state, texts = begun(site, kept)
+    assert texts is None and len(state.articles) == 0
+    state.sync()
+    assert len(state.articles) == 30
