@@ -54,6 +54,10 @@ class ModelFetch:
         """Begin to follow the pointer."""
         self._thread.start()
 
+    def begin_with(self, prior: Served) -> None:
+        """What serves until there is a version: with many articles it needs an index, too."""
+        self._serving.setdefault("live", prior)
+
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()

@@ -252,6 +252,7 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     fetch.texts = texts
     if texts:  # many articles: or they would be given vectors of the prior first
         fetch.fetch_if_any()
+    fetch.begin_with(prior)
     fetch.start()
     interests.start()
     _seldom_collected()
