@@ -179,7 +179,7 @@ class Monitor(Section):
     reference: int = Field(2000, ge=50, description="values of a reference window")
     window: int = Field(500, ge=50, description="values of a current window")
     psi: float = Field(0.15, gt=0, description="PSI of a mix that is an alarm, if chance gives less")
-    delta: float = Field(0.005, gt=0, lt=1, description="ADWIN's confidence")
+    delta: float = Field(0.01, gt=0, lt=1, description="ADWIN's confidence")
 
 
 class Traces(Section):

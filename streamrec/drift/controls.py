@@ -16,7 +16,7 @@ from streamrec.events import Contributor, Finding
 
 SLATES = 250  # slates of a block
 RESAMPLES = 20
-SIGMAS, LEAST = 6.0, 0.05  # a Gini coefficient that moved by less does not matter
+SIGMAS, LEAST = 5.0, 0.05  # a Gini coefficient that moved by less does not matter
 TOP = 0.1  # share of articles that are called popular
 NEWEST = 500  # differences that are averaged
 SURE = 4.5  # sigmas below zero: looked at with every difference

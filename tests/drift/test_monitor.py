@@ -125,8 +125,9 @@ def test_gaps_to_the_controls_come_from_the_trainer() -> None:
     assert later.quality["ndcg_live"] == 0.4 and later.quality["ndcg_live_before"] == 0.2
 
 
-def test_nothing_happens_and_nothing_is_reported() -> None:
-    assert [Site(DriftMonitor(QUIET), seed).until(20_000) for seed in range(5)] == [[]] * 5
+def test_where_nothing_happens_all_detectors_together_cry_wolf_once_in_100_000_events_at_most() -> None:
+    alarms = [alarm for seed in range(5) for alarm in Site(DriftMonitor(QUIET), seed).until(20_000)]
+    assert len(alarms) <= 1
 
 
 def test_a_report_comes_each_period_of_wall_time() -> None:
