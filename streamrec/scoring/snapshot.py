@@ -3,6 +3,7 @@ there in seconds, and what came after is followed as ever.
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,8 +49,6 @@ class Snapshots:
         for name in self._names()[::-1]:
             try:
                 folder, about = self._registry.local(KIND, name)
-                if about["encoder"] != self._fingerprint or about["code_version"] != __version__:
-                    continue
                 state = new()
                 found = Snapshot(folder, about["cursor"], about["rows"], about["room"])
                 return state, restore(state, found)
@@ -67,7 +66,7 @@ class Snapshots:
         if len(articles) < least or len(articles.changed_since(since)) <= GROWN * len(articles):
             return False
         files, about = to_files(state)
-        name = f"{self._catalogue.identity()}-{about['cursor']}"
+        name = f"{self._whose()}{about['cursor']}"
         self._registry.stage(KIND, name, files, encoder=self._fingerprint, **about)
         for old in set(self._registry.files.folders(KIND)) - {*names[-1:], name}:
             self._registry.files.delete(f"{KIND}/{old}")
@@ -76,9 +75,14 @@ class Snapshots:
 
     def _names(self) -> list[str]:
         """Oldest first; none from after the catalogue's own last change, which a backup may bring about."""
-        whose, newest = f"{self._catalogue.identity()}-", self._catalogue.newest()
+        whose, newest = self._whose(), self._catalogue.newest()
         mine = [f for f in self._registry.files.folders(KIND) if f.startswith(whose)]
         return sorted((name for name in mine if _cursor(name) <= newest), key=_cursor)
+
+    def _whose(self) -> str:
+        """How names begin: of this catalogue under this encoder, as this release writes them."""
+        made_by = sha256(f"{self._fingerprint}\0{__version__}".encode()).hexdigest()[:8]
+        return f"{self._catalogue.identity()}-{made_by}-"
 
 
 def _cursor(name: str) -> int:
