@@ -74,21 +74,18 @@ class ModelFetch:
 
     def fetch_if_any(self) -> None:
         """`fetch`, for who can start without."""
-        try:
-            self.fetch()
-        except Exception as error:  # the thread will try again
-            log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
+        _trying(self.fetch)
 
     def look(self) -> None:
         """What the thread does in each of its turns."""
-        try:
+        _trying(self._turn)
+
+    def _turn(self) -> None:
+        self.fetch()
+        self._index_all()
+        while self._own.work() and not self._stop.is_set():
             self.fetch()
             self._index_all()
-            while self._own.work() and not self._stop.is_set():
-                self.fetch()
-                self._index_all()
-        except Exception as error:  # whatever it was, the thread must go on looking
-            log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")
 
     def fetch(self) -> None:
         """Build what the pointer names, if we do not have it yet."""
@@ -162,7 +159,7 @@ class ModelFetch:
             made = None
             log.error("no_index", version=served.version, why=f"{type(error).__name__}: {error}")
         if made is None or not made.fit:
-            self._wait = {served.version: time.monotonic() + INDEX_RETRY_S}
+            self._wait[served.version] = time.monotonic() + INDEX_RETRY_S
 
     def _made(self, served: Served) -> Search:
         """Over text vectors, which versions share, or over the version's own."""
@@ -186,3 +183,10 @@ class ModelFetch:
             some = some[self._articles.vectors[some].any(axis=1)][:OF_ONE_READ]
             found += [[int(row)] for row in some]
         return found
+
+
+def _trying(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except Exception as error:  # whatever it was, the thread must go on looking
+        log.warning("pointer_unreadable", why=f"{type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ repeats a window. A folder that no pointer ever named is garbage, not an error.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -127,29 +127,17 @@ class Registry:
     def load(self, kind: str, name: str) -> Artefact:
         """Read a folder back. Raises NotFound, or CorruptArtefact naming the bad file."""
         files = self.files.read(f"{kind}/{name}")
-        try:
-            manifest = json.loads(files.pop(MANIFEST))
-            sums = dict(manifest["files"])
-        except (KeyError, ValueError, TypeError) as error:
-            raise CorruptArtefact(f"{kind}/{name} has no readable manifest") from error
-        for file, want in sums.items():
-            if file not in files or sha256(files[file]).hexdigest() != want:
-                raise CorruptArtefact(f"{kind}/{name}/{file} differs from its manifest's sha256")
-        return Artefact({n: files[n] for n in sums}, manifest)
+        text = files.pop(MANIFEST, b"")
+        manifest = _checked(f"{kind}/{name}", text, lambda f: f in files and sha256(files[f]).hexdigest())
+        return Artefact({n: files[n] for n in manifest["files"]}, manifest)
 
     def local(self, kind: str, name: str) -> tuple[Path, dict[str, Any]]:
         """A verified folder on this machine and its manifest; for files too large to be read at once.
         Raises NotFound, CorruptArtefact."""
         folder = self.files.local(f"{kind}/{name}")
-        try:
-            manifest = json.loads((folder / MANIFEST).read_bytes())
-            sums = dict(manifest["files"])
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise CorruptArtefact(f"{kind}/{name} has no readable manifest") from error
-        for file, want in sums.items():
-            if not (folder / file).is_file() or _digest(folder / file) != want:
-                raise CorruptArtefact(f"{kind}/{name}/{file} differs from its manifest's sha256")
-        return folder, manifest
+        there = folder / MANIFEST
+        text = there.read_bytes() if there.is_file() else b""
+        return folder, _checked(f"{kind}/{name}", text, lambda f: _digest(folder / f))
 
     def current(self) -> Pointer:
         """Where the loop stands."""
@@ -188,7 +176,23 @@ class Registry:
                     self.files.delete(f"{kind}/{name}")
 
 
-def _digest(path: Path) -> str:
+def _checked(folder: str, text: bytes, digest: Callable[[str], str | bool]) -> dict[str, Any]:
+    """The manifest that a text holds, if all files that it names are as it says; `digest`: False for one
+    that is not there. Raises CorruptArtefact."""
+    try:
+        manifest: dict[str, Any] = json.loads(text)
+        sums = dict(manifest["files"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise CorruptArtefact(f"{folder} has no readable manifest") from error
+    for file, want in sums.items():
+        if digest(file) != want:
+            raise CorruptArtefact(f"{folder}/{file} differs from its manifest's sha256")
+    return manifest
+
+
+def _digest(path: Path) -> str | bool:
+    if not path.is_file():
+        return False
     with path.open("rb") as f:
         return file_digest(f, "sha256").hexdigest()
 

@@ -50,27 +50,33 @@ def _client_config(s: Kafka) -> dict[str, Any]:
     return config
 
 
+def _dial(server: str) -> None:
+    """Raises ValueError if it is no host:port, OSError if nothing answers there."""
+    host, _, port = server.strip().rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), 2).close()
+
+
 def _listens(s: Kafka) -> bool:
     """Whether a port of it takes connections, or will within the time that a client has to start."""
     until = time.monotonic() + s.bootstrap_timeout_s
     while True:
         for server in s.bootstrap_servers.split(","):
-            host, _, port = server.strip().rpartition(":")
-            if not port.isdigit():
-                return False
-            with contextlib.suppress(OSError):
-                socket.create_connection((host.strip("[]"), int(port)), 2).close()
+            try:
+                _dial(server)
                 return True
+            except ValueError:
+                return False
+            except OSError:
+                continue
         if time.monotonic() > until:
             return False
         time.sleep(WAIT_S)
 
 
 def _why_unreachable(s: Kafka) -> str:
-    host, _, port = s.bootstrap_servers.split(",")[0].rpartition(":")
     where = f"Kafka at {s.bootstrap_servers}"
     try:
-        socket.create_connection((host, int(port)), 2).close()
+        _dial(s.bootstrap_servers.split(",")[0])
     except ValueError:
         return f"{s.bootstrap_servers!r} is not host:port; set STREAMREC_KAFKA__BOOTSTRAP_SERVERS"
     except OSError as error:

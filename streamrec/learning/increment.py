@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from streamrec.catalogue import LiveArticles
 from streamrec.config import Settings, Trainer
+from streamrec.drift.topics import topic_of
 from streamrec.learning import optimizer as adam
 from streamrec.learning import parked
 from streamrec.learning.examples import Examples, concat, count, in_time_order, materialise
@@ -113,7 +114,8 @@ def increment(
         new=concat([old, made.only({w.row.event_id for w in taken})]),
         rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}),
         anchors=state.older_anchors(), best={} if first else state.best, base=base,
-        ids=running.ids, topics=[_topic(articles.get(item_id)) for item_id in running.ids],
+        ids=running.ids,
+        topics=_topics(running.ids, articles) if settings.trainer.rehearsal == "strata" else (),
     )
     carried = adam.from_files(optimizer) if optimizer and not first else None
     found = _fit_and_judge(parent, data, settings, first, seed, carried, plugins, tuning)
@@ -184,8 +186,9 @@ def _ready(
     return after, known, after.counters.copy()
 
 
-def _topic(article: Known | None) -> str:
-    return article.tags[0] if article and article.tags else ""
+def _topics(ids: Sequence[str], articles: Articles) -> list[str]:
+    found = [articles.get(item_id) for item_id in ids]
+    return [topic_of(article.tags if article else (), None) for article in found]
 
 
 def _advance(
@@ -215,7 +218,7 @@ class _Data(NamedTuple):
     best: dict[str, float]  # anchor -> NDCG@10 of the best model so far
     base: Base
     ids: Sequence[str]  # of the articles, by index
-    topics: Sequence[str]  # their first tags
+    topics: Sequence[str]  # their first tags, if rows are to be rehearsed by them
 
 
 class _Found(NamedTuple):

@@ -88,13 +88,14 @@ class Batch:
 
     def candidates(self, eligible: Sequence[Bools]) -> list[Rows]:
         """The best rows of each reader among those eligible to them [N], by the fast score."""
+        eligible = [mask[: self.rows] for mask in eligible]  # the state may be ahead of the model
         search = self.served.search
         if search is None:
             self._fast = Fast(self)
         else:
             own = pools(self, search, eligible, self.rerank)
             self._fast = Fast(self, np.unique(np.concatenate(own)))
-            eligible = [only(rows, self.rows) for rows in own]
+            eligible = [self._fast.only(rows) for rows in own]
         return self._fast.best(eligible, self.rerank)
 
     def fast(self, b: int, rows: Rows) -> Floats:
@@ -113,7 +114,7 @@ class Batch:
         if self.popularity:
             return self._fast.scores.numpy()
         scores: Floats = self._fast.scores.numpy() - np.float32(OUT_OF_POOL)
-        rows = self._fast.best(eligible, self.rerank)
+        rows = self._fast.best([mask[: self.rows] for mask in eligible], self.rerank)
         for b, (at, full) in enumerate(zip(rows, self.full(rows), strict=True)):
             scores[b, at] = full
         return scores
@@ -169,10 +170,3 @@ class Batch:
 
 def _split(values: Tensor, some: Sequence[Rows]) -> list[Tensor]:
     return list(torch.tensor_split(values, np.cumsum([len(r) for r in some])[:-1].tolist()))
-
-
-def only(rows: Rows, n: int) -> Bools:
-    """A mask [n] that lets these rows through."""
-    mask = np.zeros(n, np.bool_)
-    mask[rows] = True
-    return mask

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streamrec.model.features import CO, PARTS, co_features, item_features
+from streamrec.model.features import PARTS, co_features, item_features
 from streamrec.scoring.index import Search
 from streamrec.scoring.state import NEWEST, Popular
 
@@ -37,9 +37,8 @@ class Fast:
         self.scores = self._popular() if batch.popularity else self._personal()
 
     def best(self, eligible: Sequence[Bools], most: int) -> list[Rows]:
-        """The best rows of each reader among those eligible to them [N]; the others fall to -inf."""
-        at = slice(self._b.rows) if self._columns is None else self._columns
-        self.scores.masked_fill_(torch.from_numpy(~np.stack([mask[at] for mask in eligible])), -torch.inf)
+        """The best rows of each reader among the columns eligible to them [C]; the others fall to -inf."""
+        self.scores.masked_fill_(torch.from_numpy(~np.stack(eligible)), -torch.inf)
         top = self.scores.topk(min(most, self.scores.shape[1]), dim=1, sorted=False)
         found, places = top.values.numpy(), top.indices.numpy()
         columns = [p[s > -np.inf] for p, s in zip(places, found, strict=True)]
@@ -47,9 +46,17 @@ class Fast:
 
     def of(self, b: int, rows: Rows) -> Floats:
         """Fast scores of some rows, all among the columns, for reader b."""
-        at = rows if self._columns is None else np.searchsorted(self._columns, rows)
-        found: Floats = self.scores.numpy()[b, at]
+        found: Floats = self.scores.numpy()[b, self._at(rows)]
         return found
+
+    def only(self, rows: Rows) -> Bools:
+        """A mask [C] that lets these rows through, all among the columns."""
+        mask = np.zeros(self._size, np.bool_)
+        mask[self._at(rows)] = True
+        return mask
+
+    def _at(self, rows: Rows) -> Rows:
+        return rows if self._columns is None else np.searchsorted(self._columns, rows)
 
     def _popular(self) -> Tensor:
         """Decayed reads at three half-lives."""
@@ -66,7 +73,7 @@ class Fast:
         batch, net = self._b, self._b.net
         scores = batch.served.products(batch.vectors / net.temperature(), self._columns)
         everywhere = batch.served.item_part(self._items)[: self._size]
-        none = net.linear(torch.zeros(1, len(CO)), COS)
+        none = batch.served.no_co_part
         for b, (partners, reader) in enumerate(zip(batch.partners, batch.readers, strict=True)):
             if not reader.alike:
                 scores[b] += everywhere
@@ -77,8 +84,7 @@ class Fast:
                 rows = rows[np.isin(rows, self._columns, assume_unique=True)]
             if len(rows):
                 co = co_features(partners, rows.tolist(), batch.state.counters.totals(rows))
-                at = rows if self._columns is None else np.searchsorted(self._columns, rows)
-                scores[b, at] += net.linear(torch.from_numpy(co), COS) - none
+                scores[b, self._at(rows)] += net.linear(torch.from_numpy(co), COS) - none
         return scores
 
 
@@ -87,7 +93,7 @@ def pools(batch: "Batch", search: Search, eligible: Sequence[Bools], most: int) 
     the articles that it does not know yet, what was read after their last reads, what is popular, new, or
     boosted by the editors. Sorted rows."""
     popular = batch.state.popular(batch.now)
-    return [_pool(batch, search, b, mask[: batch.rows], popular, most) for b, mask in enumerate(eligible)]
+    return [_pool(batch, search, b, mask, popular, most) for b, mask in enumerate(eligible)]
 
 
 def _pool(batch: "Batch", search: Search, b: int, mask: Bools, popular: Popular, most: int) -> Rows:

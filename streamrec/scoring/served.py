@@ -11,7 +11,7 @@ from torch import Tensor
 from streamrec.catalogue import Vectors
 from streamrec.model.co_reads import CoRead
 from streamrec.model.encoder import frozen_dtype
-from streamrec.model.features import Features
+from streamrec.model.features import CO, PARTS, Features
 from streamrec.model.network import Recommender
 from streamrec.replay import Cursor
 from streamrec.scoring.index import Index, Search
@@ -52,6 +52,7 @@ class Served:
         self._matrix, self.rows = torch.zeros(0, net.dim), 0
         self._fast_dtype = frozen_dtype(torch.device("cpu"))
         self._twin = self._matrix.to(self._fast_dtype)
+        self._no_co: Tensor | None = None
         self._item_part: tuple[Features, Tensor] | None = None
         self.covered_at = 0  # where the catalogue's cursor stood when the vectors were computed
         self.search: Search | None = None
@@ -81,6 +82,13 @@ class Served:
 
     def _large(self, n: int) -> bool:
         return n > self._exact
+
+    @property
+    def no_co_part(self) -> Tensor:
+        """[1]: what the co-read features add to the fast score of an article that was not co-read."""
+        if self._no_co is None:
+            self._no_co = self.net.linear(torch.zeros(1, len(CO)), PARTS["co_read"]).detach()
+        return self._no_co
 
     @torch.no_grad()
     def item_part(self, items: Features) -> Tensor:

@@ -38,7 +38,7 @@ def first(rows: NDArray[np.int64], mask: NDArray[np.bool_], most: int) -> NDArra
     for some in (rows[: 4 * most], rows):  # mostly the first few hundred are enough
         some = some[some < len(mask)]
         found = some[mask[some]]
-        if len(found) >= most:
+        if len(found) >= most or len(rows) <= 4 * most:
             break
     return found[:most]
 
