@@ -22,8 +22,9 @@ TEXTS = [
 ]
 
 
-def moved(mode, settings=SMALL, by=0.02):
+def moved(mode, settings=SMALL):
     """As if trained."""
+    by = {"adalora": 0.5, "prefix": 0.2}.get(mode, 0.02)  # what these add is small beside it
     encoder = TunedEncoder(settings, mode)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -49,10 +50,11 @@ def test_before_training_it_is_the_frozen_encoder(mode, frozen):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_it_learned_survives_its_files_bit_for_bit(mode, frozen):
+def test_what_it_learned_survives_its_files_bit_for_bit(mode):
     encoder, again = moved(mode), TunedEncoder(SMALL, mode, seed=99)
     vectors, files = encoder.encode(TEXTS), encoder.trainable_state()
-    assert np.abs(vectors.astype(np.float32) - frozen).max() > 1e-3
+    untrained = TunedEncoder(SMALL, mode).encode(TEXTS)  # the frozen encoder may round otherwise
+    assert np.abs(vectors.astype(np.float32) - untrained).max() > 1e-3
     again.load_state(files)
     assert np.array_equal(vectors, again.encode(TEXTS))
     assert again.version() == encoder.version() != TunedEncoder(SMALL, mode).version()
