@@ -1,6 +1,7 @@
 """The statistics behind the findings, as plain functions."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -87,6 +88,27 @@ def psi_interval(pairs: Pairs, seed: int = 7) -> tuple[float, float]:
     found = [psi(list(zip(*both, strict=True))) for both in zip(*drawn, strict=True)]
     low, high = np.quantile(found, (0.025, 0.975))
     return float(low), float(high)
+
+
+def turned(
+    before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
+) -> tuple[list[tuple[float, float]], float]:
+    """How much more of each topic readers read than they used to, as (difference of shares, standard error
+    if nothing changed), and how many pairs of reads tell of it, from reads by reader and topic.
+
+    Mantel & Haenszel (1959): each reader is a stratum, whose reads are dealt to the two windows as by chance.
+    """
+    more, spread, weight = defaultdict[str, float](float), defaultdict[str, float](float), 0.0
+    for reader in before.keys() & after.keys():
+        old, new = before[reader], after[reader]
+        m, n = sum(old.values()), sum(new.values())
+        whole = m + n
+        weight += m * n / whole
+        for topic in old.keys() | new.keys():
+            k = old.get(topic, 0) + new.get(topic, 0)
+            more[topic] += new.get(topic, 0) - n * k / whole
+            spread[topic] += m * n * k * (whole - k) / (whole**2 * (whole - 1))
+    return [(more[t] / weight, math.sqrt(v) / weight) for t, v in spread.items() if v > 0], weight
 
 
 def movers(

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from streamrec.config import Monitor
 from streamrec.drift.contract import Detector
 from streamrec.drift.formulas import (
+    NOISE_SIGMAS,
     jensen_shannon,
     movers,
     pooled,
@@ -15,10 +16,14 @@ from streamrec.drift.formulas import (
     psi_interval,
     psi_noise,
     psi_p_value,
+    turned,
+    two_sided,
 )
 from streamrec.events import Contributor, Finding, Kind
 
 LEAST_EFFECT = 1.25  # who is not known to be one reader may be one all the same
+LEAST_TURN = 0.08  # of all reads: less is no news, however sure
+LEAST_WEIGHT = 50  # pairs of reads before and after, of the same readers
 CHECKS_PER_WINDOW = 20  # of a mix; a check of each event costs much and tells no more
 X = TypeVar("X", bound=Hashable)
 Counts = Counter[str]
@@ -150,6 +155,66 @@ class TopicMix(Mix[str]):
 
     def _shares(self) -> tuple[Counts, Counts]:
         return +self._counts[REFERENCE], +self._counts[CURRENT]
+
+
+class Read(NamedTuple):
+    """The topic of one article read, and who read it."""
+
+    topic: str
+    reader: str
+
+
+class ReadersTurn(Mix[Read]):
+    """Whether readers turn to a topic, or from one: each is compared with themselves before, by the test of
+    Cochran (1954), Mantel and Haenszel (1959) with readers as strata. Who reads, and how much, cannot move
+    it, and it sees a turn that is lost in the differences between readers, which a mix has to allow for."""
+
+    name, kind = "readers-turn", "interest"
+
+    def update(self, x: Read, at: float = 0.0, who: str = "") -> None:
+        """Take one read."""
+        super().update(x, at)
+
+    def _clear(self) -> None:
+        self._reads: tuple[dict[str, Counts], ...] = ({}, {})  # of each reader
+
+    def _count(self, window: int, x: Read, n: int) -> None:
+        counts = self._reads[window].setdefault(x.reader, Counter())
+        counts[x.topic] += n
+        if not counts[x.topic]:
+            del counts[x.topic]
+        if not counts:
+            del self._reads[window][x.reader]
+
+    def _shares(self) -> tuple[Counts, Counts]:
+        """Of the readers in both windows."""
+        before, after = self._reads
+        both = before.keys() & after.keys()
+        return sum((before[r] for r in both), Counts()), sum((after[r] for r in both), Counts())
+
+    def _size(self, found: Finding) -> float:
+        return 12.5 * (found.value or 0.0)  # a fifth of all reads is called a large shift
+
+    def _state(self) -> Finding:
+        n, m = self._referred, len(self._order)
+        if m < self.settings.window:
+            return self._too_few(n + m, 2 * self.settings.window)
+        turns, weight = turned(*self._reads)
+        if weight < LEAST_WEIGHT:
+            return self._too_few(int(weight), LEAST_WEIGHT)
+        value, error = max(turns, key=lambda turn: abs(turn[0]) / turn[1], default=(0.0, 1.0 / weight))
+        threshold = max(LEAST_TURN, NOISE_SIGMAS * error)
+        moved = movers(*self._shares())
+        finding = Finding(
+            detector=self.name, alarm=abs(value) >= threshold, value=abs(value), threshold=threshold,
+            samples=n + m, reference=f"{n} {self.unit}", current=f"newest {m} {self.unit}",
+            detail=told(moved), p_value=min(1.0, len(turns) * two_sided(value, error)),
+            interval=(abs(value) - 1.96 * error, abs(value) + 1.96 * error),
+            first_seen=self._order[0][1], contributors=moved,
+        )
+        if finding.alarm:
+            self._rearm()
+        return finding
 
 
 class LanguageMix(TopicMix):

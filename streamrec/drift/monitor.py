@@ -16,7 +16,7 @@ from streamrec.config import Monitor
 from streamrec.drift import content, controls, mixes, rates
 from streamrec.drift.contract import Detector
 from streamrec.drift.pulse import Pulse
-from streamrec.drift.slates import EventTime, Outcome, Recent, Served, SlateOutcomes
+from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
 from streamrec.events import Contributor, DriftReport, Feedback, Finding, Recommendation, epoch
 
 MOST = 100_000  # articles, readers, event ids and engagements remembered
@@ -41,7 +41,8 @@ class Detectors:
 
     def __init__(self, settings: Monitor) -> None:
         self.content, self.words = content.ContentShift(settings), content.NewWords(settings)
-        self.topics, self.given = mixes.TopicMix(settings), mixes.TopicGivenShown(settings)
+        self.topics, self.turn = mixes.TopicMix(settings), mixes.ReadersTurn(settings)
+        self.given = mixes.TopicGivenShown(settings)
         self.readers = rates.ReaderChange(settings)
         self.clicks, self.trend = rates.ClickRate(settings), rates.ClickTrend(settings)
         self.dwell, self.dismissals = rates.Dwell(settings), rates.Dismissals(settings)
@@ -69,7 +70,7 @@ class DriftMonitor:
         self._engaged: Recent[tuple[str, str | None, str], None] = Recent(most)
         self._readers: Recent[str, deque[str]] = Recent(most)
         self._shown: Recent[str, list[int]] = Recent(most)
-        self._clocks: dict[int, EventTime] = {}
+        self._clocks: dict[int, Neighbours] = {}
         self._newest: deque[tuple[str, str, bool]] = deque(maxlen=settings.window)
         self._quality: dict[str, float] = {}
         self._encoder = self._version = ""
@@ -130,9 +131,10 @@ class DriftMonitor:
         self._count += 1
         self.pulse.count("events")
         ts = epoch(event.timestamp)
-        now, clock = self._time.tick(ts), self._clocks.setdefault(partition, EventTime())
-        if (here := clock.tick(ts)) == clock.now:  # before that nobody knows what time it is
-            d.skew.update(float(abs(ts - here) > SKEW_S), now)
+        now = self._time.tick(ts)
+        astray = self._clocks.setdefault(partition, Neighbours()).astray(ts)
+        if astray is not None:
+            d.skew.update(float(astray > SKEW_S), now)
         self._heard(event, now)
         for outcome in self._slates.expire(now):
             self._outcome(outcome, now)
@@ -161,6 +163,7 @@ class DriftMonitor:
         if len(usual) == USUAL:
             self.detectors.readers.update(float(topic not in usual), now)
         self.detectors.topics.update(topic, now, user)
+        self.detectors.turn.update(mixes.Read(topic, user), now)
         self._newest.append((topic, item, len(usual) > 0))
         usual.append(topic)
         self._readers.put(user, usual)

@@ -131,7 +131,7 @@ class Duplicates(MeanShift):
 
 
 class ClockSkew(MeanShift):
-    """Share of feedback dated over ten minutes apart from what comes with it."""
+    """Share of feedback dated over ten minutes before what came before it, or after what came after."""
 
     name, kind, unit = "clock-skew", "data-quality", "events"
 

@@ -5,7 +5,7 @@ come before its impression, and both before the recommendation. Waiting also kee
 of outcomes fair: clicks told at once and ignored slates later would begin with clicks only.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from statistics import median_low
@@ -51,6 +51,24 @@ class EventTime:
             return median_low(self._newest)  # not kept: the first clock may be the wrong one
         self.now = max(self.now, median_low(self._newest))
         return self.now
+
+
+class Neighbours:
+    """How far each event's time lies outside of those before and after it in its partition. On a quiet site
+    the next event may be an hour away: that is no skew, an hour out of order is."""
+
+    def __init__(self) -> None:
+        self._newest: deque[float] = deque(maxlen=CLOCK_EVENTS)
+
+    def astray(self, ts: float) -> float | None:
+        """Take an event's timestamp (epoch s); how many seconds the event half a window ago lies before
+        the median of those before it, or after the median of those after. None: nobody knows yet."""
+        self._newest.append(ts)
+        if len(self._newest) < CLOCK_EVENTS:
+            return None
+        every, half = list(self._newest), CLOCK_EVENTS // 2
+        before, after = median_low(every[:half]), median_low(every[half + 1 :])
+        return max(0.0, before - every[half], every[half] - after)
 
 
 class Served(NamedTuple):

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import torch
 
 from streamrec import __version__, logs
 from streamrec.catalogue import Catalogue, Entry, Vectors
 from streamrec.errors import RetryLater
 from streamrec.registry import Registry
-from streamrec.scoring.index import Index
+from streamrec.scoring.index import RECALL, Index, Search
 from streamrec.scoring.state import ServingState
 
 VECTORS, ENTRIES, STATES = "vectors.f16", "entries.msgpack", "states.u8"
@@ -24,6 +25,7 @@ _decode = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
 KIND = "catalogues"
+READERS, READS = 200, 3  # made of random reads, for whom the recall of the index is measured
 FROM, GROWN = 50_000, 0.1  # articles from which on it is worth it; share that has changed since the last
 
 
@@ -34,6 +36,7 @@ class Snapshot(NamedTuple):
     cursor: int
     rows: int
     room: int  # rows of the file of vectors; those beyond are for what comes
+    recall: float  # of the index, @10
 
 
 class Snapshots:
@@ -50,7 +53,7 @@ class Snapshots:
             try:
                 folder, about = self._registry.local(KIND, name)
                 state = new()
-                found = Snapshot(folder, about["cursor"], about["rows"], about["room"])
+                found = Snapshot(folder, *(about[name] for name in Snapshot._fields[1:]))
                 return state, restore(state, found)
             except RetryLater:
                 raise
@@ -89,28 +92,40 @@ def _cursor(name: str) -> int:
     return int(name.rpartition("-")[2])
 
 
-def to_files(state: ServingState) -> tuple[dict[str, Any], dict[str, int]]:
-    """Contents by name, and the numbers that `Snapshot` needs."""
+def to_files(state: ServingState) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Contents by name, and the numbers that the manifest holds."""
     articles, n = state.articles, len(state.articles)
     room = n + n // 8 + 1024
     vectors: Vectors = np.zeros((room, articles.dim), np.float16)
     vectors[:n] = articles.vectors
     words, tags = state.words.arrays(n)
+    search = _searched(articles.vectors, articles.cursor)
     files = {
         VECTORS: vectors.data.cast("B"), ENTRIES: msgspec.msgpack.encode(articles.entries),
         STATES: articles.states().tobytes(), WORDS: words.tobytes(), TAGS: tags.tobytes(),
-        INDEX: Index.over(articles.vectors, articles.cursor).to_bytes(),
+        INDEX: search.index.to_bytes(),
     }
-    return files, {"cursor": articles.cursor, "rows": n, "room": room}
+    return files, {"cursor": articles.cursor, "rows": n, "room": room,
+                   "recall": round(search.recall, 4), "probes": search.probes}
 
 
-def restore(state: ServingState, found: Snapshot) -> Index:
-    """Fill a state that knows nothing yet; the index is over the text vectors of the same rows."""
+def _searched(vectors: Vectors, at: int) -> Search:
+    """An index over text vectors [N, d], and what it finds of what is nearest to some readers."""
+    reads = np.random.default_rng(0).integers(len(vectors), size=(READERS, READS))
+    readers = torch.from_numpy(vectors[reads].astype(np.float32).mean(axis=1))
+    found = Search(Index.over(vectors, at), 0, np.zeros(0, np.int64))
+    found.gauge(readers[readers.any(dim=1)], torch.from_numpy(vectors))
+    return found
+
+
+def restore(state: ServingState, found: Snapshot) -> Index | None:
+    """Fill a state that knows nothing yet; the index is over the text vectors of the same rows, None if it
+    finds too little."""
     n, folder = found.rows, found.folder
     entries = _decode((folder / ENTRIES).read_bytes())
     vectors = np.memmap(folder / VECTORS, np.float16, "c", shape=(found.room, state.articles.dim))
     states = np.fromfile(folder / STATES, np.uint8)
     words, tags = (np.fromfile(folder / name, np.int32).reshape(n, -1) for name in (WORDS, TAGS))
-    index = Index.of_file(folder / INDEX, found.cursor)
+    index = Index.of_file(folder / INDEX, found.cursor) if found.recall >= RECALL else None
     state.restore(entries, vectors, states, (words, tags), found.cursor)
     return index

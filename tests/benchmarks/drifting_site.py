@@ -17,7 +17,7 @@ TOPICS, READERS, SLATE, DIM = 12, 500, 8, 32
 PER_ARTICLE, PER_INCREMENT, HELD_OUT = 5, 2000, 100  # events to a new article, and to a trainer's figures
 SHIFTS: dict[str, tuple[str, ...]] = {  # kind of shift -> detectors that ought to see it
     "a third of the readers turns to one topic": (
-        "topic-mix", "reader-change", "click-rate", "click-trend", "against-controls"),
+        "topic-mix", "readers-turn", "reader-change", "click-rate", "click-trend", "against-controls"),
     "of what they are shown, all like one topic, and what the model puts first half as much": (
         "topic-given-shown", "online-rank", "surprise"),
     "all click half as often": ("click-rate", "click-trend"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from streamrec.drift.content import Title, Vector
 from streamrec.drift.contract import Detector
 from streamrec.drift.controls import Gap, Slate
-from streamrec.drift.mixes import Choice
+from streamrec.drift.mixes import Choice, Read
 
 Draw = Callable[[random.Random, int], Any]  # shifted: 0 quiet, 1 shifted, 2 shifted elsewhere
 TOPICS, DIM = 12, 32
@@ -25,6 +25,13 @@ def topic(rng: random.Random, shifted: int) -> str:
     if shifted and rng.random() < 1 / 3:
         return "t0"
     return f"t{min(int(rng.paretovariate(0.8)), 60)}"
+
+
+def read(rng: random.Random, shifted: int) -> Read:
+    """Sixty readers of a topic each; after the shift a third of them read t0."""
+    reader = rng.randrange(60)
+    liked = 0 if shifted and reader < 20 else reader % TOPICS
+    return Read(f"t{liked if rng.random() < 0.7 else rng.randrange(TOPICS)}", f"u{reader}")
 
 
 def choice(rng: random.Random, shifted: int) -> Choice:
@@ -56,7 +63,7 @@ def gap(rng: random.Random, shifted: int) -> Gap:
 
 
 DRAWS: dict[Any, Draw] = {
-    float: rate, str: topic, Choice: choice, Vector: vector, Title: title, Slate: slate, Gap: gap,
+    float: rate, str: topic, Read: read, Choice: choice, Vector: vector, Title: title, Slate: slate, Gap: gap,
 }
 
 

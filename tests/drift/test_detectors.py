@@ -2,10 +2,12 @@
 
 import importlib
 import inspect
+import math
 import pkgutil
 import random
 
 import msgspec
+import numpy as np
 import pytest
 
 import streamrec.drift
@@ -13,7 +15,8 @@ from streamrec.config import Monitor
 from streamrec.drift.content import NewWords
 from streamrec.drift.contract import Detector
 from streamrec.drift.controls import AgainstControls
-from streamrec.drift.mixes import Choice, TopicGivenShown, TopicMix
+from streamrec.drift.formulas import turned
+from streamrec.drift.mixes import Choice, Read, ReadersTurn, TopicGivenShown, TopicMix
 from streamrec.drift.monitor import Detectors
 from streamrec.drift.rates import OnlineRank
 from streamrec.events import Finding, encode
@@ -117,6 +120,36 @@ def test_topic_mix_names_what_rose_and_fell() -> None:
     [(_, found)] = feed(d, 2000, 2, shifted=True)
     rose, fell = found.detail.split("; ")
     assert rose.startswith("rose: t0 0.0% to ") and fell.startswith("fell: ") and "t1 " in fell
+
+
+def test_who_reads_is_no_turn_of_readers() -> None:
+    """Others come who like other topics, and one reads more than all: nobody has turned."""
+    d, mix, rng, alarms = ReadersTurn(SETTINGS), TopicMix(SETTINGS), random.Random(1), []
+    for i in range(9000):
+        reader = rng.randrange(40) if i < 4000 else rng.choice([7, rng.randrange(30, 70)])
+        topic = f"t{reader // 6 if rng.random() < 0.7 else rng.randrange(12)}"
+        d.update(Read(topic, f"u{reader}"))
+        mix.update(topic)
+        alarms += [each.name for each in (d, mix) if each.alarm and each.report().alarm]
+    assert set(alarms) == {"topic-mix"}
+
+
+def test_readers_who_never_come_again_say_nothing_of_a_turn() -> None:
+    d = ReadersTurn(SETTINGS)
+    for i in range(4000):
+        d.update(Read(f"t{i % 3 if i < 3000 else 9}", f"u{i}"))
+    found = d.report()
+    assert found.value is None and found.detail == "not enough data (0 of 50)"
+
+
+def test_turned_is_the_test_of_mantel_and_haenszel() -> None:
+    before = {"u": {"a": 3, "b": 1}, "v": {"a": 2}, "gone": {"a": 9}}
+    after = {"u": {"a": 1, "b": 3}, "v": {"a": 1, "b": 1}, "new": {"b": 9}}
+    found, weight = turned(before, after)
+    # u: 4 and 4 reads, 4 of b: 2 expected, variance 16 * 4 * 4 / (64 * 7); v: 2 and 2, 1 of b: 0.5, .25
+    assert weight == 3.0
+    error = math.sqrt(4 / 7 + 0.25) / 3
+    assert np.allclose(sorted(found), [(-0.5, error), (0.5, error)])
 
 
 def test_online_rank_tells_model_versions_apart() -> None:

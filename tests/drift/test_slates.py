@@ -1,10 +1,11 @@
 """Slates, clicks and recommendations join in any order, and memory stays bounded."""
 
 import itertools
+import random
 
 import pytest
 
-from streamrec.drift.slates import EventTime, Outcome, Recent, Served, SlateOutcomes
+from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
 
 ITEMS = ["a", "b", "c"]
 RANKED = Served("v1", tuple(ITEMS), (3.0, 2.0, 1.0))
@@ -72,3 +73,16 @@ def test_one_wrong_clock_does_not_move_event_time() -> None:
     time.tick(86_400.0)  # the very first event comes from the future
     nows = [time.tick(86_400.0 if i % 5 == 0 else float(i)) for i in range(200)]
     assert max(nows[2:]) < 200 and nows[-1] > 150
+
+
+def test_events_far_apart_in_order_are_not_astray_and_one_out_of_order_is() -> None:
+    clock, rng, at = Neighbours(), random.Random(1), 1e9
+    found = []
+    for i in range(300):
+        at += rng.expovariate(1 / 1800)  # two an hour, and nights without any
+        at += 8 * 3600.0 * (i % 40 == 0)
+        found.append(clock.astray(at))
+    assert found[:30] == [None] * 30 and set(found[30:]) == {0.0}
+    for ts in (at - 86_400.0, *(at + n for n in range(15))):
+        last = clock.astray(ts)
+    assert last is not None and last > 3600.0

@@ -1,5 +1,7 @@
 """A scorer that starts from files holds what the one that wrote them held, and follows on from there."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from streamrec.config import Buffer
 from streamrec.events import Filters
 from streamrec.registry import Registry
 from streamrec.scoring import Scorer, ServingState, snapshot
-from streamrec.scoring.index import Index
+from streamrec.scoring.index import PROBES, Index, Search
 from streamrec.scoring.snapshot import Snapshots
 
 
@@ -64,6 +66,23 @@ def test_a_scorer_from_files_answers_as_the_one_that_wrote_them(tmp_path: Path, 
     assert ours == theirs and len(ours) == 28
     ours, theirs = both(site, other, filters=Filters(tags_all=["t1"]))
     assert ours == theirs and 0 < len(ours) < 12
+
+
+def test_the_manifest_says_what_the_index_finds_and_one_that_finds_little_is_not_used(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def manifest() -> dict[str, Any]:
+        [folder] = (tmp_path / "catalogues").iterdir()
+        return dict(json.loads((folder / "manifest.json").read_text()))
+
+    kept = snapshots(tmp_path, site)
+    kept.keep(site.scorer.state, least=10)
+    assert manifest()["recall"] >= 0.98 and manifest()["probes"] in PROBES
+    shutil.rmtree(tmp_path / "catalogues")
+    monkeypatch.setattr(Search, "gauge", lambda self, *_: setattr(self, "recall", 0.9))
+    kept.keep(site.scorer.state, least=10)
+    state, texts = begun(site, kept)
+    assert manifest()["recall"] == 0.9 and texts is None and len(state.articles) == 31
 
 
 def test_it_follows_what_came_after(tmp_path: Path, site: Site) -> None:
