@@ -24,6 +24,7 @@ LEARNED: dict[str, dict[str, How]] = {
     "replay-kd": {"0.5": How(regulariser="kd", strength=0.5), "2": How(regulariser="kd", strength=2.0)},
     "der++": {"0.1": How(regulariser="der", strength=0.1), "0.5": How(regulariser="der", strength=0.5)},
     **{f"replay-{how}": {"-": How(gate=True, trainer={"rehearsal": how})} for how in RECALLED},
+    "replay-passes": {"full rate, 3 at most": How(gate=True, trainer=STRONG)},
     "ewc": {"1": How("none", regulariser="ewc", strength=1.0),
             "100": How("none", regulariser="ewc", strength=100.0)},
     "a-gem": {"gentle": How("none", regulariser="a-gem", strength=64),
@@ -44,7 +45,7 @@ SHOWN = {
     **{f"calibrated-{c}": Shown(calibration=c) for c in (0.3, 0.6)},
 }
 LEARNED |= {name: {"-": How(gate=True, shown=shown)} for name, shown in SHOWN.items()}
-ON_REQUEST = ("top:1", "lora", "lora-naive", *(f"replay-{how}" for how in RECALLED), *SHOWN)
+ON_REQUEST = ("top:1", "lora", "lora-naive", "replay-passes", *(f"replay-{how}" for how in RECALLED), *SHOWN)
 
 
 def variants(name: str, outside: dict[str, str]) -> list[str]:

@@ -111,7 +111,7 @@ class Learned:
         self._take(outcome)
         width = self._s.model.history + 1 + self._s.trainer.slate + self._s.trainer.negatives
         steps = int(outcome.metrics.get("steps", 0))
-        passes = self._s.trainer.first_passes if self.how.restart != "no" else self._s.trainer.passes
+        passes = outcome.metrics.get("passes", 0.0)
         rehearsed = 1 / (1 - self._s.trainer.rehearsal_share)
         return Cost(time.monotonic() - started, steps, int(outcome.rows * passes * rehearsed * width))
 

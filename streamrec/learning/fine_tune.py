@@ -27,12 +27,13 @@ Base = NDArray[np.float16]
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit did; `loss` is the mean over its last tenth of steps."""
+    """What a fit did; `loss` is the mean over its last tenth of steps, `passes` how often it saw each row."""
 
     steps: int
     seconds: float
     loss: float
     optimizer_state: adam.State
+    passes: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Plan:
     old: int
     passes: int
     steps: int
+
+    @property
+    def each(self) -> int:
+        """Steps of one pass."""
+        return self.steps // self.passes
 
 
 def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
@@ -58,21 +64,24 @@ def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
 def fine_tune(
     net: Recommender, new: Examples, rehearsal: Examples, base_vectors: Base, settings: Trainer, *,
     optimizer_state: adam.State | None = None, first: bool, seed: int,
-    plugins: Sequence[Any] = (),
+    plugins: Sequence[Any] = (), tail: Examples | None = None,
 ) -> FitResult:
     """Fit `net` in place on each new row `passes` times, rehearsal rows mixed into every batch.
 
     `base_vectors` [N, d] are the text vectors by article index. `first`: full learning rates and
-    `first_passes`; otherwise `increment_scale` of them. `plugins`: further Avalanche plugins.
+    `first_passes`; otherwise `increment_scale` of them. `plugins`: further Avalanche plugins. With a `tail`
+    of rows held out, several passes of an increment end as soon as one helps it no more (see EarlyStopping).
     Raises SetupError if Avalanche is not installed.
     """
-    rehearsing, strategy = _avalanche()
+    rehearsing, strategy, stopping = _avalanche()
     started, losses = time.monotonic(), list[float]()
     sizes, both = plan(len(new), len(rehearsal), settings, first), concat([new, rehearsal])
     rows, targets = torch.arange(len(both)), torch.from_numpy(both.target)
     window = strategy.dataset(rows[: len(new)], targets[: len(new)])
     memory = strategy.dataset(rows[len(new) :], targets[len(new) :])
     replay = [rehearsing.replay_plugin(memory, sizes.new, sizes.old)] if sizes.old else []
+    several = tail is not None and len(tail) and sizes.passes > 1 and not first
+    stop = [stopping.EarlyStopping(net, tail, base_vectors)] if several else []
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Avalanche 0.6 warns about its own deprecated calls
         torch.manual_seed(seed)
@@ -81,19 +90,19 @@ def fine_tune(
             model=OverExamples(net.train(), both, base_vectors, device_of(settings.device),
                                loss=settings.loss),
             optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
-            steps=sizes.steps, warmup=settings.warmup_steps, clip=settings.clip,
-            report=lambda loss: losses.append(loss.item()), plugins=[*replay, *plugins],
+            steps=sizes.each if stop else sizes.steps, warmup=settings.warmup_steps, clip=settings.clip,
+            report=lambda loss: losses.append(loss.item()), plugins=[*replay, *plugins, *stop],
         ).train(strategy.experience(window), eval_streams=[])
-    return _result(net, optimizer, losses, started)
+    return _result(net, optimizer, losses, started, len(losses) // sizes.each)
 
 
-def _avalanche() -> tuple[Any, Any]:
-    """Our two modules that need Avalanche."""
+def _avalanche() -> tuple[Any, Any, Any]:
+    """Our modules that need Avalanche."""
     try:
-        from streamrec.learning import rehearsal, strategy
+        from streamrec.learning import early_stopping, rehearsal, strategy
     except ModuleNotFoundError as error:
         raise SetupError(f"{error.name} is missing: pip install 'streamrec[train]'") from None
-    return rehearsal, strategy
+    return rehearsal, strategy, early_stopping
 
 
 def plain_fit(
@@ -113,16 +122,16 @@ def plain_fit(
         torch.nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
         optimizer.step()
         losses.append(loss.item())
-    return _result(net, optimizer, losses, started)
+    return _result(net, optimizer, losses, started, settings.passes)
 
 
 def _result(
-    net: Recommender, optimizer: torch.optim.Optimizer, losses: list[float], started: float
+    net: Recommender, optimizer: torch.optim.Optimizer, losses: list[float], started: float, passes: int
 ) -> FitResult:
     tail = losses[-max(len(losses) // 10, 1) :]
     net.cpu().eval()
     return FitResult(len(losses), time.monotonic() - started, float(np.mean(tail)),
-                     adam.state_of(net.named_parameters(), optimizer))
+                     adam.state_of(net.named_parameters(), optimizer), passes)
 
 
 def device_of(name: str) -> torch.device:

@@ -71,7 +71,7 @@ def fine_tune_text(
     tail = losses[-max(len(losses) // 10, 1) :]
     state = adam.state_of([*net.named_parameters(), *_named(encoder)], optimizer)
     return TextFit(len(losses), time.monotonic() - started, float(np.mean(tail)), state,
-                   round(encoder.tokens - tokens))
+                   sizes.passes, round(encoder.tokens - tokens))
 
 
 def batches(new: int, old: int, sizes: Plan) -> Iterator[Tensor]:

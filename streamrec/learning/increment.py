@@ -249,7 +249,7 @@ def _fit_and_judge(
         fit = tuning.fit(net, data.new, again, data.ids, base, settings.trainer, **how)
     else:
         fit = fine_tune(net, data.new, again, base, settings.trainer, **how,
-                        plugins=plugins(before, data.new, again))
+                        plugins=plugins(before, data.new, again), tail=data.held_out)
     learned = tuning.vectors(data.ids, data.base) if tuning else base
     held_out, anchors = (
         Compared(*(ndcg(scores(n, rows, v), rows.target) for n, v in ((before, base), (net, learned))))
@@ -282,5 +282,6 @@ def _publish(
 
 def _numbers(data: _Data, fit: FitResult | None) -> dict[str, float]:
     counts = {"rows_new": float(len(data.new)), "rows_rehearsal": float(len(data.rehearsal))}
-    done = {"steps": float(fit.steps), "loss": fit.loss, "seconds": fit.seconds} if fit else {}
+    done = {"steps": float(fit.steps), "loss": fit.loss, "seconds": fit.seconds,
+            "passes": float(fit.passes)} if fit else {}
     return counts | done

@@ -33,7 +33,8 @@ def experience(data: AvalancheDataset) -> DatasetExperience:
 
 
 class FineTuning(SupervisedTemplate):  # type: ignore[misc]
-    """SupervisedTemplate whose four overrides keep our collate, optimizer state and clipping."""
+    """SupervisedTemplate whose four overrides keep our collate, optimizer state and clipping. The rates fall
+    to nothing within `steps` steps, and do so again if there are more."""
 
     def __init__(
         self, *, model: OverExamples, optimizer: torch.optim.Optimizer, batch: int, passes: int,
@@ -62,7 +63,8 @@ class FineTuning(SupervisedTemplate):  # type: ignore[misc]
 
     def optimizer_step(self) -> None:
         """Warm-up and clipping around the step."""
-        set_rates(self.optimizer, self.steps, self.warmup, self.planned)
+        warmup = self.warmup if self.steps < self.planned else 0
+        set_rates(self.optimizer, self.steps % self.planned, warmup, self.planned)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         self.steps += 1

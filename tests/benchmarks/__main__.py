@@ -31,6 +31,7 @@ SIGNS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.l
 GOALS = {
     "collector_over_poll_only": (">=", 0.30), "collector_events_per_s": (">=", 26_000),
     "fenced_lua_over_lpush": (">=", 0.8), "answer_p99_during_swap_over_before": ("<=", 1.5),
+    "http_p99_during_swap_over_before": ("<=", 1.5),
     "click_to_recommendation_p99_ms": ("<", 1000), "text_step_over_naive": (">=", 10),
     "answers_over_matmul_100k_batch_64": (">=", 0.6),
     "index_recall_1m": (">=", 0.98),

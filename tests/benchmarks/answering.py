@@ -152,7 +152,7 @@ def _windows(parts: Parts, site: _Site, sizes: Sizes, figures: Figures, say: Say
     for n in range(sizes.repeats):
         say(f"answers without and with swaps: {n + 1} of {sizes.repeats}")
         before = _window(site, sizes)
-        with _swapping(parts):
+        with swapping(parts):
             during = _window(site, sizes)
         figures.ratio("answer_p99_during_swap_over_before", p99(during) / p99(before))
         figures.add("answer_p50_ms", median(before))
@@ -182,7 +182,7 @@ def _clicks(site: _Site, sizes: Sizes, figures: Figures, say: Say) -> None:
 
 
 @contextmanager
-def _swapping(parts: Parts) -> Iterator[None]:
+def swapping(parts: Parts) -> Iterator[None]:
     """While inside, a new version is published every second."""
     stop = threading.Event()
 

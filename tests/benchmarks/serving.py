@@ -5,13 +5,13 @@ import json
 import random
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from streamrec.wiring import Parts
-from tests.benchmarks.answering import put_catalogue
+from tests.benchmarks.answering import put_catalogue, swapping
 from tests.benchmarks.measured import Figures, Say, Sizes, p99
 from tests.benchmarks.servers import Bench, peak_mb, publish, wait_for
 from tests.benchmarks.stream import READERS, article, realistic
@@ -23,7 +23,8 @@ Body = Callable[[random.Random], dict[str, object]]
 
 
 def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
-    """http_p50_ms, http_p99_ms and http_answers_per_s with 1 and 8 clients; http_feedback_per_s."""
+    """http_p50_ms, http_p99_ms and http_answers_per_s with 1 and 8 clients; http_feedback_per_s;
+    http_p99_during_swap_over_before."""
     parts = bench.parts(PREFIX)
     say(f"articles for the web process: {sizes.articles}")
     put_catalogue(parts, sizes.articles)
@@ -35,6 +36,7 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
             with bench.process("web", PREFIX, **alone) as web:
                 _measure(parts, "" if workers == 1 else f"_{workers}_workers", sizes, figures, say)
                 if workers == 1:
+                    _with_swaps(parts, sizes, figures, say)
                     figures.add("web_peak_rss_mb", peak_mb(web.pid))
 
 
@@ -50,6 +52,18 @@ def _measure(parts: Parts, label: str, sizes: Sizes, figures: Figures, say: Say)
             _note(some, f"{clients}_clients{label}", took, rate)
         _, rate = _load(host, "/v1/feedback", _click, CLIENTS, sizes.http_s)
         some.add(f"http_feedback_per_s_8_clients{label}", rate)
+
+
+def _with_swaps(parts: Parts, sizes: Sizes, figures: Figures, say: Say) -> None:
+    """One client, without and with a model swapped every second; a request that fails ends the run."""
+    host = parts.board.get("web")["url"].removeprefix("http://")
+    for n in range(sizes.repeats):
+        say(f"HTTP without and with swaps: {n + 1} of {sizes.repeats}")
+        before, _ = _load(host, "/v1/recommendations", _wanted, 1, sizes.window_s)
+        with swapping(parts):
+            during, _ = _load(host, "/v1/recommendations", _wanted, 1, sizes.window_s)
+        figures.ratio("http_p99_during_swap_over_before", p99(during) / p99(before))
+        figures.add("http_p99_during_swap_ms", p99(during))
 
 
 def _note(figures: Figures, label: str, took: list[float], rate: float) -> None:
@@ -90,25 +104,22 @@ class _Client:
 
 
 def _load(host: str, path: str, body: Body, clients: int, seconds: float) -> tuple[list[float], float]:
-    """Milliseconds of each request, and requests a second, while every client asks without a pause."""
-    took: list[list[float]] = [[] for _ in range(clients)]
+    """Milliseconds of each request, and requests a second, while every client asks without a pause. Raises
+    RuntimeError if one is refused."""
     end = time.monotonic() + seconds
 
-    def run(k: int) -> None:
-        client, rng = _Client(host), random.Random(f"{k} {end}")
+    def run(k: int) -> list[float]:
+        client, rng, took = _Client(host), random.Random(f"{k} {end}"), list[float]()
         while time.monotonic() < end:
             began = time.perf_counter()
             status = client.send("POST", path, body(rng))
-            took[k].append((time.perf_counter() - began) * 1000)
+            took.append((time.perf_counter() - began) * 1000)
             if status not in (200, 202):
                 raise RuntimeError(f"{path} answered {status}")
+        return took
 
-    threads = [threading.Thread(target=run, args=(k,)) for k in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    every = [ms for some in took for ms in some]
+    with ThreadPoolExecutor(clients) as pool:
+        every = [ms for took in pool.map(run, range(clients)) for ms in took]
     return every, len(every) / seconds
 
 

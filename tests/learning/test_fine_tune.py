@@ -79,6 +79,37 @@ def test_avalanche_and_the_loop_by_hand_give_the_same_weights(rehearsed):
         assert torch.allclose(tensor, b.optimizer_state[name], atol=1e-6), name
 
 
+def test_several_passes_of_an_increment_end_when_rows_held_out_are_helped_no_more():
+    """Few rows again and again: soon they are learned by heart."""
+    stream, trainer = Stream(), Trainer(passes=30, increment_scale=3.0)
+    both = stream.examples(rows(500, list(stream.articles)))
+    new, tail = both.take(range(150)), both.take(range(150, 450))
+    nets, losses = [prior(new) for _ in range(3)], []
+    stopped = fine_tune(nets[0], new, new.take([]), stream.base, trainer, first=False, seed=1, tail=tail)
+    fine_tune(nets[1], new, new.take([]), stream.base, trainer, first=False, seed=1)
+    once = Trainer(passes=stopped.passes - 1, increment_scale=3.0)
+    again = fine_tune(nets[2], new, new.take([]), stream.base, once, first=False, seed=1, tail=tail)
+    for net in nets:
+        logits = torch.from_numpy(scores(net, tail, stream.base))
+        losses.append(torch.nn.functional.cross_entropy(logits, torch.from_numpy(tail.target)).item())
+    print(f"stopped after {stopped.passes} passes, loss {losses[0]:.3f}; after 30 {losses[1]:.3f}")
+    assert 1 < stopped.passes < 30 and losses[0] < losses[1] - 0.01
+    # what is kept is the pass before the one that was no better, as if nobody had gone on
+    assert again.passes == stopped.passes - 1 and losses[2] == pytest.approx(losses[0])
+
+
+def test_one_pass_and_a_first_model_end_when_planned():
+    stream = Stream()
+    both = stream.examples(rows(200, list(stream.articles)))
+    new, tail = both.take(range(150)), both.take(range(150, len(both)))
+    with_tail, without = prior(new), prior(new)
+    for first in (True, False):
+        fit = fine_tune(with_tail, new, new.take([]), stream.base, Trainer(), first=first, seed=1, tail=tail)
+        fine_tune(without, new, new.take([]), stream.base, Trainer(), first=first, seed=1)
+        assert fit.passes == (3 if first else 1)
+    assert all(torch.equal(a, b) for a, b in zip(with_tail.parameters(), without.parameters(), strict=True))
+
+
 def test_the_share_asked_for_of_every_batch_is_rehearsal_and_every_new_row_is_seen_once_a_pass():
     stream, recorder = Stream(), Recorder()
     both = stream.examples(rows(328, list(stream.articles)))
