@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Record, Subscription
-from streamrec.clock import Clock
+from streamrec.clock import Clock, due
 from streamrec.errors import Fenced, RetryLater
 from streamrec.metrics import LAG, PAUSED
 
@@ -91,7 +91,7 @@ class Loop:
             self._done.update({p: records[-1].offset + 1 for p, records in work})
         self._patiently(self.handler.idle)
         LAG.set(self.subscription.lag())
-        if self.clock.now() - self._committed_at >= self.policy.commit_every_s:
+        if due(self.clock.now(), self._committed_at, self.policy.commit_every_s):
             self._patiently(self._settle)
             self._commit()
 

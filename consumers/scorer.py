@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from consumers.dead_letters import DeadLetters
 from consumers.serving import BATCH, Serving, Wish
 from streamrec.broker import Headers, Partition, Publisher, Record
-from streamrec.clock import Clock
+from streamrec.clock import Clock, due
 from streamrec.config import Scorer as Settings
 from streamrec.errors import InvalidMessage
 from streamrec.events import Recommendation, Request, decode, encode, who_asks
@@ -81,15 +81,15 @@ class ScoringWorker:
     def _refresh(self) -> None:
         """Answer those of the waiting refreshes whose time has come; one leaves when it is answered."""
         now, again = self._clock.now(), self._s.refresh_every_s
-        due = [w for u, w in self._waiting.items() if now - self._refreshed.get(u, 0.0) >= again]
-        for start in range(0, len(due), BATCH):
-            some = due[start : start + BATCH]
+        ripe = [w for u, w in self._waiting.items() if due(now, self._refreshed.get(u, 0.0), again)]
+        for start in range(0, len(ripe), BATCH):
+            some = ripe[start : start + BATCH]
             self._answer(some)
             for wish in some:
                 del self._waiting[wish.ask.user]
                 self._refreshed.pop(wish.ask.user, None)
                 self._refreshed[wish.ask.user] = now
-        while self._refreshed and now - next(iter(self._refreshed.values())) > max(FORGET_S, again):
+        while self._refreshed and due(now, next(iter(self._refreshed.values())), max(FORGET_S, again)):
             del self._refreshed[next(iter(self._refreshed))]
 
     def _shed(self, n: int) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from consumers.model_fetch import ModelFetch
 from streamrec import logs
-from streamrec.clock import Clock
+from streamrec.clock import Clock, due
 from streamrec.config import Scorer as Settings
 from streamrec.events import Recommendation, Request, Trigger
 from streamrec.metrics import ANSWER_SECONDS, ANSWERS, BOARD_SCORER, MODEL_VERSION, STALE, SWAPS, Board
@@ -72,7 +72,7 @@ class Serving:
         """Follow everything, at most every `sync_s`, and take a new model if one is ready.
         Raises RetryLater."""
         now = self._clock.now()
-        if now - self._tried_at < self._s.sync_s:
+        if not due(now, self._tried_at, self._s.sync_s):
             return
         self._tried_at = now
         live, frozen = self._fetch.take()

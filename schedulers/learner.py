@@ -14,7 +14,7 @@ from schedulers import quality
 from schedulers.changes import Changes
 from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
-from streamrec.clock import Clock
+from streamrec.clock import Clock, due
 from streamrec.config import Settings
 from streamrec.errors import RetryLater, StreamrecError
 from streamrec.events import ModelDiff
@@ -116,7 +116,7 @@ class IncrementRunner:
             self._waiting_since = None
             return
         self._waiting_since = self._waiting_since or now
-        if now - self._waiting_since < self._s.trainer.patience_s:
+        if not due(now, self._waiting_since, self._s.trainer.patience_s):
             raise RetryLater(
                 f"{unknown} of {len(items)} rows are about articles not announced yet; waiting for "
                 "them (see the lag of the articles topic)"

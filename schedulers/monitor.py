@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from schedulers import telling
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Subscription
-from streamrec.clock import Clock
+from streamrec.clock import Clock, due
 from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
@@ -62,7 +62,7 @@ class MonitorProcess:
     def turn(self) -> None:
         """Read what came; report if a report is due."""
         now = self._clock.now()
-        if _due(now, self._followed_at, 1.0):
+        if due(now, self._followed_at, 1.0):
             self._follow(now)
         batches = self._subscription.poll(0.2, 500)
         for partition, records in batches.items():
@@ -73,7 +73,7 @@ class MonitorProcess:
         if self._owed is not None:
             self._publish(self._owed)  # kept until it is out: an alarm is raised once
             self._owed = None
-        if _due(now, self._committed_at, COMMIT_S):
+        if due(now, self._committed_at, COMMIT_S):
             self._commit(now)
 
     def _commit(self, now: float) -> None:
@@ -93,11 +93,11 @@ class MonitorProcess:
         self._followed_at = now
         self._follow_site(self._monitor)
         self._judge(self._board.newest(BOARD_QUALITY, NEWEST))
-        if _due(now, self._beat_at, BEAT_S):
+        if due(now, self._beat_at, BEAT_S):
             self._beat_at = now
             telling.beat(self._monitor.pulse)
             self._board.append(BOARD_PULSE, self._monitor.beat(now), BEATS)
-        if _due(now, self._seen_at, SEEN_S):
+        if due(now, self._seen_at, SEEN_S):
             self._seen_at = now
             self._board.put(BOARD_SEEN, self._monitor.most_shown(SEEN))
 
@@ -136,8 +136,3 @@ class MonitorProcess:
         self._board.put(BOARD_DRIFT, report)
         telling.report(report)
         log.info("drift_report", trigger=report.trigger, alarms=alarms)
-
-
-def _due(now: float, last: float, every_s: float) -> bool:
-    """Also after the clock was set back."""
-    return abs(now - last) >= every_s

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from streamrec.clock import due
 from streamrec.config import Trainer
 from streamrec.registry import Pointer
 from streamrec.replay import Cursor
@@ -27,8 +28,7 @@ def why_train(
         return "rows"
     if alarm and rows >= s.min_rows:
         return "drift"
-    since = now - max(pointer.last_attempt_at, started_at)
-    if since >= s.trigger_s and rows >= s.min_rows:
+    if due(now, max(pointer.last_attempt_at, started_at), s.trigger_s) and rows >= s.min_rows:
         return "time"
     return None
 
@@ -42,7 +42,7 @@ def drift_asks(
     today = of_a_day(taken, now)
     if alarm_at <= pointer.last_attempt_at or len(today) >= s.drift_per_day:
         return False
-    return not today or now - today[-1] >= s.drift_every_s
+    return not today or due(now, today[-1], s.drift_every_s)
 
 
 def of_a_day(taken: Sequence[float], now: float) -> list[float]:

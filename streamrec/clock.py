@@ -14,6 +14,11 @@ class Clock(Protocol):
         """Wait."""
 
 
+def due(now: float, last: float, every: float) -> bool:
+    """Whether `every` seconds have passed since `last`, or a clock that ran ahead was set back."""
+    return abs(now - last) >= every
+
+
 class SystemClock:
     """The machine's clock."""
 

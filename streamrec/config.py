@@ -121,7 +121,7 @@ class Trainer(Section):
     loss: Literal["softmax", "bce"] = Field(
         "softmax", description="softmax: who is chosen among a row's articles; bce: each by itself"
     )
-    increment_scale: float = Field(0.3, gt=0, description="increments multiply each rate by this")
+    increment_scale: float = Field(0.6, gt=0, description="increments multiply each rate by this")
     warmup_steps: int = Field(10, ge=0, description="linear warm-up")
     clip: float = Field(1.0, gt=0, description="gradient norm is cut here")
     weight_decay: float = Field(1e-4, ge=0, description="AdamW's, on the tower and the MLP only")

@@ -23,6 +23,7 @@ from streamrec.events import ModelDiff, ModelPointer
 Files = dict[str, bytes]
 Content = bytes | memoryview
 MANIFEST = "manifest.json"
+RECORDS = 1000  # published versions listed; the files of the newest 50 are kept
 
 
 class Pointer(Struct, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ class PointerStore(Protocol):
         lease's (None: not under the lease, as a rollback is)."""
 
     def records(self) -> list[VersionRecord]:
-        """Published versions, oldest first."""
+        """The newest published versions, RECORDS at most, oldest first."""
 
     def next_number(self) -> int:
         """A number never given before."""

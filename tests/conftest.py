@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pydantic import SecretStr
 
 from streamrec.adapters.embedded import java, kafka
@@ -22,6 +23,9 @@ from streamrec.config import Redis
 from streamrec.errors import SetupError
 from tests.places import JARS
 
+# The same draws each time, however busy the machine is.
+settings.register_profile("ours", deadline=None, derandomize=True)
+settings.load_profile("ours")
 QUICK = {"group.min.session.timeout.ms": "1000"}  # a killed consumer is soon declared dead
 
 

@@ -18,7 +18,7 @@ from streamrec.clock import Clock, SystemClock
 from streamrec.config import Buffer
 from streamrec.errors import Conflict, Fenced, NotFound
 from streamrec.events import Rule
-from streamrec.registry import Content, Files, Pointer, VersionRecord
+from streamrec.registry import RECORDS, Content, Files, Pointer, VersionRecord
 from streamrec.replay import (
     Applied,
     Claim,
@@ -283,6 +283,7 @@ class MemoryPointers:
             self._pointer = new
             if record:
                 self._records.append(record)
+                del self._records[:-RECORDS]
 
     def _ours(self, token: int) -> bool:
         return self._held[0] == token and self._clock.now() < self._held[1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from streamrec.adapters.redis import Connection
 from streamrec.catalogue import Changes, Entry, Owed
 from streamrec.events import Rule
-from streamrec.registry import Pointer, VersionRecord
+from streamrec.registry import RECORDS, Pointer, VersionRecord
 
 _json = msgspec.json.Encoder().encode
 _entry = msgspec.json.Decoder(Entry)
@@ -155,6 +155,7 @@ class RedisPointers:
         self._redis.script(
             "move", self._p, _json(new), expected_attempt, "" if token is None else token,
             record.version if record else "", _json(record) if record else "",
+            RECORDS,
         )
 
     def records(self) -> list[VersionRecord]:

@@ -202,8 +202,8 @@ class ReadersTurn(Mix[Read]):
         turns, weight = turned(*self._reads)
         if weight < LEAST_WEIGHT:
             return self._too_few(int(weight), LEAST_WEIGHT)
-        value, error = max(turns, key=lambda turn: abs(turn[0]) / turn[1], default=(0.0, 1.0 / weight))
-        threshold = max(LEAST_TURN, NOISE_SIGMAS * error)
+        value, error = max(turns, key=lambda turn: abs(turn[0]) / needed(turn[1]), default=(0.0, 1.0))
+        threshold = needed(error)
         moved = movers(*self._shares())
         finding = Finding(
             detector=self.name, alarm=abs(value) >= threshold, value=abs(value), threshold=threshold,
@@ -215,6 +215,11 @@ class ReadersTurn(Mix[Read]):
         if finding.alarm:
             self._rearm()
         return finding
+
+
+def needed(error: float) -> float:
+    """The turn that is an alarm, where chance alone errs by so much."""
+    return max(LEAST_TURN, NOISE_SIGMAS * error)
 
 
 class LanguageMix(TopicMix):

@@ -5,7 +5,8 @@ how hard an increment learns: the rows held out for the gate choose it anew each
 stopping - but when?", with a patience of one pass.)
 """
 
-from typing import Any
+import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,26 +20,34 @@ from streamrec.learning.packed import scores
 from streamrec.model.network import Recommender
 
 
+class _Pass(NamedTuple):
+    loss: float
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+
+
 class EarlyStopping(SupervisedPlugin):  # type: ignore[misc]
     """Keeps the best pass by the cross-entropy of `tail`, and stops after the first that is no better."""
 
     def __init__(self, net: Recommender, tail: Examples, base: NDArray[np.float16]) -> None:
         super().__init__()
         self._net, self._tail, self._base = net, tail, base
-        self._best: tuple[float, dict[str, Tensor]] | None = None
+        self._best: _Pass | None = None
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Avalanche calls this after each pass."""
         loss = self._loss()
-        if self._best is not None and loss >= self._best[0]:
+        if self._best is not None and not loss < self._best.loss:
             strategy.stop_training()
         else:
-            self._best = loss, {name: value.clone() for name, value in self._net.state_dict().items()}
+            self._best = _Pass(loss, copy.deepcopy(self._net.state_dict()),
+                               copy.deepcopy(strategy.optimizer.state_dict()))
 
-    def after_training(self, strategy: Any, **kwargs: Any) -> None:
-        """At the end: back to the best pass."""
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """At the end, before other plugins look: back to the best pass."""
         if self._best is not None:
-            self._net.load_state_dict(self._best[1])
+            self._net.load_state_dict(self._best.weights)
+            strategy.optimizer.load_state_dict(self._best.optimizer)
 
     def _loss(self) -> float:
         device, learning = next(self._net.parameters()).device, self._net.training

@@ -91,7 +91,7 @@ def fine_tune(
                                loss=settings.loss),
             optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
             steps=sizes.each if stop else sizes.steps, warmup=settings.warmup_steps, clip=settings.clip,
-            report=lambda loss: losses.append(loss.item()), plugins=[*replay, *plugins, *stop],
+            report=lambda loss: losses.append(loss.item()), plugins=[*stop, *replay, *plugins],
         ).train(strategy.experience(window), eval_streams=[])
     return _result(net, optimizer, losses, started, len(losses) // sizes.each)
 

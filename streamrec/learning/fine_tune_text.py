@@ -17,6 +17,7 @@ from streamrec.learning.text_step import AFFORDABLE, Gram
 from streamrec.model.network import Recommender
 from streamrec.model.tuned import TunedEncoder
 
+GENTLER = 0.5  # times the net's scale in increments: what an encoder forgets it forgets for every article
 PREFIX = "encoder."  # of the encoder's parameters in the optimizer's state
 
 
@@ -38,8 +39,8 @@ def fine_tune_text(
     batch. `texts` [N] and `base_vectors` [N, d] by article index; the vectors are out of date
     afterwards: `encoder.encode(texts)`.
 
-    `lr_encoder`: the encoder's full rate, None: what suits its mode; later increments take
-    `increment_scale` of it, as of the net's. `step_cap`: of steps, instead of `max_steps`; batches
+    `lr_encoder`: the encoder's full rate, None: what suits its mode; later increments take half the
+    `increment_scale` of it. `step_cap`: of steps, instead of `max_steps`; batches
     grow, which costs the encoder nothing. `gradient_articles`: articles of a batch that the encoder
     learns from, None: all.
     """
@@ -93,7 +94,7 @@ def _optimizer(
     """The net's groups and one for the encoder, with their state from the last increment."""
     optimizer = adam.build(net, settings, first, state)
     kind = adam.KINDS[settings.optimizer]
-    rate *= kind.times * (1.0 if first else settings.increment_scale)
+    rate *= kind.times * (1.0 if first else GENTLER * settings.increment_scale)
     optimizer.add_param_group({
         "params": encoder.parameters(), "lr": rate, "base": rate, "weight_decay": settings.weight_decay,
     })

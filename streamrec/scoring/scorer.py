@@ -32,6 +32,7 @@ class Scorer:
         self.rules = Rules(state.attributes)
         self._rerank, self._slates = settings.rerank, Slates(state, settings, seed)
         self._wishes, self._clock = Wishes(state, encode), clock or SystemClock()
+        self._applied = NO_RULES  # as the thread that answers made them last; any thread may look
 
     def swap(self, served: Served) -> None:
         """Serve this version from the next batch on."""
@@ -51,6 +52,7 @@ class Scorer:
         self.state.sync()
         for served in (self.live, self.frozen):
             self.catch_up(served)
+        self._rules("live")
 
     @torch.no_grad()
     def rank(self, asks: Sequence[Ask], under: Served | None = None) -> list[Ranked]:
@@ -102,7 +104,8 @@ class Scorer:
         if policy != "live":
             return NO_RULES
         articles = self.state.articles
-        return self.rules.at(self._clock.now(), articles.cursor, len(articles))
+        self._applied = self.rules.at(self._clock.now(), articles.cursor, len(articles))
+        return self._applied
 
     def _named(self, items: Sequence[RankedItem], rules: Applied) -> list[str]:
         """Ids of the rules that changed a list."""
@@ -114,8 +117,8 @@ class Scorer:
         return sorted(found | rules.blocking)
 
     def showable(self, items: Sequence[RankedItem]) -> list[RankedItem]:
-        """Those of an earlier list that may still be shown: they are live and not blocked."""
-        articles, blocked = self.state.articles, self._rules("live").blocked
+        """Those of an earlier list that may still be shown: they are live and not blocked. For any thread."""
+        articles, blocked = self.state.articles, self._applied.blocked
         rows = [articles.index[i.item_id] for i in items]  # a row is kept for good
         free = ~np.isin(rows, blocked)
         return [i for i, row, ok in zip(items, rows, free, strict=True) if ok and articles.live[row]]

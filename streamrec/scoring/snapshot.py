@@ -59,7 +59,8 @@ class Snapshots:
                 raise
             except Exception as error:  # whatever it was, the catalogue has it all: only slower
                 log.error("snapshot_refused", name=name, why=f"{type(error).__name__}: {error}")
-                self._registry.files.delete(f"{KIND}/{name}")  # or no better one would be written
+                if not isinstance(error, (OSError, MemoryError)):  # which are this machine's trouble
+                    self._drop(name)  # or no better one would be written
         return new(), None
 
     def keep(self, state: ServingState, least: int = FROM) -> bool:
@@ -75,6 +76,12 @@ class Snapshots:
             self._registry.files.delete(f"{KIND}/{old}")
         log.info("snapshot_written", name=name, articles=about["rows"])
         return True
+
+    def _drop(self, name: str) -> None:
+        try:
+            self._registry.files.delete(f"{KIND}/{name}")
+        except OSError as error:
+            log.warning("snapshot_not_deleted", name=name, why=str(error))
 
     def _names(self) -> list[str]:
         """Oldest first; none from after the catalogue's own last change, which a backup may bring about."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from consumers.serving import BATCH, Serving, Wish
 from streamrec import logs
 from streamrec.broker import Publisher
-from streamrec.clock import Clock
+from streamrec.clock import Clock, due
 from streamrec.errors import RetryLater
 from streamrec.events import Recommendation, encode
 from streamrec.metrics import UNPUBLISHED
@@ -61,8 +61,8 @@ class Desk:
         """Why it is not ready, or None."""
         if not self.alive:
             return "the answering thread has ended"
-        fresh = self._clock.now() - self.serving.synced_at < FRESH_S
-        return None if fresh else self._trouble
+        stale = due(self._clock.now(), self.serving.synced_at, FRESH_S)
+        return self._trouble if stale else None
 
     async def ask(self, wish: Wish) -> Recommendation:
         """The answer; after the deadline the last list, if there is one. Raises RetryLater,

@@ -1,5 +1,6 @@
 """A server that is away, locked or unsafe ends in one sentence that names the setting, soon."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from streamrec.config import Kafka, Redis
 from streamrec.errors import ServerRefused, ServerUnreachable, SetupError
 
 KAFKA = "STREAMREC_KAFKA__BOOTSTRAP_SERVERS"
-NOBODY = f"127.0.0.1:{ports.free_port()}"
+_taken = socket.socket()  # and does not listen: nobody else can get its port, and whoever calls is refused
+_taken.bind((ports.HOST, 0))
+NOBODY = f"{ports.HOST}:{_taken.getsockname()[1]}"
 SOON_S = 10.0
 
 

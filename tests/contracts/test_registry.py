@@ -51,6 +51,15 @@ def test_before_anything_was_published_the_pointer_is_empty(registry: Registry) 
     assert registry.files.folders("versions") == []
 
 
+def test_the_list_of_versions_keeps_the_newest(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory", "redis_store"):
+        monkeypatch.setattr(f"streamrec.adapters.{module}.RECORDS", 3)
+    versions = [publish(registry) for _ in range(5)]
+    assert [r.version for r in registry.pointers.records()] == versions[2:]
+
+
 def test_a_published_version_is_read_back_with_its_manifest(registry: Registry) -> None:
     version = publish(registry)
     pointer = registry.current()

@@ -1,5 +1,6 @@
 """A server that is away leaves what was last known, and how old it is; it comes back by itself."""
 
+import threading
 import time
 
 from streamrec.dashboard.watch import STALE_S, Seen, Source, Watch
@@ -31,11 +32,15 @@ def test_it_is_stale_after_a_while() -> None:
 
 
 def test_a_slow_server_holds_up_its_own_group_only() -> None:
-    slow = Source("kafka", lambda: time.sleep(1.0), None, every_s=0.0)
+    ended = threading.Event()
+    slow = Source("kafka", lambda: ended.wait(60.0), None, every_s=0.0)
     count = iter(range(10_000))
     quick = Source("redis", lambda: next(count), 0, every_s=0.0)
     watch = Watch([slow], [quick], turn_s=0.01)
     watch.start()
-    time.sleep(0.5)
+    end = time.monotonic() + 30
+    while quick.seen.value <= 5 and time.monotonic() < end:
+        time.sleep(0.01)
     assert quick.seen.value > 5 and slow.seen.at is None
+    ended.set()
     watch.stop()

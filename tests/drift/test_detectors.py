@@ -142,6 +142,19 @@ def test_readers_who_never_come_again_say_nothing_of_a_turn() -> None:
     assert found.value is None and found.detail == "not enough data (0 of 50)"
 
 
+def test_a_small_sure_turn_hides_no_large_one() -> None:
+    """Half of the readers turn to t0, while a new topic has a few of everybody's reads."""
+    for seed in SEEDS:
+        d, rng, after = ReadersTurn(SETTINGS), random.Random(seed), 0
+        while not d.alarm and after < 1000:
+            after += d._seen >= 3000
+            reader = rng.randrange(60)
+            liked = 0 if after and reader < 30 else reader % 12
+            topic = f"t{liked if rng.random() < 0.4 else rng.randrange(12)}"
+            d.update(Read("new" if after and rng.random() < 0.06 else topic, f"u{reader}"))
+        assert after < 600
+
+
 def test_turned_is_the_test_of_mantel_and_haenszel() -> None:
     before = {"u": {"a": 3, "b": 1}, "v": {"a": 2}, "gone": {"a": 9}}
     after = {"u": {"a": 1, "b": 3}, "v": {"a": 1, "b": 1}, "new": {"b": 9}}

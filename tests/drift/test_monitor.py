@@ -90,14 +90,11 @@ def test_a_third_of_the_readers_shift() -> None:
         assert set(cried.values()) == {1}, cried  # one shift, at most one alarm of each detector
         report = alarms[0][1]
         assert msgspec.json.decode(encode(report), type=DriftReport) == report
-        mixes = [f for _, r in alarms for f in r.findings if f.detector == "topic-mix" and f.alarm]
-        if not mixes:
-            continue
-        [mix] = mixes
-        rose = [c for c in mix.contributors if c.kind == "topic" and c.after > c.before]
+        [turn] = [f for _, r in alarms for f in r.findings if f.detector == "readers-turn" and f.alarm]
+        rose = [c for c in turn.contributors if c.kind == "topic" and c.after > c.before]
         assert rose[0].name == "topic-0" and rose[0].examples[0].startswith("An article ")
-        assert {c.kind for c in mix.contributors} == {"topic", "article", "readers"}
-        assert mix.p_value is not None and mix.p_value < 1e-4 and mix.severity != "none"
+        assert {c.kind for c in turn.contributors} == {"topic", "article", "readers"}
+        assert turn.p_value is not None and turn.p_value < 1e-4 and turn.severity != "none"
 
 
 def test_the_pulse_counts_each_policy_and_tells_how_sure_the_model_was() -> None:

@@ -21,6 +21,10 @@ def test_rows_or_time_with_the_minimum(now: float, rows: int, expected: str | No
     assert why(now, rows) == expected
 
 
+def test_a_clock_that_was_set_back_does_not_stop_training() -> None:
+    assert why(1000, 10, last=4600) == "time" and why(1000, 10, last=1010) is None
+
+
 def test_time_counts_from_the_last_attempt_or_the_start() -> None:
     assert why(1000, 10, last=950) is None and why(1010, 10, last=950) == "time"
     assert why(1000, 10, last=0, started=980) is None

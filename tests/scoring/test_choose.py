@@ -90,6 +90,15 @@ def test_a_request_may_name_its_diversity_and_duplicates_do_not_shorten_the_list
     assert len(ids(site.answer("u", 5, diversity=1.0))) == 5
 
 
+def test_a_request_may_name_its_diversity() -> None:
+    site = Site(duplicate=1.01)
+    for i in range(20):
+        site.article(f"near{i}", EYE[0] + 0.3 * EYE[1 + i % 2], age=1)  # new: better
+        site.article(f"far{i}", EYE[i % DIM], age=1e5)
+    plain, varied = (ids(site.answer("u", 6, diversity=d)) for d in (0.0, 1.0))
+    assert all(i.startswith("near") for i in plain) and sum(i.startswith("far") for i in varied) >= 2
+
+
 def tagged(tags):
     return [Entry(f"a{n}", f"t{n}", 0.0, list(of), "", "") for n, of in enumerate(tags)]
 

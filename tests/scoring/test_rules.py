@@ -111,6 +111,31 @@ def test_a_rule_follows_the_catalogue(site: Site) -> None:
     assert set(ids(site.answer("u", 9))) == {f"a{n}" for n in range(6)}
 
 
+def test_who_looks_at_a_list_while_articles_come_in_leaves_no_wrong_rule_behind(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attributes, last = site.scorer.state.attributes, site.answer("u")
+    follow = attributes.follow
+
+    def meanwhile(*given: object) -> None:  # another thread, for whom the deadline has passed
+        site.scorer.showable(last.items)
+        follow(*given)
+
+    monkeypatch.setattr(attributes, "follow", meanwhile)
+    site.scorer.rules.replace([rule("block")])
+    site.article("new", EYE[7], ["x"])
+    for _ in range(2):
+        assert set(ids(site.answer("u", 9))) == {"a0", "a1", "a2", "a3", "a5"}
+
+
+def test_of_an_earlier_list_what_was_blocked_or_removed_since_is_not_shown(site: Site) -> None:
+    last = site.answer("u", 9)
+    site.scorer.rules.replace([rule("block")])
+    site.catalogue.remove(["a0"])
+    site.scorer.follow()
+    assert {i.item_id for i in site.scorer.showable(last.items)} == {"a1", "a2", "a3", "a5"}
+
+
 def test_all_that_a_match_gives_must_fit(site: Site) -> None:
     site.scorer.rules.replace([rule("block", match=Match(tags=["y"], source="s", item_ids=["a0", "a2"]))])
     assert set(ids(site.answer("u", 9))) == {f"a{n}" for n in range(1, 6)}

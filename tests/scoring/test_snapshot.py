@@ -64,6 +64,8 @@ def test_a_scorer_from_files_answers_as_the_one_that_wrote_them(tmp_path: Path, 
     assert texts.rows == len(other.state.articles) == 31
     ours, theirs = both(site, other)
     assert ours == theirs and len(ours) == 28
+    for a, b in zip(other.state.words.arrays(31), site.scorer.state.words.arrays(31), strict=True):
+        assert np.array_equal(a, b) and a.any()
     ours, theirs = both(site, other, filters=Filters(tags_all=["t1"]))
     assert ours == theirs and 0 < len(ours) < 12
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from web_site import WebSite
+from web_site import DIM, WebSite, eventually
 
+from streamrec.errors import RetryLater
 from streamrec.events import Article, Feedback, Match, Recommendation, Rule, decode
 
 NOW = 2e9
@@ -170,9 +172,9 @@ def test_the_topic_hears_of_the_list_given_at_a_deadline(site: WebSite, http: ht
     ask(http, user_id="u", n=5)
     site.buffer.slow_s = 0.2
     late = ask(http, user_id="u", n=3, deadline_ms=20).json()
-    time.sleep(0.5)
+    eventually(lambda: len(site.sent("recommendations")) == 2)
     told = [decode(Recommendation, r.value, NOW) for r in site.sent("recommendations")]
-    assert len(told) == 2 and told[1].recommendation_id == late["recommendation_id"] and told[1].stale
+    assert told[1].recommendation_id == late["recommendation_id"] and told[1].stale
 
 
 def test_articles_are_announced_and_taken_out(site: WebSite, http: httpx.Client) -> None:
@@ -201,6 +203,30 @@ def test_it_is_ready_once_it_follows_and_metrics_are_for_prometheus(http: httpx.
     assert "streamrec_answers_total" in http.get("/metrics").text
 
 
+def test_it_is_not_ready_when_it_has_followed_nothing_for_ten_seconds(
+    site: WebSite, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise RetryLater("Redis is away")
+
+    eventually(lambda: http.get("/readyz").status_code == 200)
+    monkeypatch.setattr(site.desk.serving.scorer, "follow", away)
+    eventually(lambda: site.desk._trouble == "Redis is away")
+    assert http.get("/readyz").status_code == 200
+    site.desk.serving.synced_at -= 10.0
+    assert problem(http.get("/readyz"), 503)["detail"] == "Redis is away"
+    monkeypatch.undo()
+    eventually(lambda: http.get("/readyz").status_code == 200)
+
+
+def test_a_clock_set_back_does_not_stop_it_from_following(site: WebSite, http: httpx.Client) -> None:
+    ask(http)
+    site.desk.serving._tried_at = site.desk.serving.synced_at = site.clock.now() + 3600.0
+    site.article("new", np.ones(DIM))
+    eventually(lambda: "new" in ids(ask(http, user_id="u", n=20)))
+    assert http.get("/readyz").status_code == 200
+
+
 def test_without_its_answering_thread_it_is_neither_alive_nor_ready(site: WebSite) -> None:
     http = TestClient(site.app)
     problem(http.get("/healthz"), 503)
@@ -220,13 +246,20 @@ def test_with_keys_everything_but_the_probes_needs_one() -> None:
             assert http.post("/v1/recommendations", json={}, headers=headers).status_code == 200
 
 
-def test_many_at_once_are_answered_in_batches(site: WebSite, http: httpx.Client) -> None:
+def test_many_at_once_are_answered_in_batches(
+    site: WebSite, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
+    scorer, batches = site.desk.serving.scorer, list[int]()
+    rank = scorer.rank
+    monkeypatch.setattr(scorer, "rank", lambda asks, *more: batches.append(len(asks)) or rank(asks, *more))
+    site.buffer.slow_s = 0.02  # what comes meanwhile waits
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda i: ask(http, user_id=f"u{i}", n=3), range(64)))
     assert {a.json()["user_id"] for a in answers} == {f"u{i}" for i in range(64)}
     assert all(len(ids(a)) == 3 for a in answers)
+    assert sum(batches) == 64 and max(batches) > 3
 
 
 def test_the_document_has_an_example_of_each_body_that_is_accepted(http: httpx.Client) -> None:
