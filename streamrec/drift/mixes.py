@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from streamrec.config import Monitor
@@ -188,9 +188,16 @@ class ReadersTurn(Mix[Read]):
 
     def _shares(self) -> tuple[Counts, Counts]:
         """Of the readers in both windows."""
-        before, after = self._reads
-        both = before.keys() & after.keys()
-        return sum((before[r] for r in both), Counts()), sum((after[r] for r in both), Counts())
+        found: tuple[Counts, Counts] = (Counter(), Counter())
+        for reader in self._reads[REFERENCE].keys() & self._reads[CURRENT].keys():
+            for counts, reads in zip(found, self._reads, strict=True):
+                counts.update(reads[reader])
+        return found
+
+    def _check(self) -> None:
+        turns, weight = turned(*self._reads)
+        if weight >= LEAST_WEIGHT and any(abs(value) >= needed(error) for value, error in turns):
+            self._latch(self._state())
 
     def _size(self, found: Finding) -> float:
         return 12.5 * (found.value or 0.0)  # a fifth of all reads is called a large shift
@@ -210,11 +217,24 @@ class ReadersTurn(Mix[Read]):
             samples=n + m, reference=f"{n} {self.unit}", current=f"newest {m} {self.unit}",
             detail=told(moved), p_value=min(1.0, len(turns) * two_sided(value, error)),
             interval=(abs(value) - 1.96 * error, abs(value) + 1.96 * error),
-            first_seen=self._order[0][1], contributors=moved,
+            first_seen=self._order[0][1], contributors=[*moved, *self._who_turned(moved[:1])],
         )
         if finding.alarm:
             self._rearm()
         return finding
+
+    def _who_turned(self, topics: Sequence[Contributor]) -> list[Contributor]:
+        """Of the readers in both windows, those half of whose reads or more turned to these topics."""
+        before, after = self._reads
+        both = before.keys() & after.keys()
+        turned_to = [sum(_share(after[r], t.name) >= _share(before[r], t.name) + 0.5 for r in both)
+                     for t in topics]
+        return [Contributor(kind="readers", name=f"who turned to {t.name}", before=0.0, after=n / len(both))
+                for t, n in zip(topics, turned_to, strict=True)]
+
+
+def _share(counts: Counts, topic: str) -> float:
+    return counts[topic] / counts.total()
 
 
 def needed(error: float) -> float:

@@ -94,6 +94,8 @@ def test_a_third_of_the_readers_shift() -> None:
         rose = [c for c in turn.contributors if c.kind == "topic" and c.after > c.before]
         assert rose[0].name == "topic-0" and rose[0].examples[0].startswith("An article ")
         assert {c.kind for c in turn.contributors} == {"topic", "article", "readers"}
+        [who] = [c for c in turn.contributors if c.name == "who turned to topic-0"]
+        assert who.kind == "readers" and who.after > 0.1
         assert turn.p_value is not None and turn.p_value < 1e-4 and turn.severity != "none"
 
 
