@@ -25,6 +25,7 @@ LEAST_EFFECT = 1.25  # who is not known to be one reader may be one all the same
 LEAST_TURN = 0.08  # of all reads: less is no news, however sure
 LEAST_WEIGHT = 50  # pairs of reads before and after, of the same readers
 CHECKS_PER_WINDOW = 20  # of a mix; a check of each event costs much and tells no more
+CHECKS_OF_READERS = 10  # each looks at every reader of the window
 X = TypeVar("X", bound=Hashable)
 Counts = Counter[str]
 REFERENCE, CURRENT = 0, 1  # the two windows
@@ -170,6 +171,10 @@ class ReadersTurn(Mix[Read]):
     it, and it sees a turn that is lost in the differences between readers, which a mix has to allow for."""
 
     name, kind = "readers-turn", "interest"
+
+    def __init__(self, settings: Monitor) -> None:
+        super().__init__(settings)
+        self._every = max(1, settings.window // CHECKS_OF_READERS)
 
     def update(self, x: Read, at: float = 0.0, who: str = "") -> None:
         """Take one read."""
