@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from streamrec.config import Monitor
-from streamrec.drift import content, controls, mixes, rates
+from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
 from streamrec.drift.pulse import Pulse
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
@@ -41,7 +41,7 @@ class Detectors:
 
     def __init__(self, settings: Monitor) -> None:
         self.content, self.words = content.ContentShift(settings), content.NewWords(settings)
-        self.topics, self.turn = mixes.TopicMix(settings), mixes.ReadersTurn(settings)
+        self.topics, self.turn = mixes.TopicMix(settings), turns.ReadersTurn(settings)
         self.given = mixes.TopicGivenShown(settings)
         self.readers = rates.ReaderChange(settings)
         self.clicks, self.trend = rates.ClickRate(settings), rates.ClickTrend(settings)
@@ -163,7 +163,7 @@ class DriftMonitor:
         if len(usual) == USUAL:
             self.detectors.readers.update(float(topic not in usual), now)
         self.detectors.topics.update(topic, now, user)
-        self.detectors.turn.update(mixes.Read(topic, user), now)
+        self.detectors.turn.update(turns.Read(topic, user), now)
         self._newest.append((topic, item, len(usual) > 0))
         usual.append(topic)
         self._readers.put(user, usual)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from streamrec.drift.content import Title, Vector
 from streamrec.drift.contract import Detector
 from streamrec.drift.controls import Gap, Slate
-from streamrec.drift.mixes import Choice, Read
+from streamrec.drift.mixes import Choice
+from streamrec.drift.turns import Read
 
 Draw = Callable[[random.Random, int], Any]  # shifted: 0 quiet, 1 shifted, 2 shifted elsewhere
 TOPICS, DIM = 12, 32

@@ -16,9 +16,10 @@ from streamrec.drift.content import NewWords
 from streamrec.drift.contract import Detector
 from streamrec.drift.controls import AgainstControls
 from streamrec.drift.formulas import turned
-from streamrec.drift.mixes import Choice, Read, ReadersTurn, TopicGivenShown, TopicMix
+from streamrec.drift.mixes import Choice, TopicGivenShown, TopicMix
 from streamrec.drift.monitor import Detectors
 from streamrec.drift.rates import OnlineRank
+from streamrec.drift.turns import Read, ReadersTurn
 from streamrec.events import Finding, encode
 from tests.drift.draws import draw_for
 
