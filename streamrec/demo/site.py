@@ -30,6 +30,7 @@ from streamrec.wiring import Names
 
 TICK_S = 0.05
 ANSWER_LIMIT_S = 10.0
+OPENING = "open-"  # how ids of requests begin that nobody visits for
 
 
 def arm(reader: str) -> Policy:
@@ -54,7 +55,7 @@ class Site:
         self._released = 0
         self._order = sorted(range(len(world.articles)), key=lambda i: world.article(i).released_at)
         self.progress = 0.0
-        self.stop = threading.Event()
+        self.stop, self._opened = threading.Event(), threading.Event()
         self._listener = threading.Thread(target=self._listen, name="site-inbox", daemon=True)
 
     def open(self, patience_s: float) -> None:
@@ -66,11 +67,11 @@ class Site:
         self._release()
         end = time.monotonic() + patience_s
         while time.monotonic() < end and not self.stop.is_set():
-            self._send(Request(request_id=f"open-{uuid.uuid4().hex}", user_id="nobody", n=1))
-            if self.stop.wait(0.5) or any(a.items for a in list(self._slates)):
-                self._slates.clear()
+            self._send(Request(request_id=f"{OPENING}{uuid.uuid4().hex}", user_id="nobody", n=1))
+            if self._opened.wait(0.5):
                 return
-        raise RetryLater("no recommendation came: see the processes' logs")
+        if not self.stop.is_set():
+            raise RetryLater("no recommendation came: see the processes' logs")
 
     def run(self, seconds: float) -> None:
         """Visits, slates and clicks for `seconds`."""
@@ -180,7 +181,9 @@ class Site:
             else:
                 answer = decode(Recommendation, value, now)
                 ours = self.measured.answer(answer, now)
-                if (ours or answer.request_id.startswith("open-")) and answer.items:
+                if ours and answer.items:
                     self._slates.append(answer)
+                elif answer.request_id.startswith(OPENING) and answer.items:
+                    self._opened.set()
         except InvalidMessage:
             self.measured.failed += 1  # what streamrec publishes must always decode

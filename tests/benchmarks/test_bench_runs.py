@@ -13,6 +13,7 @@ from tests.benchmarks.servers import REPOSITORY
 RATIOS = {
     "collector_over_poll_only", "fenced_lua_over_lpush", "fenced_lua_over_lpush_worst_case",
     "msgspec_over_json", "answer_p99_during_swap_over_before", "publish_over_matmul",
+    "http_p99_during_swap_over_before",
     "index_recall_1m", "memory_over_vectors_1m", "answer_exact_over_indexed_1m",
     "text_step_over_naive", "exact_text_step_over_naive",
     *(f"answers_over_matmul_{n}_batch_{b}" for n in ("3k", "100k") for b in (1, 16, 64)),
