@@ -30,6 +30,7 @@ from streamrec.wiring import Names
 
 TICK_S = 0.05
 ANSWER_LIMIT_S = 10.0
+MOST_WAITING = 6  # visitors who wait for a list
 OPENING = "open-"  # how ids of requests begin that nobody visits for
 
 
@@ -80,7 +81,9 @@ class Site:
             self.progress = min(1.0, (time.monotonic() - started) / seconds)
             self._release()
             owed += self._rate * TICK_S
-            for reader in self.world.next_visitors(self.progress, int(owed)):
+            # Who waits for a list sends for no others: a slow machine has fewer visits, not longer queues.
+            come = min(int(owed), max(0, MOST_WAITING - len(self.measured.requests)))
+            for reader in self.world.next_visitors(self.progress, come):
                 self._visit(reader)
             owed -= int(owed)
             while self._slates:
