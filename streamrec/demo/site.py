@@ -30,7 +30,7 @@ from streamrec.wiring import Names
 
 TICK_S = 0.05
 ANSWER_LIMIT_S = 10.0
-MOST_WAITING = 6  # visitors who wait for a list
+MOST_WAITING = 8  # visitors who wait for a list
 OPENING = "open-"  # how ids of requests begin that nobody visits for
 
 
