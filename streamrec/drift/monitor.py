@@ -12,6 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from streamrec.clock import due
 from streamrec.config import Monitor
 from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
@@ -212,7 +213,7 @@ class DriftMonitor:
         if self._reported_at is None:
             self._reported_at = now
         alarm = any(d.alarm for d in self.detectors)
-        if not alarm and abs(now - self._reported_at) < self.settings.period_s:
+        if not alarm and not due(now, self._reported_at, self.settings.period_s):
             return None
         events, self._count, self._reported_at = self._count, 0, now
         findings = [self._with_examples(d.report()) for d in self.detectors]

@@ -42,7 +42,7 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
 
 def _measure(parts: Parts, label: str, sizes: Sizes, figures: Figures, say: Say) -> None:
     wait_for("the web process listens", lambda: bool(parts.board.get("web")), 60, 0.2)
-    host = parts.board.get("web")["url"].removeprefix("http://")
+    host = _host(parts)
     wait_for("the web process is ready", lambda: all(_ready(host) for _ in range(20)), 60, 0.2)
     for n in range(sizes.repeats + 1):  # the first warms up
         say(f"HTTP with 1 and {CLIENTS} clients{label.replace('_', ' ')}: {n} of {sizes.repeats}")
@@ -54,9 +54,14 @@ def _measure(parts: Parts, label: str, sizes: Sizes, figures: Figures, say: Say)
         some.add(f"http_feedback_per_s_8_clients{label}", rate)
 
 
+def _host(parts: Parts) -> str:
+    """Where the web process listens."""
+    return str(parts.board.get("web")["url"].removeprefix("http://"))
+
+
 def _with_swaps(parts: Parts, sizes: Sizes, figures: Figures, say: Say) -> None:
     """One client, without and with a model swapped every second; a request that fails ends the run."""
-    host = parts.board.get("web")["url"].removeprefix("http://")
+    host = _host(parts)
     for n in range(sizes.repeats):
         say(f"HTTP without and with swaps: {n + 1} of {sizes.repeats}")
         before, _ = _load(host, "/v1/recommendations", _wanted, 1, sizes.window_s)

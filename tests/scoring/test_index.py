@@ -136,7 +136,8 @@ def test_an_index_is_made_anew_once_it_misses_much() -> None:
 
 def test_articles_that_change_while_an_index_is_made_are_late() -> None:
     site = Large()
-    row = site.scorer.state.articles.index["m5"]
+    before, row = site.served.search, site.scorer.state.articles.index["m5"]
+    assert before is not None and not len(site.served.late(before).rows)
 
     def meanwhile() -> list[int]:  # another thread goes on following
         site.article("m5", topics[0])
@@ -144,7 +145,7 @@ def test_articles_that_change_while_an_index_is_made_are_late() -> None:
         return []
 
     made = site.served.searched([[0]], Index.over(site.scorer.state.articles.vectors, 0), meanwhile)
-    assert site.served.late(made).rows.tolist() == [row]
+    assert site.served.late(made).rows.tolist() == site.served.late(before).rows.tolist() == [row]
     site.article("m6", topics[0])
     site.scorer.follow()
     assert len(site.served.late(made).rows) == 2
