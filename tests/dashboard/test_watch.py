@@ -5,6 +5,7 @@ import time
 
 from streamrec.dashboard.watch import STALE_S, Seen, Source, Watch
 from streamrec.errors import RetryLater
+from tests.e2e.harness import wait_until
 
 
 def test_what_was_last_known_stays_while_the_server_is_away() -> None:
@@ -38,9 +39,7 @@ def test_a_slow_server_holds_up_its_own_group_only() -> None:
     quick = Source("redis", lambda: next(count), 0, every_s=0.0)
     watch = Watch([slow], [quick], turn_s=0.01)
     watch.start()
-    end = time.monotonic() + 30
-    while quick.seen.value <= 5 and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_until(lambda: quick.seen.value > 5, 30, "the quick server is read again and again")
     assert quick.seen.value > 5 and slow.seen.at is None
     ended.set()
     watch.stop()

@@ -9,10 +9,11 @@ import httpx
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from web_site import DIM, WebSite, eventually
+from web_site import DIM, WebSite
 
 from streamrec.errors import RetryLater
 from streamrec.events import Article, Feedback, Match, Recommendation, Rule, decode
+from tests.e2e.harness import wait_until
 
 NOW = 2e9
 
@@ -172,7 +173,7 @@ def test_the_topic_hears_of_the_list_given_at_a_deadline(site: WebSite, http: ht
     ask(http, user_id="u", n=5)
     site.buffer.slow_s = 0.2
     late = ask(http, user_id="u", n=3, deadline_ms=20).json()
-    eventually(lambda: len(site.sent("recommendations")) == 2)
+    wait_until(lambda: len(site.sent("recommendations")) == 2, 30, "the topic hears of both")
     told = [decode(Recommendation, r.value, NOW) for r in site.sent("recommendations")]
     assert len(told) == 2 and told[1].recommendation_id == late["recommendation_id"] and told[1].stale
 
@@ -209,21 +210,21 @@ def test_it_is_not_ready_when_it_has_followed_nothing_for_ten_seconds(
     def away() -> None:
         raise RetryLater("Redis is away")
 
-    eventually(lambda: http.get("/readyz").status_code == 200)
+    wait_until(lambda: http.get("/readyz").status_code == 200, 30, "it follows")
     monkeypatch.setattr(site.desk.serving.scorer, "follow", away)
-    eventually(lambda: site.desk._trouble == "Redis is away")
+    wait_until(lambda: site.desk._trouble == "Redis is away", 30, "it has tried")
     assert http.get("/readyz").status_code == 200
     site.desk.serving.synced_at -= 10.0
     assert problem(http.get("/readyz"), 503)["detail"] == "Redis is away"
     monkeypatch.undo()
-    eventually(lambda: http.get("/readyz").status_code == 200)
+    wait_until(lambda: http.get("/readyz").status_code == 200, 30, "it follows again")
 
 
 def test_a_clock_set_back_does_not_stop_it_from_following(site: WebSite, http: httpx.Client) -> None:
     ask(http)
     site.desk.serving._tried_at = site.desk.serving.synced_at = site.clock.now() + 3600.0
     site.article("new", np.ones(DIM))
-    eventually(lambda: "new" in ids(ask(http, user_id="u", n=20)))
+    wait_until(lambda: "new" in ids(ask(http, user_id="u", n=20)), 30, "the new article is in a list")
     assert http.get("/readyz").status_code == 200
 
 

@@ -1,7 +1,7 @@
 """A whole HTTP side over the shipped memory adapters and a real network."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,11 +114,3 @@ class WebSite:
         finally:
             self.desk.stop()
             self.outbox.stop()
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait for what another thread brings about."""
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
