@@ -73,7 +73,9 @@ class Buffer(Section):
         (3600.0, 6 * 3600.0, 3 * 86_400.0), description="popularity counters fade by half in these"
     )
     co_half_life_s: float = Field(2 * WEEK, ge=WEEK, description="co-reads fade by half in this")
-    co_keep: int = Field(64, ge=1, description="co-read partners kept per article")
+    co_keep: int = Field(64, ge=1, description="of each article, what was most read after it is kept: at "
+                         "least so many, at most twice")
+    near_keep: int = Field(128, ge=1, description="the same of what its readers read before or after, ever")
 
 
 class Encoder(Section):

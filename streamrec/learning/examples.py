@@ -16,7 +16,7 @@ import numpy as np
 from streamrec.config import Trainer
 from streamrec.learning.negatives import Array, Sampler
 from streamrec.model.counters import Counters
-from streamrec.model.features import CO_LAST, FEATURES, all_features
+from streamrec.model.features import FEATURES, all_features
 from streamrec.model.words import Words
 from streamrec.replay import Row, WindowRow
 
@@ -90,7 +90,7 @@ def in_time_order(rows: Sequence[WindowRow]) -> list[WindowRow]:
 def count(counters: Counters, partition: int, row: Row) -> None:
     """What the buffer counted when it took this row."""
     counters.bump(partition, row.item, row.ts)
-    counters.co_add(partition, row.history[:CO_LAST], row.item, row.ts)
+    counters.co_add(partition, row.history, row.item, row.ts)
 
 
 def materialise(

@@ -19,6 +19,7 @@ from streamrec.errors import CorruptArtefact
 from streamrec.learning import parked
 from streamrec.learning.examples import Examples, concat, empty
 from streamrec.learning.negatives import Array
+from streamrec.model import co_reads
 from streamrec.model.counters import Counters
 from streamrec.replay import Cursor, WindowRow, a_res_key, digest
 
@@ -112,11 +113,13 @@ def _anchor_key(event_id: str) -> float:
 
 
 def _counter_arrays(c: Counters) -> dict[str, Any]:
-    n, (places, weights) = len(c), c.co_table()
+    n = len(c)
     return {
         "t0": c.t0[:, :n], "values": c.values[:, :n], "total": c.total[:, :n],
         "published_at": c.published_at[:n],
-        "co/places": places, "co/weights": weights,
+    } | {
+        f"{name}/{part}": array for name, pairs in co_reads.tables(c).items()
+        for part, array in zip(("places", "weights"), pairs.arrays(), strict=True)
     }
 
 
@@ -126,7 +129,6 @@ def _counters(arrays: dict[str, Any], rest: dict[str, Any], buffer: Buffer) -> C
     c.index = {item_id: i for i, item_id in enumerate(c.ids)}
     c.t0, c.values, c.total = arrays["t0"], arrays["values"], arrays["total"]
     c.published_at = arrays["published_at"]
-    places, weights = arrays["co/places"].tolist(), arrays["co/weights"].tolist()
-    for p, i, k, w in zip(*places, weights, strict=True):
-        c.co.setdefault(p, {}).setdefault(i, {})[k] = w
+    for name, pairs in co_reads.tables(c).items():
+        pairs.restore(arrays[f"{name}/places"], arrays[f"{name}/weights"])
     return c

@@ -10,25 +10,28 @@ from safetensors.numpy import load, save
 
 from streamrec.errors import CorruptArtefact
 from streamrec.model.counters import Counters
+from streamrec.model.pairs import Pairs
 
 FILE, IDS = "co_reads.safetensors", "co_reads.json"
-CoRead = tuple[int, str, str, float]  # partition, read before, read after, forward-decayed weight
+CoRead = tuple[str, int, str, str, float]  # table, partition, article, partner, forward-decayed weight
+
+
+def tables(counters: Counters) -> dict[str, Pairs]:
+    """What travels, by name."""
+    return {"co": counters.co, "near": counters.near}
 
 
 def to_files(counters: Counters) -> dict[str, bytes]:
-    """The table as two files: places and weights, and the article ids."""
-    rows = [
-        (p, before, item, weight) for p, table in counters.co.items()
-        for before, partners in table.items() for item, weight in partners.items()
-    ]
-    places = np.array([r[:3] for r in rows], dtype=np.int64).reshape(-1, 3)
-    weights = np.array([r[3] for r in rows], dtype=np.float64)
-    arrays = {"places": places, "weights": weights}
+    """The tables as two files: places and weights, and the article ids."""
+    arrays: dict[str, Any] = {}
+    for name, pairs in tables(counters).items():
+        places, weights = pairs.arrays()
+        arrays |= {f"{name}/places": np.ascontiguousarray(places), f"{name}/weights": weights}
     return {FILE: save(arrays), IDS: json.dumps(counters.ids).encode()}
 
 
 def from_files(files: Mapping[str, bytes]) -> list[CoRead]:
-    """The table back; empty when the version has none. Raises CorruptArtefact."""
+    """The tables back; empty when the version has none. Raises CorruptArtefact."""
     if FILE not in files:
         return []
     try:
@@ -38,5 +41,7 @@ def from_files(files: Mapping[str, bytes]) -> list[CoRead]:
 
 
 def _rows(arrays: dict[str, Any], ids: list[str]) -> Iterator[CoRead]:
-    for (p, before, item), weight in zip(arrays["places"].tolist(), arrays["weights"].tolist(), strict=True):
-        yield p, ids[before], ids[item], weight
+    for name in ("co", "near"):
+        places, weights = arrays[f"{name}/places"].tolist(), arrays[f"{name}/weights"].tolist()
+        for p, i, k, weight in zip(*places, weights, strict=True):
+            yield name, p, ids[i], ids[k], weight

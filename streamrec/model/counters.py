@@ -1,21 +1,38 @@
 """What serving and training both keep about articles, by integer index.
 
 Popularity fades exponentially at several half-lives (`replay.bump` is the same recursion for one
-article). Co-reads use forward decay (Cormode et al. 2009): weights only ever grow, and are scaled
-down when asked for. Everything is kept per feedback partition, as the buffer keeps it.
+article). Everything is kept per feedback partition, as the buffer keeps it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrec.config import Buffer
+from streamrec.model.pairs import Floats, Ints, Pairs, Partners
 
-LANDMARK = 1_577_836_800.0  # 2020-01-01: forward decay counts from here
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-CoReads = dict[int, dict[int, float]]  # article -> what was read after it -> weight
+CO_LAST = 3  # reads before an event that count as co-read with it
+NEAR_REACH, NEAR_LAST = 10, 10  # reads before an event that count as near it; last reads asked about
+NEAR_FADE = 0.85  # of what a read counts as near an event to what the next newer one does
+FADE = 0.7  # of a read's weight to that of the next newer one
+
+
+class CoReads(NamedTuple):
+    """What others read who read what a reader read last: one dict of article -> decayed count for each of
+    the CO_LAST newest reads, of what was read after it; and the articles `near` [n], ascending, with the sum
+    [n] of their cosines to the NEAR_LAST newest reads, faded by rank (item-kNN: Sarwar et al. 2001), where
+    what was read further apart counts less."""
+
+    after: Sequence[Mapping[int, float]]
+    near: Ints
+    cosine: Floats
+
+    @property
+    def partners(self) -> set[int]:
+        """All articles with any count."""
+        return {i for counts in self.after for i in counts}.union(self.near.tolist())
 
 
 class Counters:
@@ -23,7 +40,8 @@ class Counters:
 
     def __init__(self, settings: Buffer) -> None:
         self.half_lives = tuple(settings.half_lives_s)
-        self.co_half_life, self.co_keep = settings.co_half_life_s, settings.co_keep
+        self.co = Pairs(settings.co_half_life_s, settings.co_keep)  # an article, one read after it
+        self.near = Pairs(inf, settings.near_keep)  # both ways
         self.ids: list[str] = []
         self.index: dict[str, int] = {}
         self.partitions: dict[int, int] = {}  # feedback partition -> first axis of the arrays
@@ -32,7 +50,6 @@ class Counters:
         self.total: Ints = np.zeros((0, 0), dtype=np.int64)
         self.published_at: Floats = np.zeros(0)  # epoch s; NaN: unknown
         self._in_order: Floats | None = None  # publication times, sorted; None: to be made
-        self.co: dict[int, CoReads] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,47 +127,38 @@ class Counters:
         after = until - np.searchsorted(self._in_order, published, side="right")
         return np.where(np.isnan(published), np.nan, np.maximum(after, 0).astype(np.float64))
 
-    def co_add(self, partition: int, before: Sequence[str], item_id: str, ts: float) -> None:
-        """Count a read of `item_id` at `ts` after each article of `before`."""
-        table, item = self.co.setdefault(partition, {}), self.add(item_id)
-        weight = 2.0 ** ((ts - LANDMARK) / self.co_half_life)
-        for b in before:
-            partners = table.setdefault(self.add(b), {})
-            partners[item] = partners.get(item, 0.0) + weight
-            if len(partners) > self.co_keep:
-                del partners[min(partners, key=lambda k: (partners[k], self.ids[k]))]
+    def co_add(self, partition: int, history: Sequence[str], item_id: str, ts: float) -> None:
+        """Count a read of `item_id` at `ts` with the newest of `history`, newest first."""
+        item, before = self.add(item_id), [self.add(b) for b in history[:NEAR_REACH]]
+        for k, b in enumerate(before):
+            if k < CO_LAST:
+                self.co.add(partition, b, item, ts, self.ids.__getitem__)
+            self.near.add(partition, b, item, ts, self.ids.__getitem__, NEAR_FADE**k)
+            self.near.add(partition, item, b, ts, self.ids.__getitem__, NEAR_FADE**k)
 
-    def co_set(self, partition: int, before: str, item_id: str, weight: float) -> None:
-        """Take over one co-read count as it stands."""
-        table, item = self.co.setdefault(partition, {}), self.add(item_id)
-        table.setdefault(self.add(before), {})[item] = weight
-
-    def co_table(self) -> tuple[Ints, Floats]:
-        """All co-reads: places [3, n] (partition, article, read after it) and weights [n]."""
-        rows = [(p, i, k, w) for p, t in self.co.items() for i, d in t.items()
-                for k, w in d.items()]
-        columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-        return np.array(columns[:3], dtype=np.int64).reshape(3, -1), np.array(columns[3], float)
-
-    def co_query(self, last_reads: Sequence[int], now: float) -> list[dict[int, float]]:
-        """Decayed co-reads at `now`: for each last read one dict of partner -> count."""
-        scale = 2.0 ** min(1000.0, (LANDMARK - now) / self.co_half_life)
-        found: list[dict[int, float]] = [{} for _ in last_reads]
-        for counts, i in zip(found, last_reads, strict=True):
-            for table in self.co.values():
-                for k, w in table.get(i, {}).items():
+    def co_query(self, last_reads: Sequence[int], now: float, near: Ints | None = None) -> CoReads:
+        """What was read with some last reads, newest first, at `now` (epoch s); if only of some articles
+        the cosine is asked for, of `near`: quicker than of all."""
+        scale = self.co.scale(now)
+        after: list[dict[int, float]] = [{} for _ in last_reads[:CO_LAST]]
+        for counts, i in zip(after, last_reads, strict=False):
+            for partners in self.co.of(i):
+                for k, w in partners.items():
                     counts[k] = counts.get(k, 0.0) + w * scale
-        return found
+        reads = np.array(last_reads[:NEAR_LAST], np.int64)
+        weights = (FADE ** np.arange(len(reads)) / np.sqrt(self.totals(reads) + 1.0)).tolist()
+        found = [(p, w) for i, w in zip(reads.tolist(), weights, strict=True) for p in self.near.of(i)]
+        near, summed = _summed(found) if near is None else _summed_of(found, np.unique(near))
+        return CoReads(after, near, summed / np.sqrt(self.totals(near) + 1.0))
 
     def copy(self) -> "Counters":
         """An independent copy."""
         twin = Counters.__new__(Counters)
-        twin.half_lives, twin.co_half_life = self.half_lives, self.co_half_life
-        twin.co_keep, twin.ids, twin.index = self.co_keep, list(self.ids), dict(self.index)
+        twin.half_lives, twin.co, twin.near = self.half_lives, self.co.copy(), self.near.copy()
+        twin.ids, twin.index = list(self.ids), dict(self.index)
         twin.partitions = dict(self.partitions)
         twin.t0, twin.values, twin.total = self.t0.copy(), self.values.copy(), self.total.copy()
         twin.published_at, twin._in_order = self.published_at.copy(), None
-        twin.co = {p: {i: dict(d) for i, d in t.items()} for p, t in self.co.items()}
         return twin
 
     def _partition(self, partition: int) -> int:
@@ -169,3 +177,19 @@ class Counters:
         self.total = np.pad(self.total, ((0, grow_p), (0, grow_i)))
         self.values = np.pad(self.values, ((0, grow_p), (0, grow_i), (0, 0)))
         self.published_at = np.pad(self.published_at, (0, grow_i), constant_values=np.nan)
+
+
+def _summed(found: Sequence[tuple[Partners, float]]) -> tuple[Ints, Floats]:
+    """All partners [n], ascending, and the sums [n] of their weights, each times that of its dict."""
+    places = [np.fromiter(partners, np.int64, len(partners)) for partners, _ in found]
+    weights = [w * np.fromiter(p.values(), np.float64, len(p)) for p, w in found]
+    near, at = np.unique(np.concatenate([np.zeros(0, np.int64), *places]), return_inverse=True)
+    return near, np.bincount(at, np.concatenate([np.zeros(0), *weights]), len(near)).astype(np.float64)
+
+
+def _summed_of(found: Sequence[tuple[Partners, float]], near: Ints) -> tuple[Ints, Floats]:
+    """The same of some partners [n] alone."""
+    summed, wanted = np.zeros(len(near)), near.tolist()
+    for partners, weight in found:
+        summed += weight * np.array([partners.get(i, 0.0) for i in wanted])
+    return near, summed

@@ -5,32 +5,30 @@ so a weight learned here means the same there. Popularity and age carry most of 
 text places what has no counts yet.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamrec.model.counters import Counters, Ints
+from streamrec.model.counters import FADE, CoReads, Counters
+from streamrec.model.pairs import Ints
 from streamrec.model.words import Tokens, Words
 
 ITEM = ("popular_short", "popular_middle", "popular_long", "popular_ever", "idle", "never_read",
         "age", "newer", "hot_short", "hot_middle", "hot_long")
-CO = ("co_read", "co_follow", "co_last", "co_lift")
+CO = ("co_read", "co_follow", "co_last", "co_lift", "co_near")
 TEXT = ("text_mean", "text_max", "text_last", "text_faded", "words_last", "words_all", "tags")
 FEATURES: tuple[str, ...] = (*ITEM, *CO, *TEXT, "reads")
 PARTS: dict[str, slice] = {
-    "popularity": slice(0, 6), "freshness": slice(6, 11), "co_read": slice(11, 15),
-    "content": slice(15, 22),
+    "popularity": slice(0, 6), "freshness": slice(6, 11), "co_read": slice(11, 16),
+    "content": slice(16, 23),
 }
-CO_LAST = 3  # reads before an event that count as co-read with it
 TEXT_LAST = 20  # reads whose text a candidate is compared with
 BIRTH, COLD = 3.0, 2.0**-16  # reads that a publication counts as; what is colder is all the same
-FADE = 0.7  # of a read's weight to that of the next newer one
 SHARE = 20.0  # log1p(SHARE * p): resolves a chance of 1 in 20 from one in 5
 Features = NDArray[np.float32]
-Partners = Sequence[Mapping[int, float]]
 
 
 def item_features(counters: Counters, now: float, idx: Ints | None = None) -> Features:
@@ -54,19 +52,16 @@ def item_features(counters: Counters, now: float, idx: Ints | None = None) -> Fe
     return found
 
 
-def co_features(partners: Partners, candidates: Sequence[int], totals: NDArray[Any]) -> Features:
-    """Features [n, 4] of candidates from what others read after the reader's last reads.
+def co_features(read: CoReads, candidates: Ints, totals: NDArray[Any]) -> Features:
+    """Features [n, 5] of candidates [n] from what others read with the reader's last reads.
 
-    `partners`: one dict of article -> decayed count per last read, newest first, as
-    `Counters.co_query` answers; `totals` [n]: reads ever of the candidates. The features: log1p of
+    `totals` [n]: reads ever of the candidates. The features: log1p of
     the summed counts; the share of those counts that went to the candidate; the same after the
-    newest read alone; and the sum over the root of the candidate's reads (lift).
+    newest read alone; the sum over the root of the candidate's reads (lift); and the cosine.
     """
     found = np.zeros((len(candidates), len(CO)), dtype=np.float32)
-    if not any(partners):
-        return found
-    at = {c: i for i, c in enumerate(candidates)}
-    for k, counts in enumerate(partners):
+    at = {c: i for i, c in enumerate(candidates.tolist())} if any(read.after) else {}
+    for k, counts in enumerate(read.after):
         mass = sum(counts.values()) + 1.0
         for c, count in counts.items():
             i = at.get(c)
@@ -75,7 +70,10 @@ def co_features(partners: Partners, candidates: Sequence[int], totals: NDArray[A
                 found[i, 1] += count / mass
                 found[i, 2] += count / mass if k == 0 else 0.0
     found[:, 3] = found[:, 0] / np.sqrt(1.0 + totals)
-    scale = np.array([1.0, SHARE / len(partners), SHARE, 1.0], dtype=np.float32)
+    if len(read.near):
+        places = np.minimum(np.searchsorted(read.near, candidates), len(read.near) - 1)
+        found[:, 4] = np.where(read.near[places] == candidates, read.cosine[places], 0.0)
+    scale = np.array([1.0, SHARE / max(len(read.after), 1), SHARE, 1.0, SHARE], dtype=np.float32)
     logs: Features = np.log1p(found * scale)
     return logs
 
@@ -107,7 +105,7 @@ def text_features(
 
 
 def join(items: Features, co: Features, text: Features, reads: int) -> Features:
-    """All features [n, len(FEATURES)] from `item_features` [n, 11], `co_features` [n, 4],
+    """All features [n, len(FEATURES)] from `item_features` [n, 11], `co_features` [n, 5],
     `text_features` [n, 7] and how many of the reader's last reads are known."""
     length = np.full((len(items), 1), np.log1p(reads), dtype=np.float32)
     return np.concatenate([items, co, text, length], axis=1)
@@ -118,7 +116,6 @@ def all_features(
 ) -> Features:
     """All features [n, F] of the articles `idx` [n] at `now` (epoch s) for a reader of `read` (newest
     first); `text` [N, d] are the base vectors of all articles, `words` their words."""
-    partners = counters.co_query(list(read[:CO_LAST]), now)
-    co = co_features(partners, idx.tolist(), counters.totals(idx))
+    co = co_features(counters.co_query(read, now, idx), idx, counters.totals(idx))
     last = list(read[:TEXT_LAST])
     return join(item_features(counters, now, idx), co, text_features(text, words, idx, last), len(last))

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamrec.model.counters import NEAR_LAST, CoReads
 from streamrec.model.features import (
-    CO_LAST,
     TEXT_LAST,
     Features,
     Stated,
@@ -54,7 +54,7 @@ class Batch:
         self.bias = None if bias is None else torch.from_numpy(bias[: self.rows])
         self.reads = [self._known(r.history) for r in readers]
         self.vectors = self._vectors()
-        self.partners = [self._co_reads(r.history) for r in readers]
+        self.co_reads = [self._co_reads(r.history) for r in readers]
         self._made: list[tuple[Rows, Features] | None] = [None] * len(readers)  # of sorted rows
 
     def _known(self, history: Sequence[Read]) -> list[int]:
@@ -62,9 +62,9 @@ class Batch:
         index, n = self.state.articles.index, self.rows
         return [index[r.item] for r in history if r.kind != "dismiss" and index.get(r.item, n) < n]
 
-    def _co_reads(self, history: Sequence[Read]) -> list[dict[int, float]]:
+    def _co_reads(self, history: Sequence[Read]) -> CoReads:
         index = self.state.articles.index
-        last = [r.item for r in history if r.kind != "dismiss"][:CO_LAST]
+        last = [r.item for r in history if r.kind != "dismiss"][:NEAR_LAST]
         return self.state.counters.co_query([index[i] for i in last if i in index], self.now)
 
     def _vectors(self) -> Tensor:
@@ -148,7 +148,7 @@ class Batch:
         """All features [n, F] of some rows for reader b."""
         stated = self.readers[b].stated
         read = self.reads[b][: TEXT_LAST - (stated is not None)]
-        co = co_features(self.partners[b], rows.tolist(), self.state.counters.totals(rows))
+        co = co_features(self.co_reads[b], rows, self.state.counters.totals(rows))
         text = text_features(self.state.articles.vectors, self.state.words, rows, read, stated)
         return join(self.state.item_features_of(rows, self.now), co, text, len(read) + (stated is not None))
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamrec.model.counters import CoReads
 from streamrec.model.features import PARTS, co_features, item_features
 from streamrec.scoring.index import Search
 from streamrec.scoring.state import NEWEST, Popular
@@ -74,16 +75,16 @@ class Fast:
         scores = batch.served.products(batch.vectors / net.temperature(), self._columns)
         everywhere = batch.served.item_part(self._items)[: self._size]
         none = batch.served.no_co_part
-        for b, (partners, reader) in enumerate(zip(batch.partners, batch.readers, strict=True)):
+        for b, (read, reader) in enumerate(zip(batch.co_reads, batch.readers, strict=True)):
             if not reader.alike:
                 scores[b] += everywhere
             if self._bias is not None:
                 scores[b] += self._bias
-            rows = _partners(partners, batch.rows)
+            rows = _partners(read, batch.rows)
             if self._columns is not None:
                 rows = rows[np.isin(rows, self._columns, assume_unique=True)]
             if len(rows):
-                co = co_features(partners, rows.tolist(), batch.state.counters.totals(rows))
+                co = co_features(read, rows, batch.state.counters.totals(rows))
                 scores[b, self._at(rows)] += net.linear(torch.from_numpy(co), COS) - none
         return scores
 
@@ -102,7 +103,7 @@ def _pool(batch: "Batch", search: Search, b: int, mask: Bools, popular: Popular,
     found = [*popular.among(mask, most), batch.state.newest(mask, max(most, NEWEST))]  # or to be explored
     reader = batch.vectors[b]
     if not batch.popularity:
-        found.append(_partners(batch.partners[b], batch.rows))
+        found.append(_partners(batch.co_reads[b], batch.rows))
         found += _near(batch, search, reader, mask, most)
     if batch.bias is not None:
         boosted = mask & (batch.bias.numpy() > 0)
@@ -120,5 +121,5 @@ def _near(batch: "Batch", search: Search, reader: Tensor, mask: Bools, most: int
     return [search.nearest(reader, mask, most), batch.served.late(search).nearest(reader, mask, most)]
 
 
-def _partners(partners: Sequence[dict[int, float]], n: int) -> Rows:
-    return np.array(sorted({i for counts in partners for i in counts if i < n}), np.int64)
+def _partners(read: CoReads, n: int) -> Rows:
+    return np.array(sorted(i for i in read.partners if i < n), np.int64)

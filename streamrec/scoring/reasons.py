@@ -26,7 +26,8 @@ WORDS: dict[str, dict[Locale, str]] = {
     "rule": {"en": "placed by the editors", "zh": "编辑推荐"},
 }
 OF_THE_ARTICLE = ("popularity", "freshness")  # all that can be claimed of a reader never seen
-READS, CO_READS = FEATURES.index("popular_ever"), FEATURES.index("co_read")
+READS = FEATURES.index("popular_ever")
+CO_READS = [FEATURES.index(name) for name in ("co_read", "co_near")]
 MOST = 20  # newest reads that may be named
 Array = NDArray[np.float32]
 
@@ -65,7 +66,7 @@ def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor])
     at = {kind: k for k, kind in enumerate(parts)}
     lifts[[at[k] for k in (*unknown, *mixed_in)]] = 0.0
     lifts[at["popularity"]] *= feats[:, READS] > 0
-    lifts[at["co_read"]] *= feats[:, CO_READS] > 0
+    lifts[at["co_read"]] *= (feats[:, CO_READS] > 0).any(axis=1)
     found: Array = np.maximum(lifts, 0.0)
     return found
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from streamrec.catalogue import ONLY_NAMED, Catalogue, Entry, LiveArticles, Vectors
 from streamrec.config import Buffer
-from streamrec.model.co_reads import CoRead
-from streamrec.model.counters import Counters
-from streamrec.model.features import CO_LAST, Features, item_features
+from streamrec.model.co_reads import CoRead, tables
+from streamrec.model.counters import NEAR_REACH, Counters
+from streamrec.model.features import Features, item_features
 from streamrec.model.words import Words
 from streamrec.replay import Cursor, Read, ReplayBuffer
 from streamrec.scoring.attributes import Attributes
@@ -111,10 +111,9 @@ class ServingState:
     def _follow_rows(self) -> None:
         """Co-reads are counted from the training rows, as the trainer counts them."""
         for p, ordinal, row in self._buffer.window(self._rows, ROWS_PER_SYNC):
-            before = row.history[:CO_LAST]
-            for item in (*before, row.item):
+            for item in (*row.history[:NEAR_REACH], row.item):
                 self._number(item)
-            self.counters.co_add(p, before, row.item, row.ts)
+            self.counters.co_add(p, row.history, row.item, row.ts)
             self._rows[p] = max(ordinal, self._rows.get(p, 0))
 
     def adopt(self, co_reads: Sequence[CoRead], cursor: Cursor) -> None:
@@ -122,10 +121,9 @@ class ServingState:
         this process has already counted further itself."""
         if any(n > cursor.get(p, 0) for p, n in self._rows.items()):
             return
-        for p, before, item, weight in co_reads:
-            for name in (before, item):
-                self._number(name)
-            self.counters.co_set(p, before, item, weight)
+        known = tables(self.counters)
+        for table, p, item, partner, weight in co_reads:
+            known[table].set(p, self._number(item), self._number(partner), weight)
         self._features = self._newest = None
         self._rows = dict(cursor)
 

@@ -242,8 +242,11 @@ def test_co_reads_travel_with_a_model_as_the_scorer_counts_them():
     made = Late(rows(300, list(ARTICLES)), {"a0", "a1"})
     out = made.learn(300)
     shipped = co_reads.from_files(out.co_read_files)
-    assert made.state.parked and len(shipped) > made.state.counters.co_table()[1].size
-    assert {after for _, _, after, _ in shipped} >= {w.row.item for w in made.state.parked if w.row.history}
+    counted = sum(len([*pairs.items()]) for pairs in co_reads.tables(made.state.counters).values())
+    assert made.state.parked and len(shipped) > counted
+    waiting = {w.row.item for w in made.state.parked if w.row.history}
+    for table in ("co", "near"):
+        assert {partner for name, _, _, partner, _ in shipped if name == table} >= waiting
 
 
 def test_the_best_published_model_is_remembered_on_the_anchors(trainee):

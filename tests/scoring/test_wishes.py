@@ -5,6 +5,7 @@ import pytest
 from scoring_site import DIM, NOW, Site, ids
 
 from streamrec.events import Filters
+from streamrec.model.features import FEATURES
 
 EYE = np.eye(DIM)
 
@@ -85,7 +86,7 @@ def test_words_of_the_interests_count_in_titles(site: Site) -> None:
     site.interests["bread"] = site.interests["none"] = EYE[7]
     state, wishes = site.scorer.state, site.scorer._wishes
     site.scorer.follow()
-    row = np.array([state.articles.index["bread"]])
+    row, at = np.array([state.articles.index["bread"]]), FEATURES.index("words_last")
     from streamrec.scoring import Ask
     from streamrec.scoring.batch import Batch
 
@@ -94,7 +95,7 @@ def test_words_of_the_interests_count_in_titles(site: Site) -> None:
         ask = Ask("new", 1, interests=interests)
         reader = wishes.reader(ask, [], wishes.stated(ask))
         found.append(Batch(state, site.scorer.live, [reader], False, 500).features(0, row)[0])
-    assert found[0][19] == pytest.approx(1.0) and found[1][19] == 0.0  # words_last
+    assert found[0][at] == pytest.approx(1.0) and found[1][at] == 0.0
 
 
 def test_more_like_this_ranks_by_likeness_and_not_by_what_is_popular(site: Site) -> None:
