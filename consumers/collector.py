@@ -138,7 +138,7 @@ class Collector:
         return Applied(
             record.offset, d, e.event_id, e.user_id, e.item_id or "", kind,
             min(epoch(e.timestamp), now), e.impression[:SLATE_KEPT], e.propensity or 1.0,
-            a_res_key(d, self._weights.get(kind, 1.0)),
+            a_res_key(d, self._weights.get(kind, 1.0)), e.event_value or 0.0,
         )
 
     def _ask(

@@ -120,8 +120,9 @@ class Trainer(Section):
     lr_features: float = Field(5e-2, gt=0, description="learning rate of the feature weights")
     lr_interplay: float = Field(1e-3, gt=0, description="learning rate of the features' MLP")
     optimizer: Literal["adamw", "sgd", "adafactor"] = Field("adamw", description="adamw, sgd, adafactor")
-    loss: Literal["softmax", "bce"] = Field(
-        "softmax", description="softmax: who is chosen among a row's articles; bce: each by itself"
+    loss: Literal["softmax", "bce", "mse"] = Field(
+        "softmax", description="softmax: who is chosen among a row's articles; bce: each by itself; mse: "
+        "softmax, and how long the one chosen was read"
     )
     increment_scale: float = Field(0.6, gt=0, description="increments multiply each rate by this")
     warmup_steps: int = Field(10, ge=0, description="linear warm-up")

@@ -37,7 +37,7 @@ _pack, _pack_into = _encoder.encode, _encoder.encode_into
 # What the script calls each kind; dead letters and impressions never make a row.
 KINDS = {"dead": "x", "impression": "i", "click": "c", "read": "r", "like": "l", "dismiss": "d"}
 _NAMES = {code.encode(): kind for kind, code in KINDS.items()}
-_ROW = 0x99  # msgpack: an array of nine
+_ROW = 0x9A  # msgpack: an array of ten
 _STAMP = Struct("<dc")
 
 
@@ -53,6 +53,7 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     slate: list[str]
     propensity: float
     key: float
+    dwell: float
     recent: str
 
 
@@ -224,7 +225,9 @@ def _columns(events: Sequence[Applied]) -> tuple[tuple[Any, ...], bytearray]:
     rows, ends = bytearray(), []
     for e in acts:
         at = len(rows)
-        _pack_into((e.event_id, e.user, e.item, e.kind, e.ts, e.slate, e.propensity, e.key), rows, at)
+        _pack_into(
+            (e.event_id, e.user, e.item, e.kind, e.ts, e.slate, e.propensity, e.key, e.dwell), rows, at
+        )
         rows[at] = _ROW
         ends.append(len(rows))
     return (
@@ -252,7 +255,7 @@ def _history(text: bytes | None, stamps: bytes | None) -> list[Read]:
 def _row(packed: bytes) -> Row:
     s = _rows.decode(packed)
     read = [item for item in _items(s.recent) if item[0] != "\x1d"]
-    return Row(s.event_id, s.user, s.item, s.kind, s.ts, read, s.slate, s.propensity, s.key)
+    return Row(s.event_id, s.user, s.item, s.kind, s.ts, read, s.slate, s.propensity, s.key, s.dwell)
 
 
 def _add(total: Counts, values: list[float], rows: Any) -> None:

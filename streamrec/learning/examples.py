@@ -34,6 +34,7 @@ class Examples:
     logq: Array  # [R, C] float32: log of the expected count of each candidate in its sample
     target: Array  # [R] int64: slot of the article chosen
     ts: Array  # [R] float64, epoch s
+    dwell: Array  # [R] float32: seconds that the article chosen was read, 0: not known
     event_ids: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -62,7 +63,8 @@ def blank(rows: int, history: int, candidates: int) -> Examples:
         cand=np.full((rows, candidates), PAD, dtype=np.int32),
         feats=np.zeros((rows, candidates, len(FEATURES)), dtype=np.float16),
         logq=np.zeros((rows, candidates), dtype=np.float32),
-        target=np.zeros(rows, dtype=np.int64), ts=np.zeros(rows), event_ids=("",) * rows,
+        target=np.zeros(rows, dtype=np.int64), ts=np.zeros(rows), dwell=np.zeros(rows, dtype=np.float32),
+        event_ids=("",) * rows,
     )
 
 
@@ -76,7 +78,7 @@ def concat(parts: Sequence[Examples]) -> Examples:
         for name in ("hist", "cand", "feats", "logq"):
             filled = getattr(part, name)
             getattr(out, name)[rows, : filled.shape[1]] = filled
-        out.target[rows], out.ts[rows] = part.target, part.ts
+        out.target[rows], out.ts[rows], out.dwell[rows] = part.target, part.ts, part.dwell
         start += len(part)
     ids = tuple(e for p in parts for e in p.event_ids)
     return Examples(**{f.name: getattr(out, f.name) for f in fields(out)[:-1]}, event_ids=ids)
@@ -145,7 +147,7 @@ def _fill(
     out.hist[r, : len(hist)], out.cand[r, :n] = hist, cand
     out.feats[r, :n] = all_features(counters, row.ts, idx, history, text, words)
     out.logq[r, :n] = 0.0 if shown else sampler.logq(idx)
-    out.target[r], out.ts[r] = slot, row.ts
+    out.target[r], out.ts[r], out.dwell[r] = slot, row.ts, row.dwell
     return True
 
 

@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from streamrec.learning.examples import PAD, Examples
 from streamrec.model.network import Recommender
 
+A_MINUTE = 60.0
+DWELL = 4.0  # weight of how long an article was read: one left at once is pushed down, though it was chosen
 Report = Callable[[Tensor], None]  # the loss of a step
 Vectors = Callable[[Tensor], Tensor]  # distinct article numbers [U] -> text vectors [U, d]
 
 
-def softmax(logits: Tensor, targets: Tensor) -> Tensor:
+def softmax(logits: Tensor, targets: Tensor, dwell: Tensor) -> Tensor:
     """Cross-entropy over each row's candidates: who was chosen among these."""
     return F.cross_entropy(logits, targets)
 
 
-def bce(logits: Tensor, targets: Tensor) -> Tensor:
+def bce(logits: Tensor, targets: Tensor, dwell: Tensor) -> Tensor:
     """Binary cross-entropy of each candidate by itself, all of a row together weighing as much as the
     one chosen: whether this would be chosen."""
     shown = torch.isfinite(logits)
@@ -32,7 +34,19 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
     return ((each * chosen).sum(1) + against).mean()
 
 
-LOSSES = {"softmax": softmax, "bce": bce}
+def mse(logits: Tensor, targets: Tensor, dwell: Tensor) -> Tensor:
+    """`softmax`, and the squared error of the one chosen to how well it was read, dwell / (dwell + a
+    minute), for the rows of known dwell [B] (seconds): of the sigmoid of what it has over the average of the
+    others. Alone, a squared error learns no ranking: it is flat where logQ has moved the logits."""
+    others = torch.isfinite(logits) & ~F.one_hot(targets, logits.shape[1]).bool()
+    average = logits.masked_fill(~others, 0.0).sum(1) / others.sum(1).clamp(min=1)
+    over = torch.sigmoid(logits.gather(1, targets[:, None])[:, 0] - average)
+    known = (dwell > 0).float()
+    error = known * (over - dwell / (dwell + A_MINUTE)) ** 2
+    return F.cross_entropy(logits, targets) + DWELL * error.mean()
+
+
+LOSSES = {"softmax": softmax, "bce": bce, "mse": mse}
 
 
 class OverExamples(nn.Module):
@@ -53,7 +67,8 @@ class OverExamples(nn.Module):
         self._hist = torch.from_numpy(np.where(has_text[hist], hist, PAD))
         self._cand = torch.from_numpy(examples.cand)
         self._feats, self._logq = torch.from_numpy(examples.feats), torch.from_numpy(examples.logq)
-        self.targets = torch.from_numpy(examples.target)
+        self.targets, self._dwell = torch.from_numpy(examples.target), torch.from_numpy(examples.dwell)
+        self._asked = torch.zeros(0, dtype=torch.long)  # the examples of the last forward
         self._vectors = vectors or _rows_of(torch.from_numpy(base).to(device))
 
     def under(self, net: Recommender, rows: Tensor) -> Tensor:
@@ -67,7 +82,7 @@ class OverExamples(nn.Module):
 
     def forward(self, rows: Tensor, correct: bool = True) -> Tensor:
         """Logits [B, C] of examples `rows` [B]; empty slots -inf; logQ-corrected if `correct`."""
-        at = rows.cpu()
+        at = self._asked = rows.cpu()
         hist, cand = self._hist[at].to(self.device).long(), self._cand[at].to(self.device).long()
         feats = self._feats[at].to(self.device).float()
         # Each distinct article of the batch goes through the head once.
@@ -81,8 +96,8 @@ class OverExamples(nn.Module):
         return masked
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of logits [B, C], -inf in empty slots, and target slots [B]."""
-        return LOSSES[self._loss](logits, targets)
+        """The loss of the last forward's logits [B, C], -inf in empty slots, and target slots [B]."""
+        return LOSSES[self._loss](logits, targets, self._dwell[self._asked].to(logits.device))
 
 
 def _rows_of(base: Tensor) -> Vectors:

@@ -124,7 +124,7 @@ class PartitionState:
 
     def _learnable(self, e: Applied, recent: list[Read]) -> None:
         read = [r.item for r in recent if r.kind != "dismiss"]
-        row = Row(e.event_id, e.user, e.item, e.kind, e.ts, read, e.slate, e.propensity, e.key)
+        row = Row(e.event_id, e.user, e.item, e.kind, e.ts, read, e.slate, e.propensity, e.key, e.dwell)
         self.counts.rows += 1
         self.window[self.counts.rows] = row
         self.window.pop(self.counts.rows - self.s.window_rows, None)

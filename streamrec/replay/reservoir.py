@@ -30,7 +30,7 @@ def row_size(row: Row, recent: Sequence[Read]) -> int:
     a mark before it."""
     text = "".join("\x1e" + "\x1d" * (r.kind == "dismiss") + r.item for r in recent) + "\x1e"
     return len(msgpack.encode([row.event_id, row.user, row.item, row.kind, row.ts, row.slate,
-                               row.propensity, row.key, text]))
+                               row.propensity, row.key, row.dwell, text]))
 
 
 def merge_reservoirs(

@@ -34,6 +34,7 @@ def event(offset: int, user: str = "u", item: str = "i", kind: str = "click", **
     return Applied(
         offset, digest(event_id), event_id, user, item, kind, more.get("ts", NOW + offset),
         more.get("slate", []), more.get("propensity", 1.0), a_res_key(digest(event_id)),
+        more.get("dwell", 0.0),
     )
 
 
@@ -156,11 +157,11 @@ def test_a_row_holds_what_was_known_at_its_moment(make: Make) -> None:
     buffer = make(row_history=2)
     claim = buffer.claim(0, "x", 1)
     apply(buffer, claim, reads(range(4)))
-    apply(buffer, claim, [event(4, item="z", kind="like", slate=["a", "z"], propensity=0.25)])
+    apply(buffer, claim, [event(4, item="z", kind="like", slate=["a", "z"], propensity=0.25, dwell=12.5)])
     row = buffer.window({0: 4}, 9)[0].row
     assert (row.event_id, row.user, row.item, row.kind, row.ts) == ("e4", "u", "z", "like", NOW + 4)
     assert (row.history, row.slate, row.propensity) == (["i3", "i2"], ["a", "z"], 0.25)
-    assert row.key == a_res_key(digest("e4"))
+    assert row.key == a_res_key(digest("e4")) and row.dwell == 12.5
 
 
 def test_long_histories_are_cut(make: Make) -> None:

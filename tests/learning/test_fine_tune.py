@@ -217,7 +217,7 @@ def carried(state):
     return adam.from_files(adam.to_files(state))
 
 
-@pytest.mark.parametrize("loss", ["softmax", "bce"])
+@pytest.mark.parametrize("loss", ["softmax", "bce", "mse"])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
 def test_every_optimizer_and_loss_learns_and_goes_on_where_it_was(optimizer, loss):
     stream, trainer = Stream(), Trainer(passes=2, optimizer=optimizer, loss=loss)

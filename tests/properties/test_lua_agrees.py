@@ -81,7 +81,7 @@ class Agreement(RuleBasedStateMachine):
         events = []
         for n, (event_id, *rest) in enumerate(stream(seed, size)):
             d = digest(f"{p}e{event_id}")
-            events.append(Applied(self.offsets[p] + n, d, f"{p}e{event_id}", *rest, a_res_key(d)))
+            events.append(Applied(self.offsets[p] + n, d, f"{p}e{event_id}", *rest, a_res_key(d), n / 3))
         self.offsets[p] += len(events)
         self.last[p] = events
         self.apply(p, events, self.offsets[p])
