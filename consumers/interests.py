@@ -35,10 +35,11 @@ class Interests:
         finally:
             self._ready.set()
 
-    def __call__(self, interests: str, domain: str) -> Vectors:
-        """Base vector [d]. Raises RetryLater when there is no encoder."""
+    def __call__(self, interests: str, domain: str) -> tuple[str, Vectors]:
+        """The words in their prompt, and their base vector [d]. Raises RetryLater without encoder."""
         prompt = self._prompts.get(domain, self._prompts.get("", "{interests}"))
-        return self._kept(prompt.replace("{interests}", interests))
+        text = prompt.replace("{interests}", interests)
+        return text, self._kept(text)
 
     def _vector(self, text: str) -> Vectors:
         self._ready.wait(WAIT_S)

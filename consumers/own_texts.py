@@ -1,8 +1,10 @@
 """Beside the scorer: encodes what was announced since a version with an encoder of its own was made."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
-from streamrec.catalogue import Catalogue, LiveArticles
+from streamrec.catalogue import Catalogue, LiveArticles, Vectors
 from streamrec.config import Encoder
 from streamrec.errors import CorruptArtefact
 from streamrec.metrics import ENCODED
@@ -15,6 +17,8 @@ from streamrec.registry import Files
 from streamrec.replay import Cursor
 from streamrec.scoring import Served, TunedServed
 from streamrec.scoring.served import EXACT
+
+SAID = 1024  # vectors of the latest interests, over versions
 
 
 class OwnTexts:
@@ -29,6 +33,8 @@ class OwnTexts:
         self._in: dict[str, str] = {}  # which version's state an encoder holds, by mode
         self._states: dict[str, Files] = {}
         self._serving: dict[str, TunedServed] = {}  # live, frozen
+        self._turn = threading.Lock()  # the encoders: who answers, who fetches and who encodes share them
+        self._said = lru_cache(SAID)(self._say)
 
     def build(
         self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor
@@ -36,16 +42,25 @@ class OwnTexts:
         """A version with its own encoder; `keep` it to have its articles encoded.
         Raises CorruptArtefact if the encoder or its vectors cannot be read."""
         self._states[version] = {n: files[n] for n in (tuned_files.TENSORS, tuned_files.CONFIG) if n in files}
-        self._encoder(version)
-        return self.look(version, net, files, co_reads, cursor)
+        with self._turn:
+            self._encoder(version)
+        return self.look(version, net, files, co_reads, cursor, partial(self._said, version))
+
+    def _say(self, version: str, text: str) -> Vectors | None:
+        """The vector [d] of what a reader says; None: the version has just been replaced."""
+        with self._turn:
+            if version not in self._states:
+                return None
+            return self._encoder(version).encode([text]).reshape(-1)
 
     def look(
-        self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor
+        self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor,
+        encode: Callable[[str], Vectors | None] | None = None,
     ) -> TunedServed:
         """The same by the vectors it brought alone, to look at what it would say: no encoder is touched, so
         any thread may ask. What was announced since it was trained has the frozen encoder's vector."""
         return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor,
-                           self._exact)
+                           self._exact, encode)
 
     def keep(self, place: str, served: Served) -> None:
         """This version serves in a place, live or frozen, from now on."""
@@ -63,7 +78,8 @@ class OwnTexts:
                 ids = [self._articles.entries[row].item_id for row, _ in owed]
                 texts, hashes = self._catalogue.texts(ids), self._catalogue.hashes(ids)
                 there = [n for n, (_, h) in enumerate(owed) if hashes.get(ids[n]) == h]  # as it was owed
-                found = self._encoder(served.version).encode([texts.get(ids[n], "") for n in there])
+                with self._turn:
+                    found = self._encoder(served.version).encode([texts.get(ids[n], "") for n in there])
                 served.fill([owed[n] for n in there], found)
                 served.forget([owed[n] for n in range(len(owed)) if n not in there])
                 done += len(there)

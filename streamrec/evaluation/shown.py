@@ -36,7 +36,8 @@ class Shown:
         said = _said(moment, self.titles)
         if not said:
             return Reader(history)
-        return Reader(history, Stated(encode(self.prompt.replace("{interests}", said)), title_tokens(said)))
+        text = self.prompt.replace("{interests}", said)
+        return Reader(history, Stated(encode(text), title_tokens(said), text))
 
     def listed(self, moment: Moment, scores: Floats) -> Floats:
         """Scores [N] whose best PLACES are the list that would be shown."""

@@ -79,10 +79,12 @@ def co_features(read: CoReads, candidates: Ints, totals: NDArray[Any]) -> Featur
 
 
 class Stated(NamedTuple):
-    """What a reader says to like, as a read that has no row: its base vector [d] and its tokens."""
+    """What a reader says to like, as a read that has no row: its base vector [d], its tokens, and the text
+    that was encoded."""
 
     vector: NDArray[Any]
     tokens: Tokens
+    text: str = ""
 
 
 def text_features(

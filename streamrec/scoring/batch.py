@@ -82,7 +82,7 @@ class Batch:
         history = self.served.at(rows)
         for b, reader in enumerate(self.readers):
             if reader.stated is not None:
-                stated = torch.from_numpy(np.asarray(reader.stated.vector, np.float32))
+                stated = torch.from_numpy(np.asarray(self.served.stated(reader.stated), np.float32))
                 history[b, 0], mask[b, 0] = self.net.articles(stated[None])[0], bool(stated.any())
         return self.net.readers(history, torch.from_numpy(mask))
 

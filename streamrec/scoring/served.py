@@ -11,7 +11,7 @@ from torch import Tensor
 from streamrec.catalogue import Vectors
 from streamrec.model.co_reads import CoRead
 from streamrec.model.encoder import frozen_dtype
-from streamrec.model.features import CO, PARTS, Features
+from streamrec.model.features import CO, PARTS, Features, Stated
 from streamrec.model.network import Recommender
 from streamrec.replay import Cursor
 from streamrec.scoring.index import Index, Search
@@ -167,6 +167,10 @@ class Served:
         found = Late(rows, self.at(rows))
         self._late = search, turn, found
         return found
+
+    def stated(self, stated: Stated) -> Vectors:
+        """The text vector [d] of what a reader says to like, as this version reads it."""
+        return stated.vector
 
     def _text(self, vectors: Vectors, at: Sequence[int]) -> Vectors:
         """Text vectors of some rows as this version reads them."""

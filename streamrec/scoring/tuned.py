@@ -1,10 +1,11 @@
 """A version whose text encoder has learned too: its articles' vectors are its own encoder's."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from streamrec.catalogue import LiveArticles, Vectors
 from streamrec.model.co_reads import CoRead
+from streamrec.model.features import Stated
 from streamrec.model.network import Recommender
 from streamrec.model.own_vectors import OwnVectors
 from streamrec.replay import Cursor
@@ -15,6 +16,7 @@ class TunedServed(Served):
     """See Served. `own` comes with the version. An article that was announced since is placed by the
     frozen encoder's vector, which is near, until somebody has encoded it: `owed`, `fill`. `cover` and
     `filled` are called by the thread that answers; `owed` and `fill` may be by another.
+    `encode`: its encoder, for what readers say to like; None: that has the frozen encoder's vector, too.
     """
 
     own_texts = True
@@ -22,11 +24,17 @@ class TunedServed(Served):
     def __init__(
         self, version: str, net: Recommender, articles: LiveArticles, own: OwnVectors,
         co_reads: Sequence[CoRead] = (), cursor: Cursor | None = None, exact: int = EXACT,
+        encode: Callable[[str], Vectors | None] | None = None,
     ) -> None:
         super().__init__(version, net, co_reads, cursor, exact)
-        self._articles, self._own = articles, own
+        self._articles, self._own, self._encode = articles, own, encode
         self._owed: dict[int, str] = {}  # row -> text hash
         self._filled: deque[int] = deque()
+
+    def stated(self, stated: Stated) -> Vectors:
+        """See Served."""
+        own = self._encode(stated.text) if self._encode and stated.text else None
+        return stated.vector if own is None else own
 
     def _text(self, vectors: Vectors, at: Sequence[int]) -> Vectors:
         text = vectors[at]

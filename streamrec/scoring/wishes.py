@@ -15,7 +15,7 @@ from streamrec.scoring.fast import Bools
 from streamrec.scoring.rules import Applied
 from streamrec.scoring.state import ServingState, Vector
 
-Encode = Callable[[str, str], Vector]  # interests and domain -> base vector [d]
+Encode = Callable[[str, str], tuple[str, Vector]]  # interests and domain -> what is encoded, base vector [d]
 
 
 class Wishes:
@@ -41,8 +41,8 @@ class Wishes:
             return None
         blank = np.zeros(self._state.articles.dim, np.float16)
         domain = ask.filters.domain if ask.filters else ""
-        vector = self._encode(interests, domain) if self._encode else blank
-        return Stated(vector, title_tokens(interests))
+        text, vector = self._encode(interests, domain) if self._encode else ("", blank)
+        return Stated(vector, title_tokens(interests), text)
 
     def _known(self, item: str) -> bool:
         row = self._state.articles.index.get(item)

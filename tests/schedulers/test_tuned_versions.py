@@ -23,6 +23,7 @@ from streamrec.learning.fine_tune import device_of
 from streamrec.learning.gate import Verdict
 from streamrec.model import tuned_files
 from streamrec.model.encoder import TextEncoder
+from streamrec.model.features import Stated
 from streamrec.model.network import Recommender
 from streamrec.registry import Registry
 from streamrec.replay import Applied, a_res_key, digest
@@ -109,6 +110,25 @@ class Shop:
     def slate(self) -> list[str]:
         (answer,) = self.scorer.rank([Ask("u1", 5)])
         return [i.item_id for i in answer.items]
+
+
+def test_stated_interests_are_read_by_the_versions_own_encoder(frozen: TextEncoder) -> None:
+    """As its articles are: the words of an article's text have that article's vector."""
+    shop = Shop(frozen, "top:1")
+    shop.scorer._wishes._encode = lambda text, domain: (text, frozen.encode([text])[0])
+    for _ in range(2):  # the first version stays, as the frozen control
+        shop.train()
+        served, words = shop.swap(), f"{SUBJECTS[1]} number 1"
+    row = shop.state.articles.index[words]
+    stated = shop.scorer._wishes.stated(Ask("new", 3, interests=words))
+    places = served.net.articles(torch.from_numpy(np.float32([served.stated(stated), stated.vector])))
+    own, by_the_frozen = (float(torch.dist(place, served.at(np.array([row]))[0])) for place in places)
+    assert own < by_the_frozen / 4
+    (answer,) = shop.scorer.rank([Ask("new", 3, interests=words)])
+    assert answer.tier == "interests" and answer.items
+    shop.train()
+    shop.fetch.fetch()  # another version is about to be swapped in, and this one still answers
+    assert np.array_equal(served.stated(Stated(stated.vector, stated.tokens, "new words")), stated.vector)
 
 
 @pytest.mark.parametrize("mode", MODES)

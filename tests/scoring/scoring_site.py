@@ -30,7 +30,7 @@ class Site:
 
     def encode(self, text: str, domain: str) -> Any:
         """Vectors of interests that a test has named."""
-        return unit(self.interests[text])
+        return text, unit(self.interests[text])
 
     def announce(self, n: int, vector: Any = None, first: int = 0) -> None:
         rng = np.random.default_rng(first)

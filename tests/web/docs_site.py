@@ -45,7 +45,7 @@ class DocsSite(WebSite):
     def __init__(self) -> None:
         super().__init__()
         self.dim = encoder().dim
-        self.rebuild(self.dim, lambda text, domain: encoder().encode([text])[0])
+        self.rebuild(self.dim, lambda text, domain: (text, encoder().encode([text])[0]))
         now = self.clock.now()
         texts = {i: article_text(title, body) for i, title, body, *_ in ARTICLES}
         entries = [Entry(i, title, now - 3600 * age, tags, lang, i, source)

@@ -70,7 +70,7 @@ class WebSite:
         self.broker.create_topics([TopicSpec(f"w.{t}.v1", 1, 1, {}) for t in TOPICS])
         self.publisher = Publisher(self.broker)
         self.keys, self.local, self.taken = keys, local, 0
-        self.rebuild(DIM, lambda text, domain: INTERESTS)
+        self.rebuild(DIM, lambda text, domain: (text, INTERESTS))
         for i in range(9):
             self.article(f"a{i}", np.eye(9, DIM)[i] + 0.1)
 
