@@ -30,9 +30,10 @@ class CoReads(NamedTuple):
     cosine: Floats
 
     @property
-    def partners(self) -> set[int]:
-        """All articles with any count."""
-        return {i for counts in self.after for i in counts}.union(self.near.tolist())
+    def partners(self) -> Ints:
+        """All articles [m] with any count, ascending."""
+        after = [np.fromiter(counts, np.int64, len(counts)) for counts in self.after]
+        return np.unique(np.concatenate([self.near, *after]))
 
 
 class Counters:
@@ -130,11 +131,14 @@ class Counters:
     def co_add(self, partition: int, history: Sequence[str], item_id: str, ts: float) -> None:
         """Count a read of `item_id` at `ts` with the newest of `history`, newest first."""
         item, before = self.add(item_id), [self.add(b) for b in history[:NEAR_REACH]]
-        for k, b in enumerate(before):
-            if k < CO_LAST:
-                self.co.add(partition, b, item, ts, self.ids.__getitem__)
-            self.near.add(partition, b, item, ts, self.ids.__getitem__, NEAR_FADE**k)
-            self.near.add(partition, item, b, ts, self.ids.__getitem__, NEAR_FADE**k)
+        weight, name = self.co.weight(ts), self.ids.__getitem__
+        for b in before[:CO_LAST]:
+            self.co.add(partition, b, item, weight, name)
+        weight = self.near.weight(ts)
+        for b in before:
+            self.near.add(partition, b, item, weight, name)
+            self.near.add(partition, item, b, weight, name)
+            weight *= NEAR_FADE
 
     def co_query(self, last_reads: Sequence[int], now: float, near: Ints | None = None) -> CoReads:
         """What was read with some last reads, newest first, at `now` (epoch s); if only of some articles

@@ -23,17 +23,26 @@ class Pairs:
         self.half_life, self.keep = half_life, keep
         self.tables: dict[int, dict[int, Partners]] = {}
 
+    def weight(self, ts: float) -> float:
+        """What a read at `ts` (epoch s) weighs."""
+        return float(2.0 ** ((ts - LANDMARK) / self.half_life))
+
     def add(
-        self, partition: int, i: int, partner: int, ts: float, name: Callable[[int], str], reads: float = 1.0
+        self, partition: int, i: int, partner: int, weight: float, name: Callable[[int], str]
     ) -> None:
-        """Count a read, or so much of one, at `ts` (epoch s). `name` of an article decides between equal
+        """Count a read of so much weight. `name` of an article decides between equal
         weights, as processes number articles differently."""
-        partners = self.tables.setdefault(partition, {}).setdefault(i, {})
-        weight = reads * 2.0 ** ((ts - LANDMARK) / self.half_life)
+        table = self.tables.get(partition)
+        if table is None:
+            table = self.tables[partition] = {}
+        partners = table.get(i)
+        if partners is None:
+            table[i] = {partner: weight}
+            return
         partners[partner] = partners.get(partner, 0.0) + weight
         if len(partners) > 2 * self.keep:
             strongest = sorted(partners, key=lambda k: (-partners[k], name(k)))[: self.keep]
-            self.tables[partition][i] = {k: partners[k] for k in strongest}
+            table[i] = {k: partners[k] for k in strongest}
 
     def set(self, partition: int, i: int, partner: int, weight: float) -> None:
         """Take over one weight as it stands."""

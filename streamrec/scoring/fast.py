@@ -122,4 +122,5 @@ def _near(batch: "Batch", search: Search, reader: Tensor, mask: Bools, most: int
 
 
 def _partners(read: CoReads, n: int) -> Rows:
-    return np.array(sorted(i for i in read.partners if i < n), np.int64)
+    partners = read.partners
+    return partners[partners < n]

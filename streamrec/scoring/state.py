@@ -15,7 +15,7 @@ from streamrec.model.words import Words
 from streamrec.replay import Cursor, Read, ReplayBuffer
 from streamrec.scoring.attributes import Attributes
 
-ROWS_PER_SYNC = 4000
+ROWS_PER_SYNC = 2000
 NEWEST, MOST_RISEN = 200, 1000
 Vector = NDArray[np.float16]
 
