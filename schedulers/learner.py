@@ -16,7 +16,7 @@ from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
 from streamrec.clock import Clock, due
 from streamrec.config import Settings
-from streamrec.errors import RetryLater, StreamrecError
+from streamrec.errors import OtherFeatures, RetryLater, StreamrecError
 from streamrec.events import ModelDiff
 from streamrec.learning.increment import Outcome, increment, known_articles
 from streamrec.learning.state import TrainerState
@@ -143,7 +143,11 @@ class IncrementRunner:
         if pointer.version is None:
             return None, {}
         files = self._registry.load("versions", pointer.version).files
-        net, meta = from_files(files)
+        try:
+            net, meta = from_files(files)
+        except OtherFeatures as error:
+            log.warning("begins_anew", why=str(error))
+            return None, {}
         if meta.get("encoder") not in (None, self._fingerprint):
             log.warning("begins_anew", why=f"version {pointer.version} read texts by {meta['encoder']}, the "
                         f"catalogue does by {self._fingerprint}: its vectors mean nothing to that model")

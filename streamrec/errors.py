@@ -10,6 +10,7 @@ StreamrecError
 ├── Fenced                a newer owner holds this partition or lease: stop writing at once
 ├── Conflict              a compare-and-set lost: read again, decide again
 ├── CorruptArtefact       a model file's sha256 differs from its manifest: keep the old model
+│   └── OtherFeatures       the model was made by a streamrec that computed other features
 └── NotFound              no such model version, reader or report
 """
 
@@ -52,6 +53,10 @@ class Conflict(StreamrecError):
 
 class CorruptArtefact(StreamrecError):
     """A file of a model version differs from the sha256 in its manifest."""
+
+
+class OtherFeatures(CorruptArtefact):
+    """A model was made by a streamrec that computed other features: it cannot be served or gone on from."""
 
 
 class NotFound(StreamrecError):

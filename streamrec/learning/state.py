@@ -21,6 +21,7 @@ from streamrec.learning.examples import Examples, concat, empty
 from streamrec.learning.negatives import Array
 from streamrec.model import co_reads
 from streamrec.model.counters import Counters
+from streamrec.model.features import FEATURES
 from streamrec.replay import Cursor, WindowRow, a_res_key, digest
 
 ARRAYS, JSON = "state.safetensors", "state.json"
@@ -90,18 +91,20 @@ class TrainerState:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], buffer: Buffer) -> "TrainerState":
-        """The state back, bit for bit. Raises CorruptArtefact."""
+        """The state back, bit for bit, but for rows that an older streamrec made of other features: those are
+        left out, and a new first model is due. Raises CorruptArtefact."""
         try:
             arrays, rest = load(files[ARRAYS]), json.loads(files[JSON])
+            ours = arrays["examples/feats"].shape[2] == len(FEATURES)
             packed = {name: Examples(
                 **{f.name: arrays[f"{name}/{f.name}"] for f in fields(Examples)[:-1]},
                 event_ids=tuple(rest[name]),
-            ) for name in ("examples", "anchors")}
+            ) if ours else empty(1, 1) for name in ("examples", "anchors")}
             return cls(
                 counters=_counters(arrays, rest, buffer), cursor=dict(rest["cursor"]),
-                rows=rest["rows"], fitted=rest["fitted"], learned_until=rest["learned_until"],
+                rows=rest["rows"], fitted=rest["fitted"] and ours, learned_until=rest["learned_until"],
                 older_until=rest["older_until"], parked=parked.from_json(rest["parked"]),
-                best=rest["best"], **packed,
+                best=rest["best"] if ours else {}, **packed,
             )
         except (KeyError, ValueError, TypeError, IndexError, SafetensorError,
                 msgspec.ValidationError) as error:
@@ -130,5 +133,6 @@ def _counters(arrays: dict[str, Any], rest: dict[str, Any], buffer: Buffer) -> C
     c.t0, c.values, c.total = arrays["t0"], arrays["values"], arrays["total"]
     c.published_at = arrays["published_at"]
     for name, pairs in co_reads.tables(c).items():
-        pairs.restore(arrays[f"{name}/places"], arrays[f"{name}/weights"])
+        if f"{name}/places" in arrays:  # an older streamrec kept fewer
+            pairs.restore(arrays[f"{name}/places"], arrays[f"{name}/weights"])
     return c

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from streamrec.errors import CorruptArtefact
+from streamrec.errors import CorruptArtefact, OtherFeatures
 from streamrec.model.features import FEATURES
 from streamrec.model.network import Recommender
 
@@ -25,22 +25,25 @@ def to_files(net: Recommender, meta: dict[str, Any]) -> dict[str, bytes]:
 def from_files(files: Mapping[str, bytes]) -> tuple[Recommender, dict[str, Any]]:
     """The network, in eval mode, and `meta`.
 
-    Raises CorruptArtefact if a file is missing, unreadable, or made for other features or shapes.
+    Raises CorruptArtefact if a file is missing, unreadable, or made for other shapes, OtherFeatures.
     """
     try:
         config = json.loads(files[CONFIG])
         tensors = load(files[WEIGHTS])
-        net = Recommender(**config["model"])
-        made_for, meta = config["features"], config["meta"]
+        _refuse_other(config["features"])
+        net, meta = Recommender(**config["model"]), config["meta"]
         net.load_state_dict(tensors)
     except KeyError as error:
         raise CorruptArtefact(f"{error} is missing from the model: keep the old version") from None
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).splitlines()[0]
         raise CorruptArtefact(f"the model cannot be read ({first}): keep the old version") from None
-    if made_for != list(FEATURES):
-        raise CorruptArtefact(
-            f"the model needs features {made_for}, this streamrec computes {list(FEATURES)}: "
-            "train a new first model"
-        )
     return net.eval(), meta
+
+
+def _refuse_other(made_for: list[str]) -> None:
+    if made_for != list(FEATURES):
+        raise OtherFeatures(
+            f"the model needs features {made_for}, this streamrec computes {list(FEATURES)}: the trainer "
+            "makes a new first model from what comes now; until then the untrained one answers"
+        )

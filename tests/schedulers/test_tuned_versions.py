@@ -1,7 +1,10 @@
 """A version whose encoder learned is published, swapped in with its own vectors, and rolled back."""
 
+import json
+
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from consumers.model_fetch import ModelFetch
@@ -21,6 +24,7 @@ from streamrec.errors import SetupError
 from streamrec.learning import increment as increments
 from streamrec.learning.fine_tune import device_of
 from streamrec.learning.gate import Verdict
+from streamrec.learning.state import TrainerState
 from streamrec.model import tuned_files
 from streamrec.model.encoder import TextEncoder
 from streamrec.model.features import Stated
@@ -122,7 +126,7 @@ def test_stated_interests_are_read_by_the_versions_own_encoder(frozen: TextEncod
     row = shop.state.articles.index[words]
     stated = shop.scorer._wishes.stated(Ask("new", 3, interests=words))
     places = served.net.articles(torch.from_numpy(np.float32([served.stated(stated), stated.vector])))
-    own, by_the_frozen = (float(torch.dist(place, served.at(np.array([row]))[0])) for place in places)
+    own, by_the_frozen = (torch.dist(place, served.at(np.array([row]))[0]) for place in places)
     assert own < by_the_frozen / 4
     (answer,) = shop.scorer.rank([Ask("new", 3, interests=words)])
     assert answer.tier == "interests" and answer.items
@@ -225,6 +229,40 @@ def test_a_version_whose_vectors_are_broken_is_refused_and_the_old_one_serves(fr
     shop.registry.files.delete("versions/2")
     shop.registry.stage("versions", "2", broken, cursor={0: 1})
     assert shop.swap().version == "1"
+
+
+def test_after_an_upgrade_to_other_features_the_trainer_begins_anew_and_keeps_its_counts(
+    frozen: TextEncoder,
+) -> None:
+    shop = Shop(frozen, "head")
+    shop.train()
+    pointer = shop.registry.current()
+    made_by_an_older_release(shop.registry, "versions", pointer.version, "config.json", "model.safetensors")
+    made_by_an_older_release(shop.registry, "states", pointer.state, "state.json", "state.safetensors")
+    assert shop.swap().version == "0"
+    done = shop.train()
+    assert done["published"] and shop.swap().version == done["version"] != pointer.version
+    assert len(shop.slate()) == 5
+    files = shop.registry.load("states", shop.registry.current().state).files
+    state = TrainerState.from_files(files, shop.settings.buffer)
+    assert state.counters.total.sum() > 60  # both windows; the rows of the first are gone with their features
+    assert len(state.examples) and not set(state.examples.event_ids) & {f"e{i}" for i in range(40)}
+
+
+def made_by_an_older_release(registry: Registry, kind: str, name: str, about: str, arrays: str) -> None:
+    """One feature less, as if the last one were new."""
+    artefact = registry.load(kind, name)
+    config, tensors = json.loads(artefact.files[about]), safetensors.numpy.load(artefact.files[arrays])
+    if "features" in config:
+        config["features"].pop()
+    for key, array in tensors.items():
+        if key in ("weights", "mean", "std", "interplay.0.weight") or key.endswith("/feats"):
+            tensors[key] = np.ascontiguousarray(array[..., :-1])
+    older = {k: v for k, v in tensors.items() if not k.startswith("near/") and not k.endswith("/dwell")}
+    files = {**artefact.files, about: json.dumps(config).encode(), arrays: safetensors.numpy.save(older)}
+    registry.files.delete(f"{kind}/{name}")
+    about_it = {k: v for k, v in artefact.manifest.items() if k not in ("name", "files", "code_version")}
+    registry.stage(kind, name, files, **about_it)
 
 
 def test_auto_trains_the_head_alone_where_there_is_no_gpu(frozen: TextEncoder) -> None:
