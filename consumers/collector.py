@@ -23,6 +23,7 @@ from streamrec.traces import NO_TRACES, Tracer, headers
 CHUNK = 500  # events of one call: a longer one would block the buffer's other clients for long
 IDLE = ("impression", "dead")  # kinds that change no reader's state
 AHEAD = 4  # chunks decoded and not yet applied: a poll's worth
+LONGEST_S = 86_400.0  # of a read that a training row keeps
 SLATE_KEPT = 50  # places of a slate that a training row keeps: what lies lower was hardly seen
 
 
@@ -138,7 +139,8 @@ class Collector:
         return Applied(
             record.offset, d, e.event_id, e.user_id, e.item_id or "", kind,
             min(epoch(e.timestamp), now), e.impression[:SLATE_KEPT], e.propensity or 1.0,
-            a_res_key(d, self._weights.get(kind, 1.0)), e.event_value or 0.0,
+            a_res_key(d, self._weights.get(kind, 1.0)),
+            -1.0 if e.event_value is None else min(e.event_value, LONGEST_S),
         )
 
     def _ask(

@@ -1,9 +1,11 @@
-"""Beside the scorer: encodes what was announced since a version with an encoder of its own was made."""
+"""Beside the scorer: encodes what was announced since a version with an encoder of its own was made, and
+what readers say to like."""
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
+from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, Vectors
 from streamrec.config import Encoder
 from streamrec.errors import CorruptArtefact
@@ -18,7 +20,9 @@ from streamrec.replay import Cursor
 from streamrec.scoring import Served, TunedServed
 from streamrec.scoring.served import EXACT
 
-SAID = 1024  # vectors of the latest interests, over versions
+SAID, PATIENCE_S = 1024, 0.1  # latest interests kept; an answer waits for the encoder so long
+FEW = 8  # texts encoded before somebody else may
+log = logs.get(__name__)
 
 
 class OwnTexts:
@@ -34,7 +38,7 @@ class OwnTexts:
         self._states: dict[str, Files] = {}
         self._serving: dict[str, TunedServed] = {}  # live, frozen
         self._turn = threading.Lock()  # the encoders: who answers, who fetches and who encodes share them
-        self._said = lru_cache(SAID)(self._say)
+        self._said: dict[tuple[str, str], Vectors] = {}  # of what readers said, by version and text
 
     def build(
         self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor
@@ -44,21 +48,32 @@ class OwnTexts:
         self._states[version] = {n: files[n] for n in (tuned_files.TENSORS, tuned_files.CONFIG) if n in files}
         with self._turn:
             self._encoder(version)
-        return self.look(version, net, files, co_reads, cursor, partial(self._said, version))
+        return self.look(version, net, files, co_reads, cursor, partial(self._say, version))
 
     def _say(self, version: str, text: str) -> Vectors | None:
-        """The vector [d] of what a reader says; None: the version has just been replaced."""
-        with self._turn:
-            if version not in self._states:
-                return None
-            return self._encoder(version).encode([text]).reshape(-1)
+        """The vector [d] of what a reader says, for the thread that answers. None: not to be had now, as the
+        version has just been replaced, or the encoder is at work or in trouble; the frozen one's must do."""
+        found = self._said.get((version, text))
+        if found is not None or not self._turn.acquire(timeout=PATIENCE_S):
+            return found
+        try:
+            if version in self._states:
+                found = self._said[version, text] = self._encoder(version).encode([text]).reshape(-1)
+                if len(self._said) > SAID:
+                    del self._said[next(iter(self._said))]
+        except Exception as error:  # one reader's interests may not cost the others their answers
+            log.warning("interests_unread", version=version, why=f"{type(error).__name__}: {error}")
+        finally:
+            self._turn.release()
+        return found
 
     def look(
         self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor,
         encode: Callable[[str], Vectors | None] | None = None,
     ) -> TunedServed:
         """The same by the vectors it brought alone, to look at what it would say: no encoder is touched, so
-        any thread may ask. What was announced since it was trained has the frozen encoder's vector."""
+        any thread may ask. What was announced since it was trained has the frozen encoder's vector, as has what
+        readers say to like, without `encode`."""
         return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor,
                            self._exact, encode)
 
@@ -68,7 +83,8 @@ class OwnTexts:
         if isinstance(served, TunedServed):
             self._serving[place] = served
         alive = {s.version for s in self._serving.values()}
-        self._states = {v: f for v, f in self._states.items() if v in alive}
+        with self._turn:
+            self._states = {v: f for v, f in self._states.items() if v in alive}
 
     def work(self) -> int:
         """Encode some of the texts that wait; how many. Raises RetryLater."""
@@ -78,9 +94,11 @@ class OwnTexts:
                 ids = [self._articles.entries[row].item_id for row, _ in owed]
                 texts, hashes = self._catalogue.texts(ids), self._catalogue.hashes(ids)
                 there = [n for n, (_, h) in enumerate(owed) if hashes.get(ids[n]) == h]  # as it was owed
-                with self._turn:
-                    found = self._encoder(served.version).encode([texts.get(ids[n], "") for n in there])
-                served.fill([owed[n] for n in there], found)
+                for at in range(0, len(there), FEW):
+                    few = there[at : at + FEW]
+                    with self._turn:
+                        found = self._encoder(served.version).encode([texts.get(ids[n], "") for n in few])
+                    served.fill([owed[n] for n in few], found)
                 served.forget([owed[n] for n in range(len(owed)) if n not in there])
                 done += len(there)
         ENCODED.inc(done)

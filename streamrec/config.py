@@ -74,8 +74,9 @@ class Buffer(Section):
     )
     co_half_life_s: float = Field(2 * WEEK, ge=WEEK, description="co-reads fade by half in this")
     co_keep: int = Field(64, ge=1, description="of each article, what was most read after it is kept: at "
-                         "least so many, at most twice")
-    near_keep: int = Field(128, ge=1, description="the same of what its readers read before or after, ever")
+                         "least so many, at most twice, by partition")
+    near_keep: int = Field(128, ge=1, description="the same of what its readers read before or after, over "
+                           "all partitions")
 
 
 class Encoder(Section):
@@ -122,7 +123,7 @@ class Trainer(Section):
     optimizer: Literal["adamw", "sgd", "adafactor"] = Field("adamw", description="adamw, sgd, adafactor")
     loss: Literal["softmax", "bce", "mse"] = Field(
         "softmax", description="softmax: who is chosen among a row's articles; bce: each by itself; mse: "
-        "softmax, and how long the one chosen was read"
+        "softmax, and how long the one chosen was read, if the first event about it is a read with a dwell"
     )
     increment_scale: float = Field(0.6, gt=0, description="increments multiply each rate by this")
     warmup_steps: int = Field(10, ge=0, description="linear warm-up")

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 from streamrec.catalogue import LiveArticles, Vectors
 from streamrec.learning.tuning import EncoderTuning
-from streamrec.model.features import Stated
 from streamrec.model.network import Recommender
 from streamrec.scoring import TunedServed
 
@@ -19,11 +18,6 @@ class TunedNow(TunedServed):
     ) -> None:
         super().__init__(version, net, articles, {})
         self._encoder, self.state, self._text_of = tuning.encoder, tuning.state_files(), text_of
-
-    def stated(self, stated: Stated) -> Vectors:
-        """See Served."""
-        self._encoder.load_state(self.state)
-        return self._encoder.encode([stated.text]).reshape(-1)
 
     def cover(self, vectors: Vectors, rows: Sequence[int] | None = None) -> None:
         """See Served."""

@@ -34,7 +34,7 @@ class Examples:
     logq: Array  # [R, C] float32: log of the expected count of each candidate in its sample
     target: Array  # [R] int64: slot of the article chosen
     ts: Array  # [R] float64, epoch s
-    dwell: Array  # [R] float32: seconds that the article chosen was read, 0: not known
+    dwell: Array  # [R] float32: seconds that the article chosen was read, -1: not known
     event_ids: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ def blank(rows: int, history: int, candidates: int) -> Examples:
         cand=np.full((rows, candidates), PAD, dtype=np.int32),
         feats=np.zeros((rows, candidates, len(FEATURES)), dtype=np.float16),
         logq=np.zeros((rows, candidates), dtype=np.float32),
-        target=np.zeros(rows, dtype=np.int64), ts=np.zeros(rows), dwell=np.zeros(rows, dtype=np.float32),
+        target=np.zeros(rows, dtype=np.int64), ts=np.zeros(rows), dwell=np.full(rows, -1.0, dtype=np.float32),
         event_ids=("",) * rows,
     )
 

@@ -49,11 +49,12 @@ class Verdict(Struct, frozen=True):
 def ndcg(scores: Array, target: Array) -> Array:
     """NDCG@10 [R] of one relevant candidate, from scores [R, C] (-inf: empty) and its slot [R].
 
-    Ties count half, so a constant score gains nothing by the order of its candidates.
+    Ties count half, so a constant score gains nothing by the order of its candidates, and one that is no
+    number gains nothing at all.
     """
     chosen = scores[np.arange(len(target)), target][:, None]
     rank = 0.5 + (scores > chosen).sum(axis=1) + 0.5 * (scores == chosen).sum(axis=1)
-    gains: Array = np.where(rank <= K, 1.0 / np.log2(1.0 + rank), 0.0)
+    gains: Array = np.where((rank <= K) & np.isfinite(chosen[:, 0]), 1.0 / np.log2(1.0 + rank), 0.0)
     return gains
 
 

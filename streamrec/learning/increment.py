@@ -258,6 +258,8 @@ def _fit_and_judge(
     both = [i for i, e in enumerate(data.anchors.event_ids) if e in data.best]
     best = np.array([data.best[data.anchors.event_ids[i]] for i in both])
     judged = verdict(held_out, anchors, settings.trainer, seed, Compared(best, anchors.new[both]))
+    if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
+        judged = Verdict(False, "the fit ran away: a weight of the new model is no number", judged.metrics)
     if tuning and not judged.publish:
         tuning.undo()
     return _Found(judged, net, fit, held_out, anchors.new)

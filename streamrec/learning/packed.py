@@ -41,8 +41,8 @@ def mse(logits: Tensor, targets: Tensor, dwell: Tensor) -> Tensor:
     others = torch.isfinite(logits) & ~F.one_hot(targets, logits.shape[1]).bool()
     average = logits.masked_fill(~others, 0.0).sum(1) / others.sum(1).clamp(min=1)
     over = torch.sigmoid(logits.gather(1, targets[:, None])[:, 0] - average)
-    known = (dwell > 0).float()
-    error = known * (over - dwell / (dwell + A_MINUTE)) ** 2
+    worth = dwell.clamp(min=0) / (dwell.clamp(min=0) + A_MINUTE)
+    error = (dwell >= 0).float() * (over - worth) ** 2
     return F.cross_entropy(logits, targets) + DWELL * error.mean()
 
 

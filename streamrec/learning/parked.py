@@ -2,9 +2,10 @@
 article is there.
 
 Until then they are not counted either: their article is no candidate, so no other example misses
-the count. When such a row is learned, its own article's counters stand as they did at the event;
-those of its negatives stand as they do by then, a little higher than at the event. A row that has
-waited too long is dropped: counted, never learned.
+the count (what was read around it is counted, and nobody asks for it, see `Counters.co_query`).
+When such a row is learned, its own article's counters stand as they did at the event; those of its
+negatives stand as they do by then, a little higher than at the event. A row that has waited too
+long is dropped: counted, never learned.
 """
 
 from collections.abc import Container, Sequence

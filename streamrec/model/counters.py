@@ -1,7 +1,8 @@
 """What serving and training both keep about articles, by integer index.
 
 Popularity fades exponentially at several half-lives (`replay.bump` is the same recursion for one
-article). Everything is kept per feedback partition, as the buffer keeps it.
+article). All but `near` is kept per feedback partition, as the buffer keeps it: what is read near an
+article is asked for often, and one table a partition would make asking so many times as slow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from streamrec.model.pairs import Floats, Ints, Pairs, Partners
 
 CO_LAST = 3  # reads before an event that count as co-read with it
 NEAR_REACH, NEAR_LAST = 10, 10  # reads before an event that count as near it; last reads asked about
+NEAR_MOST, WHOLE = 256, 0  # nearest that are candidates for it; the one table of what is near
 NEAR_FADE = 0.85  # of what a read counts as near an event to what the next newer one does
 FADE = 0.7  # of a read's weight to that of the next newer one
 
@@ -31,9 +33,10 @@ class CoReads(NamedTuple):
 
     @property
     def partners(self) -> Ints:
-        """All articles [m] with any count, ascending."""
+        """The articles [m] that were read after, and the nearest, ascending."""
         after = [np.fromiter(counts, np.int64, len(counts)) for counts in self.after]
-        return np.unique(np.concatenate([self.near, *after]))
+        near = self.near[np.argsort(-self.cosine, kind="stable")[:NEAR_MOST]]
+        return np.unique(np.concatenate([near, *after]))
 
 
 class Counters:
@@ -42,7 +45,7 @@ class Counters:
     def __init__(self, settings: Buffer) -> None:
         self.half_lives = tuple(settings.half_lives_s)
         self.co = Pairs(settings.co_half_life_s, settings.co_keep)  # an article, one read after it
-        self.near = Pairs(inf, settings.near_keep)  # both ways
+        self.near = Pairs(inf, settings.near_keep)  # both ways, in one table
         self.ids: list[str] = []
         self.index: dict[str, int] = {}
         self.partitions: dict[int, int] = {}  # feedback partition -> first axis of the arrays
@@ -136,8 +139,8 @@ class Counters:
             self.co.add(partition, b, item, weight, name)
         weight = self.near.weight(ts)
         for b in before:
-            self.near.add(partition, b, item, weight, name)
-            self.near.add(partition, item, b, weight, name)
+            self.near.add(WHOLE, b, item, weight, name)
+            self.near.add(WHOLE, item, b, weight, name)
             weight *= NEAR_FADE
 
     def co_query(self, last_reads: Sequence[int], now: float, near: Ints | None = None) -> CoReads:
@@ -150,7 +153,9 @@ class Counters:
                 for k, w in partners.items():
                     counts[k] = counts.get(k, 0.0) + w * scale
         reads = np.array(last_reads[:NEAR_LAST], np.int64)
-        weights = (FADE ** np.arange(len(reads)) / np.sqrt(self.totals(reads) + 1.0)).tolist()
+        totals = self.totals(reads)
+        # The trainer counts no read of what nobody has announced, though what was read around it: left out.
+        weights = (np.where(totals > 0, FADE ** np.arange(len(reads)), 0.0) / np.sqrt(totals + 1.0)).tolist()
         found = [(p, w) for i, w in zip(reads.tolist(), weights, strict=True) for p in self.near.of(i)]
         near, summed = _summed(found) if near is None else _summed_of(found, np.unique(near))
         return CoReads(after, near, summed / np.sqrt(self.totals(near) + 1.0))

@@ -12,7 +12,7 @@ HOLDER_SILENT_S = 60.0  # a claim of a lower generation is then taken
 
 class Row(Struct, array_like=True, frozen=True):
     """One training row, ids only: what the reader had read (newest first), the slate shown
-    (may be empty), the article chosen, its A-Res key, and the seconds it was read (0: not known, as
+    (may be empty), the article chosen, its A-Res key, and the seconds it was read (-1: not known, as
     of a click)."""
 
     event_id: str
@@ -24,7 +24,7 @@ class Row(Struct, array_like=True, frozen=True):
     slate: list[str]
     propensity: float
     key: float
-    dwell: float = 0.0
+    dwell: float = -1.0
 
 
 class Applied(Struct, array_like=True, frozen=True):
@@ -40,7 +40,7 @@ class Applied(Struct, array_like=True, frozen=True):
     slate: list[str]
     propensity: float
     key: float
-    dwell: float = 0.0
+    dwell: float = -1.0
 
 
 class Read(Struct, array_like=True, frozen=True):

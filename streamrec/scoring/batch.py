@@ -52,9 +52,10 @@ class Batch:
         # Only the rows this model covers: the state may be ahead of it by an instant.
         self.rows = served.rows
         self.bias = None if bias is None else torch.from_numpy(bias[: self.rows])
-        self.reads = [self._known(r.history) for r in readers]
+        recent = [r.history[: state.row_history] for r in readers]  # what a training row would hold of it
+        self.reads = [self._known(history) for history in recent]
         self.vectors = self._vectors()
-        self.co_reads = [self._co_reads(r.history) for r in readers]
+        self.co_reads = [] if popularity else [self._co_reads(history) for history in recent]
         self._made: list[tuple[Rows, Features] | None] = [None] * len(readers)  # of sorted rows
 
     def _known(self, history: Sequence[Read]) -> list[int]:

@@ -53,7 +53,7 @@ class ServingState:
     def __init__(
         self, buffer: ReplayBuffer, catalogue: Catalogue, settings: Buffer, dim: int
     ) -> None:
-        self._buffer, self._catalogue = buffer, catalogue
+        self._buffer, self._catalogue, self.row_history = buffer, catalogue, settings.row_history
         self._popularity, self._rows, self._articles_at = Cursor(), Cursor(), 0
         self.articles, self.counters = LiveArticles(dim), Counters(settings)
         self.words, self.attributes = Words(), Attributes(self.articles)
@@ -122,6 +122,8 @@ class ServingState:
         if any(n > cursor.get(p, 0) for p, n in self._rows.items()):
             return
         known = tables(self.counters)
+        for pairs in known.values():  # what was counted on the way here is among what is adopted
+            pairs.tables.clear()
         for table, p, item, partner, weight in co_reads:
             known[table].set(p, self._number(item), self._number(partner), weight)
         self._features = self._newest = None

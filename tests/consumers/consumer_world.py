@@ -42,7 +42,7 @@ class World:
         self.sent += 1
         event = Feedback(
             event_id=more.pop("event_id", f"e{self.sent}"), user_id=user, event_type="click",
-            timestamp=self.clock.now() + self.sent, item_id=item,
+            timestamp=self.clock.now() + self.sent, item_id=item, **more,
         )
         self.send(FEEDBACK, user.encode(), encode(event))
 

@@ -156,6 +156,16 @@ def test_an_event_from_a_clock_that_runs_ahead_counts_as_of_now(world: Any) -> N
     assert world.buffer.histories(["u"])["u"][0].ts <= world.clock.now()
 
 
+def test_a_row_holds_how_long_the_article_was_read(world: Any) -> None:
+    """A click says nothing of it, leaving at once does, and no read lasts more than a day."""
+    loop = world.collector()
+    for n, value in enumerate((None, 0.0, 12.5, 1e39)):
+        world.click("u", f"a{n}", event_value=value)
+    world.turns(loop)
+    rows = sorted((w.row for w in world.buffer.window({}, 9)), key=lambda row: row.item)
+    assert [row.dwell for row in rows] == [-1.0, 0.0, 12.5, 86_400.0]
+
+
 def test_the_next_poll_does_not_wait_for_redis_but_the_commit_does(world: Any) -> None:
     gate = threading.Event()
 

@@ -44,7 +44,7 @@ def rows(
         partition = reader % partitions
         used[partition] += 1
         row = Row(f"e{k}", user, item, "click", START + 30.0 * k, histories[user][:20],
-                  [str(s) for s in shown], 1.0, -1.0 / (k + 1))
+                  [str(s) for s in shown], 1.0, -1.0 / (k + 1), 30.0 * (k % 5) - 1.0)
         out.append(WindowRow(partition, start + used[partition], row))
         histories[user].insert(0, item)
         del histories[user][40:]

@@ -65,6 +65,11 @@ def test_ndcg_counts_ties_half_and_cuts_at_ten():
     assert np.allclose(ndcg(scores, target), [1.0, 1 / np.log2(3), 0.0])
 
 
+def test_scores_that_are_no_numbers_gain_nothing():
+    """Every comparison with NaN is false: it would stand before the first."""
+    assert ndcg(np.array([[np.nan, 1.0], [np.nan, np.nan]]), np.array([0, 1])).tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize(("loss", "published"), [(0.008, True), (0.012, False)])
 def test_few_rows_are_judged_by_whether_their_mean_falls_by_the_margin(loss, published):
     noise = RNG.normal(0.0, 0.3, 60)

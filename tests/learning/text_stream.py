@@ -92,4 +92,4 @@ def naive_loss(net, encoder, of, some, at):
     mask = real.view_as(slots)[:, :h]
     logits = net(vectors, where[:, :h], mask, where[:, h:], torch.from_numpy(some.feats[at]).float())
     logits = (logits - torch.from_numpy(some.logq[at])).masked_fill(cand == PAD, -torch.inf)
-    return softmax(logits, torch.from_numpy(some.target[at]), torch.zeros(len(logits)))
+    return softmax(logits, torch.from_numpy(some.target[at]), -torch.ones(len(logits)))

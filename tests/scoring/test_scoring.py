@@ -9,11 +9,16 @@ from scoring_site import DIM, NOW, Site, ids
 
 from streamrec.adapters.memory import MemoryCatalogue
 from streamrec.catalogue import Changes
-from streamrec.config import Model
+from streamrec.config import Buffer, Model
 from streamrec.errors import RetryLater
-from streamrec.model.features import all_features
+from streamrec.learning.examples import count
+from streamrec.model import co_reads
+from streamrec.model.counters import Counters
+from streamrec.model.features import PARTS, all_features
 from streamrec.model.network import Recommender
-from streamrec.scoring import Served
+from streamrec.model.words import Words
+from streamrec.scoring import Served, ServingState
+from streamrec.scoring.batch import Batch, Reader
 
 
 def test_what_was_read_or_dismissed_is_left_out() -> None:
@@ -60,6 +65,38 @@ def test_what_others_read_next_rises() -> None:
     assert score["a5"] > score["a6"] > score["a0"]
     score = {i.item_id: i.score for i in site.answer("nobody", 8).items}
     assert score["a5"] == pytest.approx(score["a6"])
+
+
+def test_what_is_read_together_is_the_same_for_trainer_and_scorer() -> None:
+    """With dismissals between the reads; for a scorer that followed from the start, and one that starts
+    from what a version brought, having counted some of it before."""
+    site, rng = Site(), np.random.default_rng(3)
+    site.announce(60)
+    starting = ServingState(site.buffer, site.catalogue, Buffer(), DIM)
+    for k in range(400):
+        site.event(f"u{k % 8}", f"a{rng.integers(60)}", "dismiss" if k % 3 == 1 else "click", NOW + k)
+        if k == 40:
+            starting.sync()
+    site.scorer.follow()
+    walked = Counters(Buffer())
+    for p, _, row in site.buffer.window({}, 999):
+        count(walked, p, row)
+    starting.adopt(co_reads.from_files(co_reads.to_files(walked)), site.buffer.rows_total())
+    starting.sync()
+    ours = site.scorer.state
+    site.event("u1", "a60", at=NOW + 400)
+    history = site.buffer.window({0: site.buffer.rows_total()[0] - 1}, 1)[0].row.history
+    known = [i for i in walked.ids if i in ours.articles.index]
+    of_trainer = all_features(walked, ours.now(), np.array([walked.index[i] for i in known]),
+                              [walked.index[i] for i in history], np.zeros((len(walked), DIM)), Words())
+    reader = Reader([r for r in site.buffer.histories(["u1"])["u1"] if r.item != "a60"])
+    assert any(r.kind == "dismiss" for r in reader.history[:5]) and len(reader.history) > 20
+    for state in (ours, starting):
+        site.scorer.live.cover(state.articles.vectors)
+        batch = Batch(state, site.scorer.live, [reader], False, 200)
+        found = batch.features(0, np.array([state.articles.index[i] for i in known]))
+        assert np.allclose(found[:, PARTS["co_read"]], of_trainer[:, PARTS["co_read"]], atol=1e-5)
+    assert (of_trainer[:, PARTS["co_read"]] > 0).any(axis=0).all()
 
 
 def test_scores_are_those_of_the_network_on_the_full_features() -> None:
