@@ -72,8 +72,8 @@ class OwnTexts:
         encode: Callable[[str], Vectors | None] | None = None,
     ) -> TunedServed:
         """The same by the vectors it brought alone, to look at what it would say: no encoder is touched, so
-        any thread may ask. What was announced since it was trained has the frozen encoder's vector, as has what
-        readers say to like, without `encode`."""
+        any thread may ask. What was announced since it was trained has the frozen encoder's vector, as what
+        readers say to like has, without `encode`."""
         return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor,
                            self._exact, encode)
 
