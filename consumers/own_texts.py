@@ -2,7 +2,7 @@
 what readers say to like."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from streamrec import logs
@@ -41,7 +41,7 @@ class OwnTexts:
         self._said: dict[tuple[str, str], Vectors] = {}  # of what readers said, by version and text
 
     def build(
-        self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor
+        self, version: str, net: Recommender, files: Files, co_reads: Iterable[CoRead], cursor: Cursor
     ) -> TunedServed:
         """A version with its own encoder; `keep` it to have its articles encoded.
         Raises CorruptArtefact if the encoder or its vectors cannot be read."""
@@ -68,7 +68,7 @@ class OwnTexts:
         return found
 
     def look(
-        self, version: str, net: Recommender, files: Files, co_reads: Sequence[CoRead], cursor: Cursor,
+        self, version: str, net: Recommender, files: Files, co_reads: Iterable[CoRead], cursor: Cursor,
         encode: Callable[[str], Vectors | None] | None = None,
     ) -> TunedServed:
         """The same by the vectors it brought alone, to look at what it would say: no encoder is touched, so

@@ -1,7 +1,7 @@
 """Co-read counts that travel with a model, so that a new scorer need not count from the start."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from streamrec.model.counters import Counters
 from streamrec.model.pairs import Pairs
 
 FILE, IDS = "co_reads.safetensors", "co_reads.json"
+TABLES = ("co", "near")
 CoRead = tuple[str, int, str, str, float]  # table, partition, article, partner, forward-decayed weight
 
 
 def tables(counters: Counters) -> dict[str, Pairs]:
     """What travels, by name."""
-    return {"co": counters.co, "near": counters.near}
+    return dict(zip(TABLES, (counters.co, counters.near), strict=True))
 
 
 def to_files(counters: Counters) -> dict[str, bytes]:
@@ -30,18 +31,32 @@ def to_files(counters: Counters) -> dict[str, bytes]:
     return {FILE: save(arrays), IDS: json.dumps(counters.ids).encode()}
 
 
-def from_files(files: Mapping[str, bytes]) -> list[CoRead]:
+class Shipped:
+    """The tables as they came with a version, gone through only by who adopts them: a running scorer has
+    counted further itself."""
+
+    def __init__(self, arrays: dict[str, Any], ids: list[str]) -> None:
+        self._arrays, self._ids = arrays, ids
+        for name in TABLES:
+            places, weights = arrays[f"{name}/places"], arrays[f"{name}/weights"]
+            if places.shape != (3, len(weights)) or not (places[1:] < len(ids)).all() or (places < 0).any():
+                raise ValueError(f"table {name} names articles that are not there")
+
+    def __len__(self) -> int:
+        return sum(len(self._arrays[f"{name}/weights"]) for name in TABLES)
+
+    def __iter__(self) -> Iterator[CoRead]:
+        for name in TABLES:
+            places, weights = (self._arrays[f"{name}/{part}"].tolist() for part in ("places", "weights"))
+            for p, i, k, weight in zip(*places, weights, strict=True):
+                yield name, p, self._ids[i], self._ids[k], weight
+
+
+def from_files(files: Mapping[str, bytes]) -> Iterable[CoRead]:
     """The tables back; empty when the version has none. Raises CorruptArtefact."""
     if FILE not in files:
-        return []
+        return ()
     try:
-        return list(_rows(load(files[FILE]), json.loads(files[IDS])))
-    except (KeyError, ValueError, IndexError, SafetensorError) as error:
+        return Shipped(load(files[FILE]), json.loads(files[IDS]))
+    except (KeyError, ValueError, SafetensorError) as error:
         raise CorruptArtefact(f"the co-reads of the model cannot be read: {error}") from None
-
-
-def _rows(arrays: dict[str, Any], ids: list[str]) -> Iterator[CoRead]:
-    for name in ("co", "near"):
-        places, weights = arrays[f"{name}/places"].tolist(), arrays[f"{name}/weights"].tolist()
-        for p, i, k, weight in zip(*places, weights, strict=True):
-            yield name, p, ids[i], ids[k], weight

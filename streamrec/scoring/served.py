@@ -1,6 +1,6 @@
 """One model version as a whole."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +43,7 @@ class Served:
     own_texts = False  # whether it reads texts by an encoder of its own
 
     def __init__(
-        self, version: str, net: Recommender, co_reads: Sequence[CoRead] = (),
+        self, version: str, net: Recommender, co_reads: Iterable[CoRead] = (),
         cursor: Cursor | None = None, exact: int = EXACT,
     ) -> None:
         self.version, self.net, self._exact = version, net, exact

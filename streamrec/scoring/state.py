@@ -1,6 +1,6 @@
 """What a scoring process knows: articles and counters, followed from catalogue and buffer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -116,7 +116,7 @@ class ServingState:
             self.counters.co_add(p, row.history, row.item, row.ts)
             self._rows[p] = max(ordinal, self._rows.get(p, 0))
 
-    def adopt(self, co_reads: Sequence[CoRead], cursor: Cursor) -> None:
+    def adopt(self, co_reads: Iterable[CoRead], cursor: Cursor) -> None:
         """Start from the co-reads that came with a model, counted up to `cursor`; ignored when
         this process has already counted further itself."""
         if any(n > cursor.get(p, 0) for p, n in self._rows.items()):

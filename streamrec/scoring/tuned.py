@@ -1,7 +1,7 @@
 """A version whose text encoder has learned too: its articles' vectors are its own encoder's."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from streamrec.catalogue import LiveArticles, Vectors
 from streamrec.model.co_reads import CoRead
@@ -23,7 +23,7 @@ class TunedServed(Served):
 
     def __init__(
         self, version: str, net: Recommender, articles: LiveArticles, own: OwnVectors,
-        co_reads: Sequence[CoRead] = (), cursor: Cursor | None = None, exact: int = EXACT,
+        co_reads: Iterable[CoRead] = (), cursor: Cursor | None = None, exact: int = EXACT,
         encode: Callable[[str], Vectors | None] | None = None,
     ) -> None:
         super().__init__(version, net, co_reads, cursor, exact)

@@ -3,9 +3,11 @@
 import random
 
 import numpy as np
+import pytest
 
 from streamrec import replay
 from streamrec.config import Buffer
+from streamrec.errors import CorruptArtefact
 from streamrec.model import co_reads
 from streamrec.model.counters import FADE, NEAR_FADE, Counters
 from streamrec.model.features import CO, FEATURES, SHARE, all_features, co_features, item_features
@@ -138,3 +140,13 @@ def test_a_copy_shares_nothing():
     twin.bump(0, "b", T)
     twin.co_add(0, ["a"], "b", T)
     assert len(counters) == 1 and not [*counters.co.items(), *counters.near.items()]
+
+
+def test_co_reads_that_name_articles_which_are_not_there_are_refused():
+    counters = Counters(BUFFER)
+    counters.co_add(0, ["a"], "b", T)
+    files = co_reads.to_files(counters)
+    assert len(co_reads.from_files(files)) == 3 and not [*co_reads.from_files({})]
+    for broken in ({co_reads.IDS: b'["a"]'}, {co_reads.IDS: b"["}, {co_reads.FILE: b"rubbish"}):
+        with pytest.raises(CorruptArtefact):
+            co_reads.from_files({**files, **broken})
