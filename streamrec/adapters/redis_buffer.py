@@ -53,8 +53,8 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     slate: list[str]
     propensity: float
     key: float
-    dwell: float
-    recent: str
+    dwell: float | str  # in rows that an older streamrec stored: `recent`
+    recent: str = ""
 
 
 _rows = msgspec.msgpack.Decoder(_Stored)
@@ -254,8 +254,9 @@ def _history(text: bytes | None, stamps: bytes | None) -> list[Read]:
 
 def _row(packed: bytes) -> Row:
     s = _rows.decode(packed)
-    read = [item for item in _items(s.recent) if item[0] != "\x1d"]
-    return Row(s.event_id, s.user, s.item, s.kind, s.ts, read, s.slate, s.propensity, s.key, s.dwell)
+    recent, dwell = (s.dwell, -1.0) if isinstance(s.dwell, str) else (s.recent, s.dwell)
+    read = [item for item in _items(recent) if item[0] != "\x1d"]
+    return Row(s.event_id, s.user, s.item, s.kind, s.ts, read, s.slate, s.propensity, s.key, dwell)
 
 
 def _add(total: Counts, values: list[float], rows: Any) -> None:

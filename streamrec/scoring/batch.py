@@ -40,11 +40,11 @@ class Reader(NamedTuple):
 
 class Batch:
     """The scores of a batch of readers under one model, or by popularity alone. `bias` [N] is added to
-    every score (rules)."""
+    every score (rules); `only`: rows that alone will be asked about, which is quicker."""
 
     def __init__(
         self, state: ServingState, served: Served, readers: Sequence[Reader], popularity: bool,
-        rerank: int, bias: Floats | None = None,
+        rerank: int, bias: Floats | None = None, only: Rows | None = None,
     ) -> None:
         self.state, self.served, self.net, self.rerank = state, served, served.net, rerank
         self.readers, self.popularity = readers, popularity
@@ -55,7 +55,7 @@ class Batch:
         recent = [r.history[: state.row_history] for r in readers]  # what a training row would hold of it
         self.reads = [self._known(history) for history in recent]
         self.vectors = self._vectors()
-        self.co_reads = [] if popularity else [self._co_reads(history) for history in recent]
+        self.co_reads = [] if popularity else [self._co_reads(history, only) for history in recent]
         self._made: list[tuple[Rows, Features] | None] = [None] * len(readers)  # of sorted rows
 
     def _known(self, history: Sequence[Read]) -> list[int]:
@@ -63,10 +63,10 @@ class Batch:
         index, n = self.state.articles.index, self.rows
         return [index[r.item] for r in history if r.kind != "dismiss" and index.get(r.item, n) < n]
 
-    def _co_reads(self, history: Sequence[Read]) -> CoReads:
+    def _co_reads(self, history: Sequence[Read], only: Rows | None) -> CoReads:
         index = self.state.articles.index
         last = [r.item for r in history if r.kind != "dismiss"][:NEAR_LAST]
-        return self.state.counters.co_query([index[i] for i in last if i in index], self.now)
+        return self.state.counters.co_query([index[i] for i in last if i in index], self.now, only)
 
     def _vectors(self) -> Tensor:
         """Reader vectors [B, d]; what a reader states stands before their newest read."""
@@ -104,10 +104,10 @@ class Batch:
         `candidates`."""
         return self._fast.of(b, rows)
 
-    def of(self, readers: Sequence[Reader]) -> "Batch":
-        """Other readers at the same moment under the same model."""
+    def of(self, readers: Sequence[Reader], rows: Rows) -> "Batch":
+        """Other readers at the same moment under the same model, to be asked about some rows."""
         bias = None if self.bias is None else self.bias.numpy()
-        return Batch(self.state, self.served, readers, False, self.rerank, bias)
+        return Batch(self.state, self.served, readers, False, self.rerank, bias, rows)
 
     def scores(self, eligible: Sequence[Bools]) -> Floats:
         """[B, N] over all articles; of those outside of a reader's pool, only the fast score."""

@@ -99,7 +99,7 @@ def _reads(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[tuple[int, 
     if not without:
         return []
     readers = [reader, *(r for _, r in without)]
-    scores, *others = batch.of(readers).full([rows] * len(readers))
+    scores, *others = batch.of(readers, rows).full([rows] * len(readers))
     lost = scores - np.stack(others)  # [reads, rows]
     named = [(n, int(i), float(lost[i, n])) for n, i in enumerate(lost.argmax(axis=0)) if lost[i, n] > 0]
     return [(n, _named(batch, without[i][0], weight, reader.alike, locale)) for n, i, weight in named]
