@@ -82,7 +82,7 @@ class Batch:
         mask &= self.state.articles.vectors[rows].any(axis=2)
         history = self.served.at(rows)
         for b, reader in enumerate(self.readers):
-            if reader.stated is not None:
+            if reader.stated is not None and not self.popularity:
                 stated = torch.from_numpy(np.asarray(self.served.stated(reader.stated), np.float32))
                 history[b, 0], mask[b, 0] = self.net.articles(stated[None])[0], bool(stated.any())
         return self.net.readers(history, torch.from_numpy(mask))

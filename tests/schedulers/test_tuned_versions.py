@@ -132,7 +132,16 @@ def test_stated_interests_are_read_by_the_versions_own_encoder(frozen: TextEncod
     assert answer.tier == "interests" and answer.items
     shop.train()
     shop.fetch.fetch()  # another version is about to be swapped in, and this one still answers
-    assert np.array_equal(served.stated(Stated(stated.vector, stated.tokens, "new words")), stated.vector)
+    more = Stated(stated.vector, stated.tokens, "new words")
+    assert np.array_equal(served.stated(more), more.vector)
+    shop.registry.rollback(served.version, START)
+    back = shop.swap()
+    with shop.own._turn:  # at work: nobody waits for it
+        assert np.array_equal(back.stated(more), more.vector)
+    own = back.stated(more)
+    assert not np.array_equal(own, more.vector)
+    with shop.own._turn:
+        assert np.array_equal(back.stated(more), own)  # kept
 
 
 @pytest.mark.parametrize("mode", MODES)
