@@ -110,7 +110,7 @@ def applied(record: Record) -> Applied:
     return Applied(
         record.offset, d, e.event_id, e.user_id, e.item_id or "", e.event_type,
         epoch(e.timestamp), e.impression, e.propensity or 1.0, a_res_key(d),
-        e.event_value or 0.0,
+        -1.0 if e.event_value is None else e.event_value,
     )
 
 
