@@ -23,6 +23,7 @@ from streamrec.learning.packed import OverExamples
 from streamrec.model.network import Recommender
 
 Base = NDArray[np.float16]
+FEWEST_STEPS, MOST_PASSES = 28, 8  # of a first model
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,22 @@ class Plan:
 
 
 def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
-    """How many new and rehearsed rows a batch has, and how many steps follow."""
+    """How many new and rehearsed rows a batch has, and how many steps follow. A first model of few rows
+    passes over them more often: after a dozen steps it would stand below the prior that it begins as."""
     passes = settings.first_passes if first else settings.passes
     share = settings.rehearsal_share if rehearsal else 0.0
     old = min(round(settings.batch * share), settings.batch - 1)
     size = max(settings.batch - old, math.ceil(new / max(settings.max_steps // passes, 1)))
     old = round(size * old / (settings.batch - old))
-    return Plan(size, old, passes, passes * math.ceil(new / size))
+    each = math.ceil(new / size)
+    if first and each:
+        passes = max(passes, min(MOST_PASSES, min(FEWEST_STEPS, settings.max_steps) // each))
+    return Plan(size, old, passes, passes * each)
+
+
+def warm_up(settings: Trainer, steps: int, first: bool) -> int:
+    """Steps until the full rates; of a short first fit a fifth at most."""
+    return min(settings.warmup_steps, steps // 5) if first else settings.warmup_steps
 
 
 def fine_tune(
@@ -90,7 +100,8 @@ def fine_tune(
             model=OverExamples(net.train(), both, base_vectors, device_of(settings.device),
                                loss=settings.loss),
             optimizer=optimizer, batch=sizes.new, passes=sizes.passes,
-            steps=sizes.each if stop else sizes.steps, warmup=settings.warmup_steps, clip=settings.clip,
+            steps=sizes.each if stop else sizes.steps, warmup=warm_up(settings, sizes.steps, first),
+            clip=settings.clip,
             report=lambda loss: losses.append(loss.item()), plugins=[*stop, *replay, *plugins],
         ).train(strategy.experience(window), eval_streams=[])
     return _result(net, optimizer, losses, started, len(losses) // sizes.each)
@@ -118,7 +129,7 @@ def plain_fit(
         loss = model.loss(model(rows), targets[rows].to(model.device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        adam.set_rates(optimizer, step, settings.warmup_steps, len(batches))
+        adam.set_rates(optimizer, step, warm_up(settings, len(batches), first), len(batches))
         torch.nn.utils.clip_grad_norm_(net.parameters(), settings.clip)
         optimizer.step()
         losses.append(loss.item())

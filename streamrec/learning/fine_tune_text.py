@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from streamrec.config import Trainer
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import Examples, concat
-from streamrec.learning.fine_tune import Base, FitResult, Plan, plan
+from streamrec.learning.fine_tune import Base, FitResult, Plan, plan, warm_up
 from streamrec.learning.packed import OverExamples
 from streamrec.learning.text_step import AFFORDABLE, Gram
 from streamrec.model.network import Recommender
@@ -62,7 +62,7 @@ def fine_tune_text(
             gram.backward()
             if (penalty := encoder.penalty()) is not None:
                 penalty.backward()  # type: ignore[no-untyped-call]
-            adam.set_rates(optimizer, step, settings.warmup_steps, sizes.steps)
+            adam.set_rates(optimizer, step, warm_up(settings, sizes.steps, first), sizes.steps)
             for learner in (net, encoder):  # apart: the larger norm must not silence the other
                 nn.utils.clip_grad_norm_(learner.parameters(), settings.clip)
             optimizer.step()

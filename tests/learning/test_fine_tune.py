@@ -12,7 +12,7 @@ from synthetic_stream import DIM, TOPICS, articles, rows
 from streamrec.config import Buffer, Model, Trainer
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import concat, empty, in_time_order, materialise
-from streamrec.learning.fine_tune import fine_tune, plain_fit, plan
+from streamrec.learning.fine_tune import fine_tune, plain_fit, plan, warm_up
 from streamrec.learning.gate import ndcg
 from streamrec.learning.increment import vectors
 from streamrec.learning.packed import scores
@@ -106,8 +106,18 @@ def test_one_pass_and_a_first_model_end_when_planned():
     for first in (True, False):
         fit = fine_tune(with_tail, new, new.take([]), stream.base, Trainer(), first=first, seed=1, tail=tail)
         fine_tune(without, new, new.take([]), stream.base, Trainer(), first=first, seed=1)
-        assert fit.passes == (3 if first else 1)
+        assert fit.passes == (8 if first else 1)  # a first model of few rows
     assert all(torch.equal(a, b) for a, b in zip(with_tail.parameters(), without.parameters(), strict=True))
+
+
+def test_a_first_model_of_few_rows_takes_enough_steps_and_warms_up_within_a_fifth_of_them():
+    for new, passes in ((150, 8), (210, 7), (400, 4), (2000, 3)):
+        sizes = plan(new, 0, Trainer(), first=True)
+        assert sizes.passes == passes and sizes.steps >= 21
+        assert warm_up(Trainer(), sizes.steps, first=True) == min(sizes.steps // 5, Trainer().warmup_steps)
+    assert plan(150, 0, Trainer(max_steps=4, first_passes=1), first=True).steps <= 4
+    assert plan(150, 0, Trainer(), first=False).passes == 1
+    assert warm_up(Trainer(), 5, first=False) == Trainer().warmup_steps
 
 
 def test_the_share_asked_for_of_every_batch_is_rehearsal_and_every_new_row_is_seen_once_a_pass():
