@@ -113,7 +113,7 @@ class Trainer(Section):
         "uniform", description="rows rehearsed: uniform, recent (most often), strata (each first tag alike), "
         "loss (what the model is worst at)"
     )
-    first_passes: int = Field(3, ge=1, description="passes over the rows of the first model, more of few rows")
+    first_passes: int = Field(3, ge=1, description="passes over the rows of the first model, more over few")
     negatives: int = Field(40, ge=1, description="sampled negatives per row")
     slate: int = Field(20, ge=0, description="articles of the slate shown that one example compares with")
     lr_tower: float = Field(3e-4, gt=0, description="learning rate of head and reader encoder")
