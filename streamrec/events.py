@@ -17,6 +17,7 @@ SCHEMA_VERSION = 1
 MAX_MESSAGE_BYTES = 1_000_000
 EARLIEST = 946_684_800.0  # 2000-01-01: an older event is a unit mistake or an unset clock
 MAX_SKEW_S = 86_400.0
+A_MINUTE = 60.0
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Slate = Annotated[list[Id], Meta(max_length=500)]
@@ -317,6 +318,12 @@ def topic(prefix: str, name: str) -> str:
 def encode(message: Struct) -> bytes:
     """One message as JSON bytes."""
     return _encoder.encode(message)
+
+
+def well_read(seconds: Any) -> Any:
+    """What a read so long (seconds, a number or a tensor) is worth, in [0, 1): a minute is half of
+    it, so that a page left open outweighs nothing."""
+    return seconds / (seconds + A_MINUTE)
 
 
 def epoch(t: datetime | float) -> float:

@@ -18,11 +18,11 @@ from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
 from streamrec.drift.pulse import Pulse
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
-from streamrec.events import Contributor, DriftReport, Feedback, Finding, Recommendation, epoch
+from streamrec.events import Contributor, DriftReport, Feedback, Finding, Recommendation, epoch, well_read
 
 MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
-SKEW_S, A_MINUTE = 600.0, 60.0
+SKEW_S = 600.0
 USUAL = 5  # reads that a reader's topics are taken from: with fewer, more would be new
 EXAMPLES = 3  # titles
 RETRAIN = ("content", "interest", "label", "performance")  # kinds that learning may answer
@@ -146,7 +146,7 @@ class DriftMonitor:
             return
         self.detectors.dismissals.update(float(event.event_type == "dismiss"), now)
         if event.event_type == "read" and event.event_value is not None:
-            self.detectors.dwell.update(event.event_value / (event.event_value + A_MINUTE), now)
+            self.detectors.dwell.update(well_read(event.event_value), now)
         if event.event_type in ENGAGED and event.item_id is not None:
             self._engagement(event, event.item_id, now)
 

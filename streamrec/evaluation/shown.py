@@ -36,8 +36,7 @@ class Shown:
         said = _said(moment, self.titles)
         if not said:
             return Reader(history)
-        text = self.prompt.replace("{interests}", said)
-        return Reader(history, Stated(encode(text), title_tokens(said), text))
+        return Reader(history, Stated(encode(self.prompt.replace("{interests}", said)), title_tokens(said)))
 
     def listed(self, moment: Moment, scores: Floats) -> Floats:
         """Scores [N] whose best PLACES are the list that would be shown."""

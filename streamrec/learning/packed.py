@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from streamrec.events import well_read
 from streamrec.learning.examples import PAD, Examples
 from streamrec.model.network import Recommender
 
-A_MINUTE = 60.0
 DWELL = 4.0  # weight of how long an article was read: one left at once is pushed down, though it was chosen
 Report = Callable[[Tensor], None]  # the loss of a step
 Vectors = Callable[[Tensor], Tensor]  # distinct article numbers [U] -> text vectors [U, d]
@@ -35,13 +35,13 @@ def bce(logits: Tensor, targets: Tensor, dwell: Tensor) -> Tensor:
 
 
 def mse(logits: Tensor, targets: Tensor, dwell: Tensor) -> Tensor:
-    """`softmax`, and the squared error of the one chosen to how well it was read, dwell / (dwell + a
-    minute), for the rows of known dwell [B] (seconds): of the sigmoid of what it has over the average of the
+    """`softmax`, and the squared error of the one chosen to how well it was read (`well_read`),
+    for the rows of known dwell [B] (seconds): of the sigmoid of what it has over the average of the
     others. Alone, a squared error learns no ranking: it is flat where logQ has moved the logits."""
     others = torch.isfinite(logits) & ~F.one_hot(targets, logits.shape[1]).bool()
     average = logits.masked_fill(~others, 0.0).sum(1) / others.sum(1).clamp(min=1)
     over = torch.sigmoid(logits.gather(1, targets[:, None])[:, 0] - average)
-    worth = dwell.clamp(min=0) / (dwell.clamp(min=0) + A_MINUTE)
+    worth: Tensor = well_read(dwell.clamp(min=0))
     error = (dwell >= 0).float() * (over - worth) ** 2
     return F.cross_entropy(logits, targets) + DWELL * error.mean()
 

@@ -120,10 +120,7 @@ def _counter_arrays(c: Counters) -> dict[str, Any]:
     return {
         "t0": c.t0[:, :n], "values": c.values[:, :n], "total": c.total[:, :n],
         "published_at": c.published_at[:n],
-    } | {
-        f"{name}/{part}": array for name, pairs in co_reads.tables(c).items()
-        for part, array in zip(("places", "weights"), pairs.arrays(), strict=True)
-    }
+    } | co_reads.arrays(c)
 
 
 def _counters(arrays: dict[str, Any], rest: dict[str, Any], buffer: Buffer) -> Counters:
@@ -132,7 +129,5 @@ def _counters(arrays: dict[str, Any], rest: dict[str, Any], buffer: Buffer) -> C
     c.index = {item_id: i for i, item_id in enumerate(c.ids)}
     c.t0, c.values, c.total = arrays["t0"], arrays["values"], arrays["total"]
     c.published_at = arrays["published_at"]
-    for name, pairs in co_reads.tables(c).items():
-        if f"{name}/places" in arrays:  # an older streamrec kept fewer
-            pairs.restore(arrays[f"{name}/places"], arrays[f"{name}/weights"])
+    co_reads.restore(c, arrays)
     return c

@@ -25,7 +25,8 @@ def to_files(net: Recommender, meta: dict[str, Any]) -> dict[str, bytes]:
 def from_files(files: Mapping[str, bytes]) -> tuple[Recommender, dict[str, Any]]:
     """The network, in eval mode, and `meta`.
 
-    Raises CorruptArtefact if a file is missing, unreadable, or made for other shapes, OtherFeatures.
+    Raises OtherFeatures if it was made for those, CorruptArtefact if a file is missing, unreadable, or made
+    for other shapes.
     """
     try:
         config = json.loads(files[CONFIG])

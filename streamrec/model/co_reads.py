@@ -22,13 +22,25 @@ def tables(counters: Counters) -> dict[str, Pairs]:
     return dict(zip(TABLES, (counters.co, counters.near), strict=True))
 
 
-def to_files(counters: Counters) -> dict[str, bytes]:
-    """The tables as two files: places and weights, and the article ids."""
-    arrays: dict[str, Any] = {}
+def arrays(counters: Counters) -> dict[str, Any]:
+    """Places and weights of all tables, by the numbers of `counters`."""
+    found: dict[str, Any] = {}
     for name, pairs in tables(counters).items():
         places, weights = pairs.arrays()
-        arrays |= {f"{name}/places": np.ascontiguousarray(places), f"{name}/weights": weights}
-    return {FILE: save(arrays), IDS: json.dumps(counters.ids).encode()}
+        found |= {f"{name}/places": np.ascontiguousarray(places), f"{name}/weights": weights}
+    return found
+
+
+def restore(counters: Counters, kept: Mapping[str, Any]) -> None:
+    """Begin with what `arrays` answered; an older streamrec kept fewer tables."""
+    for name, pairs in tables(counters).items():
+        if f"{name}/places" in kept:
+            pairs.restore(kept[f"{name}/places"], kept[f"{name}/weights"])
+
+
+def to_files(counters: Counters) -> dict[str, bytes]:
+    """The tables as two files: places and weights, and the article ids."""
+    return {FILE: save(arrays(counters)), IDS: json.dumps(counters.ids).encode()}
 
 
 class Shipped:

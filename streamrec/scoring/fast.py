@@ -91,7 +91,7 @@ class Fast:
 
 def pools(batch: "Batch", search: Search, eligible: Sequence[Bools], most: int) -> list[Rows]:
     """Candidates of each reader among those eligible to them [N]: what is nearest by the index and among
-    the articles that it does not know yet, what was read after their last reads, what is popular, new, or
+    the articles that it does not know yet, what was read with their last reads, what is popular, new, or
     boosted by the editors. Sorted rows."""
     popular = batch.state.popular(batch.now)
     return [_pool(batch, search, b, mask, popular, most) for b, mask in enumerate(eligible)]
