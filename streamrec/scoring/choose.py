@@ -6,7 +6,7 @@ the best (1 - diversity) * relevance - diversity * likeness to those already cho
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,14 @@ WIDE = 200  # best articles among which variety is sought
 NARROW = 3  # without variety or caps: so many times the places, for duplicates to fall out of
 SAME_TITLE = 0.8  # cosine from which two articles of the same title are one
 Array = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 
 class Caps:
     """How often a source and a first tag may still occur in a list; 0: as often as it likes."""
 
     def __init__(self, per_source: int, per_topic: int) -> None:
-        self._most, self._any = {"source": per_source, "topic": per_topic}, bool(per_source or per_topic)
+        self._most, self.any = {"source": per_source, "topic": per_topic}, bool(per_source or per_topic)
         self._used: Counter[tuple[str, str]] = Counter()
 
     def allow(self, entry: Entry) -> bool:
@@ -36,7 +37,7 @@ class Caps:
         self._used.update(self._of(entry))
 
     def _of(self, entry: Entry) -> list[tuple[str, str]]:
-        if not self._any:
+        if not self.any:
             return []
         found = (("source", entry.source), ("topic", entry.tags[0] if entry.tags else ""))
         return [(kind, value) for kind, value in found if value and self._most[kind]]
@@ -68,17 +69,45 @@ def choose(
                 value = (1 - calibration) * value - calibration * mix.misfits()
             i = max(left, key=value.__getitem__)
         del left[i]
-        title = _title(entries[i])
-        again = likest[i] >= same or (title in titles and likest[i] >= SAME_TITLE)
-        if again or not caps.allow(entries[i]):
+        if _again(entries[i], float(likest[i]), titles, same) or not caps.allow(entries[i]):
             continue
         chosen.append(i)
-        titles |= {title} - {""}
+        titles |= {_title(entries[i])} - {""}
         caps.take(entries[i])
         if mix:
             mix.take(entries[i])
         likest = np.maximum(likest, vectors @ vectors[i])
     return chosen
+
+
+def beside(
+    vectors: Array, entries: Sequence[Entry], caps: Caps, same: float, taken: Sequence[tuple[Array, Entry]]
+) -> Bools:
+    """Which [P] could stand in a list of those `taken`, whose caps count."""
+    titles = {_title(entry) for _, entry in taken} - {""}
+    for _, entry in taken:
+        caps.take(entry)
+    if not taken:
+        return np.ones(len(vectors), bool)
+    likest = (vectors @ np.array([v for v, _ in taken]).T).max(axis=1)
+    fit: Bools = likest < min(same, SAME_TITLE)
+    for i in np.flatnonzero(~fit).tolist():
+        fit[i] = not _again(entries[i], float(likest[i]), titles, same)
+    return np.array([ok and caps.allow(e) for ok, e in zip(fit, entries, strict=True)]) if caps.any else fit
+
+
+def distinct(vectors: Array, entries: Sequence[Entry], same: float) -> Bools:
+    """Which [P] are not an earlier one again."""
+    alike = np.tril(vectors @ vectors.T, -1)
+    again: Bools = alike >= same
+    for i, j in np.argwhere((alike >= SAME_TITLE) & ~again).tolist():
+        again[i, j] = _again(entries[i], float(alike[i, j]), {_title(entries[j])} - {""}, same)
+    return np.logical_not(again.any(axis=1))
+
+
+def _again(entry: Entry, likeness: float, titles: Container[str], same: float) -> bool:
+    """Whether it is an article of a list, under another name."""
+    return likeness >= same or (likeness >= SAME_TITLE and _title(entry) in titles)
 
 
 def _title(entry: Entry) -> str:

@@ -3,8 +3,13 @@
 The exploring places share the newest articles out among them, every k-th to each, so that no two
 places can draw the same one and each chance is exact. Half of a place's chance is spread evenly, half
 by the model's score (softmax): text alone has placed what nobody has read yet.
+
+Lots are drawn before the list is known, by Gumbel's trick (Kool et al. 2019): the first lot that is
+not ruled out by the list is a draw among all that are not, so its chance is known afterwards.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +18,8 @@ from numpy.typing import NDArray
 POOL = 100  # newest eligible articles that the exploring places draw from
 EVEN = 0.5  # of the chance is spread evenly: no chance is far below 1 in 2 * POOL
 Rows = NDArray[np.int64]
+Chances = NDArray[np.float64]
+Free = Callable[[Rows, Sequence[int]], NDArray[np.bool_]]
 
 
 class Drawn(NamedTuple):
@@ -20,6 +27,24 @@ class Drawn(NamedTuple):
 
     row: int
     propensity: float
+
+
+class Lots(NamedTuple):
+    """What one place may show: rows [n] in the order drawn, and the chance [n] of each to be the first.
+    `often`: the chance that the place explores at all."""
+
+    rows: Rows
+    chances: Chances
+    often: float
+
+    def only(self, free: NDArray[np.bool_]) -> "Lots":
+        """Without those that are ruled out."""
+        return Lots(self.rows[free], self.chances[free], self.often)
+
+    @property
+    def first(self) -> Drawn:
+        """The one drawn."""
+        return Drawn(int(self.rows[0]), self.often * float(self.chances[0] / self.chances.sum()))
 
 
 class Explorer:
@@ -37,20 +62,42 @@ class Explorer:
         found: Rows = rows[self._given[rows] < self._times][:POOL]
         return found
 
-    def draw(self, pool: Rows, scores: NDArray[np.float32], places: int) -> list[Drawn]:
-        """One row for each place, fewer if the pool is smaller. `scores` [P] of the pool's rows."""
-        found = []
-        for place in range(min(places, len(pool))):
-            chances = mixed(scores[place::places])
-            i = min(int(np.searchsorted(np.cumsum(chances), self._rng.random(), "right")), len(chances) - 1)
-            found.append(Drawn(int(pool[place::places][i]), float(chances[i])))
-        np.add.at(self._given, [d.row for d in found], 1)
+    def draw(self, pool: Rows, scores: NDArray[np.float32], places: float) -> list[Lots]:
+        """Lots for each place, fewer if the pool is smaller. `scores` [P] of the pool's rows. Of two and a
+        half places the first explores every other time."""
+        found, whole = [], math.ceil(places)
+        for place in range(min(whole, len(pool))):
+            rows, chances = pool[place::whole], mixed(scores[place::whole])
+            order = np.argsort(-np.log(chances) - self._rng.gumbel(size=len(rows)))
+            often = 1.0 if place else places - whole + 1
+            found.append(Lots(rows[order], chances[order], often))
         return found
 
+    def place(
+        self, ranking: Sequence[int], lots: Sequence[Lots], n: int, free: Free
+    ) -> list[tuple[int, float, bool]]:
+        """Up to n places from a ranking that owes nothing to the lots: row, propensity, and whether it
+        explores. `free(rows, listed)` tells which rows [m] could stand beside those listed."""
+        while True:
+            whole = sum(of.often == 1.0 for of in lots)
+            listed = list(ranking[: n - whole])
+            left = [of.only(free(of.rows, listed)) for of in lots]
+            if all(len(of.rows) for of in left):
+                break
+            lots = [of for of, now in zip(lots, left, strict=True) if len(now.rows)]
+        places, room = [(row, 1.0, False) for row in listed], len(listed) < n - whole
+        for of in left:
+            if self._rng.random() < of.often:
+                places = [*(places if room or of.often == 1.0 else places[:-1]), (*of.first, True)]
+            elif not room:
+                places[-1] = (listed[-1], 1 - of.often, False)
+        np.add.at(self._given, [row for row, _, explores in places if explores], 1)
+        return places
 
-def mixed(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+
+def mixed(scores: NDArray[np.float32]) -> Chances:
     """Chances [n]: half even, half softmax."""
     odds = np.exp(scores.astype(np.float64) - scores.max())
-    chances: NDArray[np.float64] = EVEN / len(scores) + (1 - EVEN) * odds / odds.sum()
+    chances: Chances = EVEN / len(scores) + (1 - EVEN) * odds / odds.sum()
     chances /= chances.sum()
     return chances

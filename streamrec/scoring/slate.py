@@ -5,14 +5,16 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from streamrec.catalogue import Entry
 from streamrec.config import Scorer as Settings
 from streamrec.events import RankedItem, Reason
 from streamrec.scoring.ask import Ask
 from streamrec.scoring.batch import Batch
 from streamrec.scoring.calibrate import Mix
-from streamrec.scoring.choose import Caps, choose, window
-from streamrec.scoring.explore import Explorer
+from streamrec.scoring.choose import Caps, beside, choose, distinct, window
+from streamrec.scoring.explore import Explorer, Lots
 from streamrec.scoring.fast import Bools, Floats, Rows
 from streamrec.scoring.reasons import explain, main_parts, words
 from streamrec.scoring.rules import Applied
@@ -30,7 +32,7 @@ class Place(NamedTuple):
 
 
 class Slates:
-    """Makes slates. The last places explore; all others are certain."""
+    """Makes slates. The last places explore; all others are certain, and owe nothing to what was drawn."""
 
     def __init__(self, state: ServingState, settings: Settings, seed: int) -> None:
         self._state, self._articles, self._s = state, state.articles, settings
@@ -41,15 +43,17 @@ class Slates:
     ) -> list[list[RankedItem]]:
         """The items of each ask of a batch; `masks` [N] say what is eligible to whom."""
         masks = [mask[: batch.rows] for mask in masks]  # the state may be ahead of the model
-        best = batch.candidates(masks)
-        set_ = []  # what has its place whatever its score
-        for b, (ask, mask) in enumerate(zip(asks, masks, strict=True)):
-            pins = self._pinned(mask, ask, rules)
-            set_.append([*pins, *self._explored(batch, b, best[b], mask, ask, rules, ask.n - len(pins))])
-        rows = [_with(r, [p.row for p in places]) for r, places in zip(best, set_, strict=True)]
+        best, each = batch.candidates(masks), range(len(asks))
+        pins = [self._pinned(mask, ask, rules) for ask, mask in zip(asks, masks, strict=True)]
+        lots = [self._lots(batch, b, masks[b], asks[b], pins[b]) for b in each]
+        rows = [_with(best[b], [p.row for p in pins[b]] + [int(of.rows[0]) for of in lots[b]]) for b in each]
         full = batch.full(rows)
         scores = [dict(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, full, strict=True)]
-        slates = [self._places(*of) for of in zip(rows, full, asks, set_, batch.reads, strict=True)]
+        own = [f[: len(r)] for f, r in zip(full, best, strict=True)]
+        slates = [
+            self._places(*of) for of in zip(best, own, asks, pins, lots, batch.reads, strict=True)
+        ]
+        self._score_rest(batch, slates, scores)
         chosen = [np.array([p.row for p in places], np.int64) for places in slates]
         parts = main_parts(batch, chosen)
         return [
@@ -58,19 +62,31 @@ class Slates:
         ]
 
     def _places(
-        self, rows: Rows, scores: Floats, ask: Ask, set_: Sequence[Place], reads: Sequence[int]
+        self, rows: Rows, scores: Floats, ask: Ask, pins: Sequence[Place], lots: Sequence[Lots],
+        reads: Sequence[int],
     ) -> list[Place]:
         """Pinned places where they belong, the best in between, exploring ones last."""
-        free = ~among(rows, [p.row for p in set_])
-        pins, drawn = [p for p in set_ if p.rule], [p for p in set_ if not p.rule]
-        order = np.argsort(-scores[free], kind="stable")
-        taken = [p.row for p in set_]
-        best = self._best(rows[free][order], scores[free][order], ask, ask.n - len(set_), taken, reads)
-        places, last = [*map(Place, best), *drawn], -1
+        pinned = [p.row for p in pins]
+        free = ~among(rows, pinned)
+        order, n = np.argsort(-scores[free], kind="stable"), ask.n - len(pins)
+        best = self._best(rows[free][order], scores[free][order], ask, n, pinned, reads)
+        found = self._explorer.place(best, lots, n, partial(self._beside, pinned)) if lots else \
+            [(row, 1.0, False) for row in best]
+        places, last = [Place(row, p, "exploration" if new else "") for row, p, new in found], -1
         for pin in pins:  # in the order of their positions; the second of a position comes after the first
             last = max(pin.position - 1, last + 1)
             places.insert(last, pin)
         return places[: ask.n]
+
+    def _score_rest(
+        self, batch: Batch, slates: Sequence[Sequence[Place]], scores: Sequence[dict[int, float]]
+    ) -> None:
+        """Of what was drawn after the first lot was ruled out."""
+        rest = [np.array([p.row for p in s if p.row not in known], np.int64)
+                for s, known in zip(slates, scores, strict=True)]
+        if any(map(len, rest)):
+            for rows, full, known in zip(rest, batch.full(rest), scores, strict=True):
+                known.update(zip(rows.tolist(), full.tolist(), strict=True))
 
     def _pinned(self, mask: Bools, ask: Ask, rules: Applied) -> list[Place]:
         """In the order of their positions; only what is eligible."""
@@ -102,28 +118,34 @@ class Slates:
         taken: Sequence[int], reads: Sequence[int],
     ) -> list[int]:
         every = self._articles.entries
-        vectors, entries = self._articles.vectors[rows].astype(np.float32), [every[i] for i in rows]
+        vectors, entries = self._known(rows)
         caps = Caps(self._s.per_source, self._s.per_topic)
-        others = [(self._articles.vectors[i].astype(np.float32), every[i]) for i in taken]
+        others = list(zip(*self._known(np.array(taken, np.int64)), strict=True))
         mix = Mix((every[i] for i in reads), entries, calibration) if calibration else None
         at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate, others, mix)
         return [int(rows[i]) for i in at]
 
-    def _explored(
-        self, batch: Batch, b: int, best: Rows, mask: Bools, ask: Ask, rules: Applied, room: int
-    ) -> list[Place]:
-        """Drawn among those that are not in the list anyway by the fast score, before anything else is
-        chosen: so the chances are known."""
-        n = min(int(round(self._s.explore * ask.n)), room)
-        if n <= 0 or batch.popularity or ask.similar_to or not ask.explore:
+    def _lots(self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place]) -> list[Lots]:
+        """Drawn among the newest; what the list turns out to hold anyway is ruled out later."""
+        places = min(round(self._s.explore * ask.n, 6), ask.n - len(pins))  # .1 * 30 is more than 3
+        if places <= 0 or batch.popularity or ask.similar_to or not ask.explore:
             return []
         pool = self._explorer.open(self._state.newest(mask))
-        first = best[np.argsort(-batch.fast(b, best), kind="stable")[: ask.n - n]]
-        pool = pool[~among(pool, [*first.tolist(), *rules.pins])]
-        if not len(pool):
-            return []
-        drawn = self._explorer.draw(pool, batch.fast(b, pool), n)
-        return [Place(d.row, d.propensity, "exploration") for d in drawn]
+        if places > 1:  # or two places might show one article under two names
+            pool = pool[distinct(*self._known(pool), self._s.duplicate)]
+        return self._explorer.draw(pool, batch.fast(b, pool), places)
+
+    def _beside(self, pinned: Sequence[int], rows: Rows, listed: Sequence[int]) -> Bools:
+        """Which rows could stand in a list."""
+        some = [*pinned, *listed]
+        caps = Caps(self._s.per_source, self._s.per_topic)
+        taken = list(zip(*self._known(np.array(some, np.int64)), strict=True))
+        return ~among(rows, some) & beside(*self._known(rows), caps, self._s.duplicate, taken)
+
+    def _known(self, rows: Rows) -> tuple[NDArray[np.float32], list[Entry]]:
+        """Text vectors [n, d] and entries of some rows."""
+        every = self._articles.entries
+        return self._articles.vectors[rows].astype(np.float32), [every[i] for i in rows.tolist()]
 
     def _items(
         self, batch: Batch, b: int, ask: Ask, places: Sequence[Place], scores: dict[int, float],

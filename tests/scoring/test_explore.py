@@ -4,11 +4,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from scoring_site import DIM, Site, ids
 
+from streamrec.config import Model
+from streamrec.model.network import Recommender
+from streamrec.scoring import Served
 from streamrec.scoring.explore import EVEN, Explorer, mixed
 
 CLICKS = np.random.default_rng(3).uniform(0.05, 0.5, 30)
+
+
+def anything(rows, listed):
+    return np.ones(len(rows), bool)
 
 
 def test_the_chance_of_each_draw_is_the_share_it_is_drawn_with() -> None:
@@ -16,14 +24,51 @@ def test_the_chance_of_each_draw_is_the_share_it_is_drawn_with() -> None:
     explorer, drawn, told = Explorer(10**9, 1), Counter(), {}
     n = 6000
     for _ in range(n):
-        for place, d in enumerate(explorer.draw(pool, scores, 3)):
-            drawn[place, d.row] += 1
-            told[place, d.row] = d.propensity
+        found = explorer.place([], explorer.draw(pool, scores, 3), 3, anything)
+        for place, (row, chance, _) in enumerate(found):
+            drawn[place, row] += 1
+            told[place, row] = chance
     assert len({row for _, row in drawn}) == 12
     for key, chance in told.items():
         assert drawn[key] / n == pytest.approx(chance, abs=4 * (chance * (1 - chance) / n) ** 0.5)
     for place in range(3):
         assert sum(c for (p, _), c in told.items() if p == place) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("explore, n", [(0.2, 5), (0.5, 5), (0.1, 5), (0.34, 10), (0.9, 3)])
+def test_propensities_of_whole_lists_are_the_true_chances(explore: float, n: int) -> None:
+    """What the network makes of all features together turns the fast score's order upside down."""
+    site = Site(explore=explore, explore_times=10**9)
+    site.announce(14)
+    for i in range(14):
+        for _ in range(i):
+            site.event(f"u{i}", f"a{i}")
+    net = Recommender.initial(DIM, Model())
+    torch.nn.init.normal_(net.interplay[-1].weight, std=3.0, generator=torch.Generator().manual_seed(1))
+    site.scorer.swap(Served("1", net))
+    shown, told, lists = Counter(), Counter(), 800
+    for _ in range(lists):
+        items = site.answer("u", n).items
+        assert len({i.item_id for i in items}) == n
+        for i in items:
+            shown[i.rank, i.item_id] += 1
+            told[i.rank, i.item_id] = i.propensity
+    for place, chance in told.items():
+        error = (chance * (1 - chance) / lists) ** 0.5
+        assert shown[place] / lists == pytest.approx(chance, abs=4.5 * error + 1e-9)
+    for rank in range(1, n + 1):
+        assert sum(c for (r, _), c in told.items() if r == rank) == pytest.approx(1.0, abs=0.02)
+    assert sum(c < 1 for c in told.values()) > 5
+
+
+def test_exploring_shows_no_article_under_two_names() -> None:
+    site = Site(explore=0.5)
+    site.announce(3)
+    for i in range(12):
+        site.article(f"copy{i}", np.eye(DIM)[i % 4], age=i)
+    for _ in range(30):
+        copies = [int(i[4:]) % 4 for i in ids(site.answer("u", 8)) if i.startswith("copy")]
+        assert len(set(copies)) == len(copies) and len(copies) >= 2
 
 
 def test_no_article_has_no_chance_and_better_ones_have_more() -> None:
@@ -45,9 +90,10 @@ def test_inverse_propensities_estimate_a_policy_without_bias() -> None:
     rng, explorer = np.random.default_rng(0), Explorer(10**9, 2)
     estimates = []
     for _ in range(8000):
-        for place, d in enumerate(explorer.draw(pool, scores, 2)):
-            click = rng.random() < CLICKS[d.row]
-            estimates.append(click / d.propensity if d.row == place else 0.0)
+        found = explorer.place([], explorer.draw(pool, scores, 2), 2, anything)
+        for place, (row, chance, _) in enumerate(found):
+            click = rng.random() < CLICKS[row]
+            estimates.append(click / chance if row == place else 0.0)
     truth = CLICKS[:2].mean()
     error = np.std(estimates) / len(estimates) ** 0.5
     assert abs(np.mean(estimates) - truth) < 3 * error and error < truth / 4
@@ -56,6 +102,6 @@ def test_inverse_propensities_estimate_a_policy_without_bias() -> None:
 def test_the_newest_are_explored_first() -> None:
     site = Site(explore=0.5)
     for i in range(150):
-        site.article(f"a{i}", np.eye(DIM)[i % DIM] + 0.1 * np.random.default_rng(i).normal(size=DIM), age=i)
+        site.article(f"a{i}", np.random.default_rng(i).normal(size=DIM), age=i)
     explored = {i.item_id for _ in range(100) for i in site.answer("u", 4).items if i.propensity < 1}
     assert explored <= {f"a{i}" for i in range(104)} and len(explored) > 40
