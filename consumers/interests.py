@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from streamrec import logs
 from streamrec.catalogue import Vectors
 from streamrec.errors import RetryLater, StreamrecError
 
+log = logs.get(__name__)
 KEPT = 4096  # vectors of the latest interests
 WAIT_S = 3.0  # while it loads; other readers wait as long
 
@@ -30,8 +32,10 @@ class Interests:
     def _run(self) -> None:
         try:
             self._encode = self._load()
-        except StreamrecError as error:
-            self._trouble = str(error)
+        except Exception as error:  # whatever it was, who asks must be told
+            kind = "" if isinstance(error, StreamrecError) else f"{type(error).__name__}: "
+            self._trouble = f"{kind}{error}"
+            log.error("no_encoder_for_interests", why=self._trouble)
         finally:
             self._ready.set()
 

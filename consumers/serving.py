@@ -49,6 +49,13 @@ class Wish(NamedTuple):
         return not (special or a.diversity or a.calibration) and a.policy == "live" and a.locale == "en"
 
 
+class _Kept(NamedTuple):
+    """A list given, and of how many places it was to be."""
+
+    list: Recommendation
+    asked: int
+
+
 class Serving:
     """See module."""
 
@@ -60,8 +67,8 @@ class Serving:
         self.scorer, self._fetch, self._rules = scorer, fetch, rules
         self._board, self._clock, self._s, self._new_id = board, clock, settings, new_id
         self.tracer, self._rules_at = tracer, 0
-        self._last: OrderedDict[str, Recommendation] = OrderedDict()
-        self._popular: Recommendation | None = None
+        self._last: OrderedDict[str, _Kept] = OrderedDict()
+        self._popular: _Kept | None = None
         self.synced_at = self._tried_at = 0.0
 
     def close(self) -> None:
@@ -117,14 +124,14 @@ class Serving:
     def last(self, wish: Wish) -> Recommendation | None:
         """The reader's last list, or the last one of a reader never seen, as the answer to a wish that
         cannot wait, marked stale."""
-        found = (self._last.get(wish.ask.user) or self._popular) if wish.plain else None
-        items = self.scorer.showable(found.items) if found else []
-        if found is None or len(items) < wish.ask.n:
+        kept = (self._last.get(wish.ask.user) or self._popular) if wish.plain else None
+        items = self.scorer.showable(kept.list.items)[: wish.ask.n] if kept else []
+        if kept is None or kept.asked < wish.ask.n or not items:
             return None
         STALE.inc()
         return replace(
-            found, recommendation_id=self._new_id(), request_id=wish.request_id, user_id=wish.ask.user,
-            trigger=wish.trigger, stale=True, items=items[: wish.ask.n],
+            kept.list, recommendation_id=self._new_id(), request_id=wish.request_id, user_id=wish.ask.user,
+            trigger=wish.trigger, stale=True, items=[replace(i, rank=k) for k, i in enumerate(items, 1)],
         )
 
     def _message(self, wish: Wish, ranked: Ranked) -> Recommendation:
@@ -135,9 +142,9 @@ class Serving:
             tier=ranked.tier, rules=list(ranked.rules), error=ranked.error,
         )
         if wish.plain and ranked.items and message.tier == "popular":
-            self._popular = message
+            self._popular = _Kept(message, wish.ask.n)
         elif wish.plain and ranked.items:
-            self._last[wish.ask.user] = message
+            self._last[wish.ask.user] = _Kept(message, wish.ask.n)
             self._last.move_to_end(wish.ask.user)
             if len(self._last) > LAST_LISTS:
                 self._last.popitem(last=False)

@@ -37,7 +37,9 @@ class Changes:
         try:
             scorer = self._following()
             net, _ = from_files(files)
-            new, before = Served(newer, net, co_reads.from_files(files), cursor), Served(older, old)
+            exact = self._s.scorer.exact
+            new = Served(newer, net, co_reads.from_files(files), cursor, exact)
+            before = Served(older, old, exact=exact)
             scorer.swap(new)
             return compare(scorer, before, new, users[:READERS])
         except RetryLater as error:

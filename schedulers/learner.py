@@ -16,12 +16,13 @@ from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
 from streamrec.clock import Clock, due
 from streamrec.config import Settings
+from streamrec.drift.remembered import with_eras
 from streamrec.errors import OtherFeatures, RetryLater, StreamrecError
 from streamrec.events import ModelDiff
 from streamrec.learning.increment import Outcome, increment, known_articles
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, Tunings
-from streamrec.metrics import BOARD_LOST, BOARD_QUALITY, Board, Tracker
+from streamrec.metrics import BOARD_LOST, BOARD_QUALITY, INCREMENTS_KEPT, Board, Tracker
 from streamrec.model import own_vectors, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.model.network import Recommender
@@ -171,6 +172,9 @@ class IncrementRunner:
         now, publish = self._clock.now(), o.verdict.publish
         self._registry.stage("states", number, o.state_files, cursor=o.cursor)
         record = self._stage_version(pointer, o, encoder, number, traces, now, why) if publish else None
+        found = quality.entry(o, self._registry.pointers.records(), number, now, why)
+        if diff is not None:
+            diff = with_eras(diff, [*self._board.newest(BOARD_QUALITY, INCREMENTS_KEPT), found])
         record = replace(record, diff=diff) if record else None
         gate = {"publish": publish, "reason": o.verdict.reason, "at": now, **o.verdict.metrics}
         new = replace(
@@ -186,7 +190,7 @@ class IncrementRunner:
         self._registry.pointers.move(new, pointer.attempt, token, record)
         self._waiting_since = None  # the next window has patience of its own
         self._note_lost()
-        self._note_quality(o, number, now, why)
+        self._note_quality(found)
         if self._tracker:
             self._tracker.log(new.attempt, {"published": float(publish), **o.metrics})
         self._registry.prune(keep_versions=50)
@@ -210,10 +214,9 @@ class IncrementRunner:
             learned_until=o.learned_until, metrics=o.metrics, trigger=why,
         )
 
-    def _note_quality(self, o: Outcome, number: str, now: float, why: str) -> None:
+    def _note_quality(self, found: dict[str, Any]) -> None:
         try:
-            found = quality.entry(o, self._registry.pointers.records(), number, now, why)
-            self._board.append(BOARD_QUALITY, found, quality.KEPT)
+            self._board.append(BOARD_QUALITY, found, INCREMENTS_KEPT)
         except RetryLater as error:  # the increment counts all the same
             log.warning("quality_not_noted", why=str(error))
 

@@ -17,7 +17,15 @@ from streamrec.clock import Clock, due
 from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
-from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, BOARD_PULSE, BOARD_QUALITY, BOARD_SEEN, Board
+from streamrec.metrics import (
+    BOARD_ALARM,
+    BOARD_DRIFT,
+    BOARD_PULSE,
+    BOARD_QUALITY,
+    BOARD_SEEN,
+    LAG,
+    Board,
+)
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
@@ -73,6 +81,7 @@ class MonitorProcess:
         if self._owed is not None:
             self._publish(self._owed)  # kept until it is out: an alarm is raised once
             self._owed = None
+        LAG.set(self._subscription.lag())
         if due(now, self._committed_at, COMMIT_S):
             self._commit(now)
 

@@ -11,7 +11,6 @@ import numpy as np
 from streamrec.learning.increment import Outcome
 from streamrec.registry import VersionRecord
 
-KEPT = 300  # increments on the board
 GAPS = 200  # differences of one increment, at most
 CONTROLS = ("frozen", "popularity")
 

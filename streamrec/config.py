@@ -13,7 +13,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -165,6 +165,16 @@ class Scorer(Section):
     sync_s: float = Field(0.2, gt=0, description="how often counters and catalogue are read")
 
 
+    @field_validator("prompts")
+    @classmethod
+    def _says_what_is_stated(cls, prompts: dict[str, str]) -> dict[str, str]:
+        for domain, prompt in prompts.items():
+            if "{interests}" not in prompt:
+                raise ValueError(f"the prompt of {domain or 'any domain'!r} lacks {{interests}}: all readers "
+                                 "would say the same")
+        return prompts
+
+
 class Web(Section):
     host: str = Field("127.0.0.1", description="address of the HTTP side; on any but this machine's own it "
                       "needs API keys")
@@ -206,9 +216,10 @@ class Settings(BaseSettings):
         "info", description="debug, info, warning, error"
     )
     metrics_port: int = Field(
-        0, ge=0, le=65_000, description="Prometheus metrics of collect on this port of 127.0.0.1, of "
+        0, ge=0, le=65_000, description="Prometheus metrics of collect on this port, of "
         "catalogue, score, train, monitor and web on the next five; 0: none"
     )
+    metrics_host: str = Field("127.0.0.1", description="address of those ports")
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
     buffer: Buffer = Buffer()

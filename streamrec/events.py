@@ -183,7 +183,8 @@ class Moved(Struct, kw_only=True, frozen=True):
 
 class ModelDiff(Struct, kw_only=True, frozen=True):
     """What a version changes for some recent readers: of `n` articles a reader keeps `overlap`, mean;
-    topics and articles that gain or lose most places."""
+    topics and articles that gain or lose most places. `eras`: NDCG@10 on rows kept of each era, named
+    after the version that learned it: what is forgotten."""
 
     older: str
     newer: str
@@ -192,6 +193,7 @@ class ModelDiff(Struct, kw_only=True, frozen=True):
     overlap: float
     topics: list[Moved] = []
     articles: list[Moved] = []
+    eras: list[Moved] = []
 
 
 class ModelPointer(Struct, kw_only=True, frozen=True):

@@ -15,6 +15,7 @@ ANSWERS = Counter("streamrec_answers_total", "Recommendations published", ["trig
 SHED = Counter("streamrec_refreshes_shed_total", "Refreshes dropped: too old, or one newer asked for")
 STALE = Counter("streamrec_stale_answers_total", "Answers from the last list: the deadline had passed")
 UNPUBLISHED = Counter("streamrec_answers_unpublished_total", "HTTP answers that Kafka was not told of")
+HTTP_ANSWERS = Counter("streamrec_http_answers_total", "HTTP answers under /v1, by status", ["code"])
 ANSWER_SECONDS = Histogram("streamrec_answer_seconds", "From taking a batch of requests to its answers")
 MODEL_VERSION = Gauge("streamrec_model_version", "Version that serves")
 SWAPS = Counter("streamrec_swaps_total", "Models swapped in")
@@ -56,7 +57,7 @@ BOARD_LOST = "window_rows_lost"
 BOARD_SEEN = "articles_seen"  # article -> how often shown and clicked
 # Series on the board: what the dashboard draws, newest last.
 BOARD_PULSE = "pulse"
-BOARD_QUALITY = "quality"
+BOARD_QUALITY, INCREMENTS_KEPT = "quality", 300
 
 
 class Tracker(Protocol):

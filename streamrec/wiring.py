@@ -14,7 +14,7 @@ from streamrec.broker import Broker, TopicSpec
 from streamrec.clock import SystemClock
 from streamrec.config import Settings
 from streamrec.errors import SetupError
-from streamrec.metrics import BOARD_WEB, Board
+from streamrec.metrics import BOARD_QUALITY, BOARD_WEB, INCREMENTS_KEPT, Board
 from streamrec.registry import Registry
 from streamrec.rules import RuleStore
 
@@ -393,7 +393,8 @@ def _dashboard(app: "FastAPI", p: Parts, desk: "Desk") -> "Watch":
     from streamrec.operate import status as look
     from streamrec.operate.article import article
     own, names = Parts(p.settings), p.names
-    asking = DeskAsking(desk, p.clock, lambda n: recent_readers(p, n))
+    asking = DeskAsking(desk, p.clock, lambda n: recent_readers(p, n),
+                        lambda: own.board.newest(BOARD_QUALITY, INCREMENTS_KEPT))
     state = desk.serving.scorer.state
     password = p.settings.web.password.get_secret_value()
     site = Site(
@@ -447,6 +448,7 @@ def replay_letters(settings: Settings, only: set[str]) -> int:
 
 def diff(settings: Settings, older: str, newer: str, readers: int) -> events.ModelDiff:
     """What changed between two versions. Raises NotFound, CorruptArtefact, RetryLater."""
+    from streamrec.drift.remembered import with_eras
     from streamrec.scoring.compare import compare
     p = Parts(settings)
     if not p.board.get(BOARD_ENCODER):
@@ -455,7 +457,8 @@ def diff(settings: Settings, older: str, newer: str, readers: int) -> events.Mod
     try:
         served.scorer.follow()
         old, new = (served.version(v) for v in (older, newer))
-        return compare(served.scorer, old, new, recent_readers(p, readers))
+        found = compare(served.scorer, old, new, recent_readers(p, readers))
+        return with_eras(found, p.board.newest(BOARD_QUALITY, INCREMENTS_KEPT))
     finally:
         served.close()
         p.close()
@@ -506,5 +509,5 @@ def run(name: str, settings: Settings, stop: threading.Event) -> None:
     forks = name == "web" and settings.web.workers > 1  # each worker has figures of its own, at /metrics
     if settings.metrics_port and name in PROCESSES and not forks:
         from prometheus_client import start_http_server
-        start_http_server(settings.metrics_port + PROCESSES.index(name), "127.0.0.1")
+        start_http_server(settings.metrics_port + PROCESSES.index(name), settings.metrics_host)
     RUN[name](settings, stop)

@@ -37,6 +37,7 @@ def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("name", "value"), [
+    ("STREAMREC_SCORER__PROMPTS", '{"": "{interests}", "tools": "a reader"}'),
     ("STREAMREC_BUFFER__HISTORY", "many"), ("STREAMREC_BUFFER__HISTORY", "0"),
     ("STREAMREC_BUFFER__HISTORY", "1000"), ("STREAMREC_TRAINER__LR_TOWER", "-1"),
     ("STREAMREC_KAFKA__BOOTSTRAP", "a:1"), ("STREAMREC_REDIS__CLUSTER", "perhaps"),

@@ -43,7 +43,8 @@ def show(version: str) -> None:
 
 
 @app.command(help="What changed between two versions, for some recent readers: lists kept, topics and "
-             "articles that gain and lose places.\n\nExample: [bold]streamrec models diff 3 4[/]")
+             "articles that gain and lose places, what is forgotten of each era.\n\n"
+             "Example: [bold]streamrec models diff 3 4[/]")
 def diff(
     older: str, newer: str,
     readers: int = typer.Option(100, min=1, max=2000, help="Whose lists are compared."),
@@ -64,6 +65,8 @@ def diff(
                  "after": f"{100 * t.after:.1f} %"} for t in found.topics], "no topic moved")
     rows_table([{"article": a.title or a.name, "lists before": f"{a.before:.0f}", "after": f"{a.after:.0f}"}
                 for a in found.articles], "no article moved")
+    rows_table([{"rows of era": e.name, "NDCG@10 before": f"{e.before:.3f}", "after": f"{e.after:.3f}"}
+                for e in found.eras], "no era that both versions were asked about")
 
 
 @app.command(help="Serve an older version again: the whole bundle, at once.\n\n"

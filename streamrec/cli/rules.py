@@ -1,8 +1,12 @@
 """`streamrec rules`: boost, bury, pin and block, on a compacted topic."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from streamrec.events import Rule
 
 app = typer.Typer(no_args_is_help=True, help="Editors' rules: boost, bury, pin, block.\n\n"
                   "Example: [bold]streamrec rules put rules.json[/]")
@@ -27,6 +31,8 @@ def put(file: Path = typer.Argument(..., metavar="FILE")) -> None:
 @app.command(help="End rules.\n\nExample: [bold]streamrec rules delete launch[/]")
 def delete(rule_ids: list[str] = typer.Argument(..., metavar="ID…")) -> None:
     """See help."""
+    from streamrec.operate.rules import known
+    known(rule_ids, [r.rule_id for r in _rules()])
     _publish([], rule_ids)
     typer.echo(f"{len(rule_ids)} rules ended")
 
@@ -38,11 +44,8 @@ def list_rules(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
 
     import msgspec
 
-    from streamrec import config, logs
     from streamrec.cli.show import rows_table
-    from streamrec.wiring import Parts
-    logs.setup("error", "rules")
-    rules = [msgspec.to_builtins(r) for r in Parts(config.load()).rules.all()]
+    rules = [msgspec.to_builtins(r) for r in _rules()]
     if as_json:
         typer.echo(json.dumps(rules))
         return
@@ -52,6 +55,14 @@ def list_rules(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
          "since": r["since"] or "-", "until": r["until"] or "-"}
         for r in rules
     ], "no rules: `streamrec rules put FILE`")
+
+
+def _rules() -> "list[Rule]":
+    """As scorers know them."""
+    from streamrec import config, logs
+    from streamrec.wiring import Parts
+    logs.setup("error", "rules")
+    return list(Parts(config.load()).rules.all())
 
 
 def _publish(put: list, remove: list[str]) -> None:  # type: ignore[type-arg]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from consumers.serving import Serving, Wish
 from streamrec.clock import Clock
+from streamrec.drift.remembered import Increments, with_eras
 from streamrec.events import ModelDiff, Recommendation, Request
 from streamrec.scoring.compare import compare
 from streamrec.web.desk import Desk
@@ -17,10 +18,13 @@ READERS = 100  # whose lists are compared
 
 
 class DeskAsking:
-    """See site.Asking. `readers`: ids of some recent readers."""
+    """See site.Asking. `readers`: ids of some recent readers; `increments`: as the trainer noted them."""
 
-    def __init__(self, desk: Desk, clock: Clock, readers: Callable[[int], list[str]]) -> None:
-        self._desk, self._clock, self._readers = desk, clock, readers
+    def __init__(
+        self, desk: Desk, clock: Clock, readers: Callable[[int], list[str]],
+        increments: Callable[[], Increments],
+    ) -> None:
+        self._desk, self._clock, self._readers, self._increments = desk, clock, readers, increments
 
     async def list_of(self, user: str, policy: str = "live", version: str = "") -> Recommendation:
         """A reader's list with reasons."""
@@ -37,7 +41,8 @@ class DeskAsking:
         """What changed between two versions, for some readers."""
         old, new = (self._desk.serving.version(v) for v in (older, newer))
         users = self._readers(READERS)
-        return self._desk.run(lambda s: compare(s.scorer, old, new, users)).result(PATIENCE_S)
+        found = self._desk.run(lambda s: compare(s.scorer, old, new, users)).result(PATIENCE_S)
+        return with_eras(found, self._increments())
 
     async def _run(self, job: Callable[[Serving], T]) -> T:
         return await asyncio.wait_for(asyncio.wrap_future(self._desk.run(job)), PATIENCE_S)

@@ -83,6 +83,8 @@ def _told(diff: ModelDiff) -> None:
     Table(["article", "lists before", "after"], "No article moves.").show(
         [((a.title or a.name, link("article", item=a.name)), number(a.before), number(a.after))
          for a in diff.articles])
+    Table(["rows of era", "NDCG@10 before", "after"], "No era that both were asked about.").show(
+        [(e.name, f"{e.before:.3f}", f"{e.after:.3f}") for e in diff.eras])
 
 
 def _rollback(site: Site) -> None:

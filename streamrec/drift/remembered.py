@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
+from streamrec.events import ModelDiff, Moved
+
 Increments = Sequence[Mapping[str, Any]]  # see schedulers/quality.py
 ROWS = COLUMNS = 12  # of the matrix R
 
@@ -24,6 +28,15 @@ def remembered(increments: Increments) -> Matrix:
     titles = [g[0] if len(g) == 1 else f"{g[0]}-{g[-1]}" for g in groups]
     cells = [[_mean_over({e: (n, x) for e, n, x in q["eras"]}, g) for g in groups] for q in published]
     return Matrix([q["version"] for q in published], titles, cells)
+
+
+def with_eras(diff: ModelDiff, increments: Increments) -> ModelDiff:
+    """The diff with NDCG@10 of both versions on rows of the eras that both were asked about; those lost most
+    come first."""
+    known = {q["version"]: {e: x for e, _, x in q["eras"]} for q in increments if q["published"]}
+    before, after = known.get(diff.older, {}), known.get(diff.newer, {})
+    found = [Moved(name=e, before=before[e], after=after[e]) for e in before if e in after]
+    return replace(diff, eras=sorted(found, key=lambda m: m.after - m.before))
 
 
 def _mean_over(eras: Mapping[str, tuple[int, float]], group: Sequence[str]) -> float | None:

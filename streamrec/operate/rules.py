@@ -29,6 +29,13 @@ def _one(path: Path, n: int, rule: Any, now: float) -> Rule:
         raise SetupError(f"{path}: rule {name or n + 1}: {error}; nothing was published") from None
 
 
+def known(rule_ids: Sequence[str], there: Sequence[str]) -> None:
+    """Raises SetupError for a rule that is not there to be ended."""
+    if missing := [r for r in rule_ids if r not in there]:
+        have = ", ".join(sorted(there)) or "none"
+        raise SetupError(f"no rule {missing[0]!r}; nothing was published. There are: {have}")
+
+
 def publish(publisher: Publisher, topic: str, put: Sequence[Rule], remove: Sequence[str]) -> None:
     """Send them, and wait until Kafka has them. Raises RetryLater."""
     for rule in put:

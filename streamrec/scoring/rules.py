@@ -52,19 +52,20 @@ class Rules:
         if not rules:
             return NO_RULES
         bias, by_row = np.zeros(n, np.float32), dict[int, list[str]]()
-        blocked, pins = dict[int, str](), dict[int, tuple[int, str]]()
+        blocked, blocking, pins = set[int](), set[str](), dict[int, tuple[int, str]]()
         for rule in rules:
             for row in self._attributes.matching(rule.match).tolist():
                 if rule.action == "block":
-                    blocked[row] = rule.rule_id
+                    blocked.add(row)
+                    blocking.add(rule.rule_id)
                 elif rule.action == "pin":
                     pins[row] = rule.position, rule.rule_id
                 else:
                     bias[row] += math.log(rule.factor) * (1 if rule.action == "boost" else -1)
                     by_row.setdefault(row, []).append(rule.rule_id)
         pins = {row: pin for row, pin in pins.items() if row not in blocked}
-        rows = np.fromiter(blocked, np.int64)
-        return Applied(bias if by_row else None, rows, frozenset(blocked.values()), pins, by_row)
+        rows = np.array(sorted(blocked), np.int64)
+        return Applied(bias if by_row else None, rows, frozenset(blocking), pins, by_row)
 
 
 def _in_force(rule: Rule, now: float) -> bool:

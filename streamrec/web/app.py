@@ -16,6 +16,7 @@ from streamrec.clock import Clock
 from streamrec.errors import RetryLater
 from streamrec.events import Recommendation, encode
 from streamrec.web import bodies, openapi
+from streamrec.web.counted import Counted
 from streamrec.web.desk import Desk
 from streamrec.web.guard import Keys, body
 from streamrec.web.outbox import Letter, Outbox
@@ -42,6 +43,7 @@ def build(behind: Behind) -> FastAPI:
     app = FastAPI(title="streamrec", docs_url=None, redoc_url=None)  # their pages load from elsewhere
     app.openapi = lambda: openapi.document(bool(behind.keys))  # type: ignore[method-assign]
     app.add_middleware(Keys, keys=behind.keys, local=behind.local)
+    app.add_middleware(Counted)
     app.add_exception_handler(Problem, lambda _, error: response(error))
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RetryLater, lambda _, error: response(Problem(503, str(error))))

@@ -13,6 +13,12 @@ OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "")
 PAGES = "/dashboard"  # who may look at them, the dashboard's own guard says
 
 
+NO_KEYS = ("without API keys no page of another site may ask, and this machine only by its own name: set "
+           "STREAMREC_WEB__API_KEYS")
+NO_PAGE = ("a dashboard that asks for no login answers to this machine's own name only: behind a proxy set "
+           "STREAMREC_WEB__HOST=0.0.0.0 with STREAMREC_WEB__API_KEYS and STREAMREC_WEB__PASSWORD")
+
+
 class Keys:
     """ASGI middleware: everything under /v1 needs one of the keys, as a bearer token or in `x-api-key`.
     `local`: it listens for this machine alone, so who asks by another name was led here (DNS rebinding)."""
@@ -30,9 +36,7 @@ class Keys:
             await self._app(scope, receive, send)
             return
         if (page or not self._keys) and (_from_elsewhere(scope) or self._renamed(scope)):
-            problem = Problem(403, "without API keys no page of another site may ask, and this machine only "
-                              "by its own name: set STREAMREC_WEB__API_KEYS")
-            await response(problem)(scope, receive, send)
+            await response(Problem(403, NO_PAGE if page else NO_KEYS))(scope, receive, send)
             return
         if page:
             await self._app(scope, receive, send)

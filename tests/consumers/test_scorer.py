@@ -128,6 +128,23 @@ def test_after_its_deadline_a_request_gets_the_last_list_marked_stale(site: Site
     assert not site.answers()[0].stale
 
 
+def test_a_last_list_of_all_there_is_will_do_and_its_ranks_have_no_holes(site: Site) -> None:
+    site.ask("u", "first", n=50)
+    (first,) = site.answers()
+    assert len(first.items) == 9  # all there is
+    site.world.clock.sleep(1)
+    gone = first.items[1].item_id
+    site.rules.change([Rule(rule_id="r", action="block", match=Match(item_ids=[gone]))], [])
+    site.ask("u", "takes up the rule", explain=True)  # no plain one: it is not kept as the last
+    site.answers()
+    site.ask("u", "late", n=50, deadline_ms=50)
+    site.world.clock.sleep(1)
+    (late,) = site.answers()
+    assert late.stale
+    assert [i.item_id for i in late.items] == [i.item_id for i in first.items if i.item_id != gone]
+    assert [i.rank for i in late.items] == list(range(1, 9))
+
+
 def test_a_filtered_request_is_never_answered_from_another_list(site: Site) -> None:
     site.ask("u", "first")
     site.answers()

@@ -44,6 +44,7 @@ def test_what_is_blocked_is_in_no_list(site: Site) -> None:
     assert set(ids(answer)) == {"a2", "a3", "a4", "a5"} and answer.rules == ["r"]
     assert len(ids(site.answer("u", 6, "popularity"))) == 6  # the control arm has no editors
     site.scorer.rules.replace([rule("block"), rule("block", "r2", Match(tags=["y"]))])
+    assert site.answer("u").rules == ["r", "r2"]  # though one of them would do
     assert site.answer("u").items == [] and "rules block every" in site.answer("u").error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 from web_site import DIM, WebSite
 
@@ -166,6 +167,18 @@ def test_after_the_deadline_comes_the_last_list_or_a_problem(site: WebSite, http
     popular = ask(http, user_id="somebody", n=5)
     site.buffer.slow_s = 0.2
     assert ids(ask(http, user_id="new", n=2, deadline_ms=20)) == ids(popular)[:2]
+
+
+def test_answers_are_counted_by_status(site: WebSite, http: httpx.Client) -> None:
+    def counted(code: str) -> float:
+        return REGISTRY.get_sample_value("streamrec_http_answers_total", {"code": code}) or 0.0
+
+    before = {code: counted(code) for code in ("200", "503", "404")}
+    ask(http, user_id="u")
+    site.buffer.away = True
+    ask(http, user_id="u")
+    http.get("/healthz")
+    assert {code: counted(code) - n for code, n in before.items()} == {"200": 1, "503": 1, "404": 0}
 
 
 def test_the_topic_hears_of_the_list_given_at_a_deadline(site: WebSite, http: httpx.Client) -> None:
