@@ -47,7 +47,7 @@ class Site:
         self.worker = ScoringWorker(self.serving, publisher, world.dead_letters(), world.board, clock,
                                self.settings, ANSWERS)
         self.loop = world.loop(world.broker.subscribe([REQUESTS], "score"), self.worker, publisher)
-        self._read = self.touches = 0
+        self.touches, self._seen = 0, set[str]()
 
     def ask(self, user: str = "u", request_id: str = "r", **wish: Any) -> None:
         request = Request(request_id=request_id, user_id=user, **wish)
@@ -67,7 +67,8 @@ class Site:
             for p in range(2) for r in self.world.broker.read(Partition(ANSWERS, p), 0, 999)
         ]
         found.sort(key=lambda a: a.generated_at)
-        new, self._read = found[self._read :], len(found)
+        new = [a for a in found if a.recommendation_id not in self._seen]  # a stale one is dated as it was made
+        self._seen |= {a.recommendation_id for a in new}
         return new
 
 
