@@ -67,7 +67,8 @@ class Site:
             for p in range(2) for r in self.world.broker.read(Partition(ANSWERS, p), 0, 999)
         ]
         found.sort(key=lambda a: a.generated_at)
-        new = [a for a in found if a.recommendation_id not in self._seen]  # a stale one is dated as it was made
+        # By id: a stale one is dated as it was made.
+        new = [a for a in found if a.recommendation_id not in self._seen]
         self._seen |= {a.recommendation_id for a in new}
         return new
 
