@@ -14,6 +14,7 @@ from torch import Tensor
 
 from streamrec.model.counters import NEAR_LAST, CoReads
 from streamrec.model.features import (
+    FEATURES,
     TEXT_LAST,
     Features,
     Stated,
@@ -135,14 +136,14 @@ class Batch:
 
     def features_of(self, b: int, rows: Rows) -> Features:
         """`features`, kept for who asks for some of the same rows again."""
+        if not len(rows):
+            return np.zeros((0, len(FEATURES)), np.float32)
         if made := self._made[b]:
             at = np.minimum(np.searchsorted(made[0], rows), len(made[0]) - 1)
             if (made[0][at] == rows).all():
                 return made[1][at]
-        found = self.features(b, rows)
-        if len(rows):
-            order = np.argsort(rows)
-            self._made[b] = rows[order], found[order]
+        found, order = self.features(b, rows), np.argsort(rows)
+        self._made[b] = rows[order], found[order]
         return found
 
     def features(self, b: int, rows: Rows) -> Features:

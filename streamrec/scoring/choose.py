@@ -19,6 +19,7 @@ NARROW = 3  # without variety or caps: so many times the places, for duplicates 
 SAME_TITLE = 0.8  # cosine from which two articles of the same title are one
 Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Rows = NDArray[np.int64]
 
 
 class Caps:
@@ -81,27 +82,29 @@ def choose(
 
 
 def beside(
-    vectors: Array, entries: Sequence[Entry], caps: Caps, same: float, taken: Sequence[tuple[Array, Entry]]
+    rows: Rows, vectors: Array, every: Sequence[Entry], caps: Caps, same: float, listed: Rows, taken: Array
 ) -> Bools:
-    """Which [P] could stand in a list of those `taken`, whose caps count."""
-    titles = {_title(entry) for _, entry in taken} - {""}
-    for _, entry in taken:
-        caps.take(entry)
-    if not taken:
-        return np.ones(len(vectors), bool)
-    likest = (vectors @ np.array([v for v, _ in taken]).T).max(axis=1)
+    """Which of some rows [P] of `every` article, of `vectors` [P, d], could stand in a list of others, of
+    vectors `taken` [T, d], whose caps count."""
+    titles = {_title(every[row]) for row in listed.tolist()} - {""}
+    for row in listed.tolist():
+        caps.take(every[row])
+    likest = (vectors @ taken.T).max(axis=1, initial=-1.0)
     fit: Bools = likest < min(same, SAME_TITLE)
     for i in np.flatnonzero(~fit).tolist():
-        fit[i] = not _again(entries[i], float(likest[i]), titles, same)
-    return np.array([ok and caps.allow(e) for ok, e in zip(fit, entries, strict=True)]) if caps.any else fit
+        fit[i] = not _again(every[rows[i]], float(likest[i]), titles, same)
+    for i in np.flatnonzero(fit).tolist() if caps.any else ():
+        fit[i] = caps.allow(every[rows[i]])
+    fit[(rows[:, None] == listed).any(axis=1)] = False
+    return fit
 
 
-def distinct(vectors: Array, entries: Sequence[Entry], same: float) -> Bools:
-    """Which [P] are not an earlier one again."""
+def distinct(rows: Rows, vectors: Array, every: Sequence[Entry], same: float) -> Bools:
+    """Which of some rows [P] are not an earlier one again."""
     alike = np.tril(vectors @ vectors.T, -1)
     again: Bools = alike >= same
     for i, j in np.argwhere((alike >= SAME_TITLE) & ~again).tolist():
-        again[i, j] = _again(entries[i], float(alike[i, j]), {_title(entries[j])} - {""}, same)
+        again[i, j] = _again(every[rows[i]], float(alike[i, j]), {_title(every[rows[j]])} - {""}, same)
     return np.logical_not(again.any(axis=1))
 
 

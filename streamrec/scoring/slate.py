@@ -37,6 +37,7 @@ class Slates:
     def __init__(self, state: ServingState, settings: Settings, seed: int) -> None:
         self._state, self._articles, self._s = state, state.articles, settings
         self._explorer = Explorer(settings.explore_times, seed)
+        self._laid = -1, np.zeros(0, np.int64), np.zeros((0, 0), np.float32)  # see _new
 
     def make(
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied
@@ -132,15 +133,24 @@ class Slates:
             return []
         pool = self._explorer.open(self._state.newest(mask))
         if places > 1:  # or two places might show one article under two names
-            pool = pool[distinct(*self._known(pool), self._s.duplicate)]
+            pool = pool[distinct(pool, self._new(pool), self._articles.entries, self._s.duplicate)]
         return self._explorer.draw(pool, batch.fast(b, pool), places)
 
     def _beside(self, pinned: Sequence[int], rows: Rows, listed: Sequence[int]) -> Bools:
         """Which rows could stand in a list."""
-        some = [*pinned, *listed]
-        caps = Caps(self._s.per_source, self._s.per_topic)
-        taken = list(zip(*self._known(np.array(some, np.int64)), strict=True))
-        return ~among(rows, some) & beside(*self._known(rows), caps, self._s.duplicate, taken)
+        caps, others = Caps(self._s.per_source, self._s.per_topic), np.array([*pinned, *listed], np.int64)
+        taken = self._articles.vectors[others].astype(np.float32)
+        return beside(rows, self._new(rows), self._articles.entries, caps, self._s.duplicate, others, taken)
+
+    def _new(self, rows: Rows) -> NDArray[np.float32]:
+        """Text vectors [n, d] of some of the newest rows: every list asks for them, so they are laid out."""
+        cursor, place, vectors = self._laid
+        if cursor != self._articles.cursor or (place[rows] < 0).any():
+            every = np.union1d(rows, self._state.newest(self._articles.live))
+            place, vectors = np.full(len(self._articles), -1), self._known(every)[0]
+            place[every] = np.arange(len(every))
+            self._laid = self._articles.cursor, place, vectors
+        return vectors[place[rows]]
 
     def _known(self, rows: Rows) -> tuple[NDArray[np.float32], list[Entry]]:
         """Text vectors [n, d] and entries of some rows."""

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -183,7 +184,7 @@ def _clicks(site: _Site, sizes: Sizes, figures: Figures, say: Say) -> None:
 
 @contextmanager
 def swapping(parts: Parts) -> Iterator[None]:
-    """While inside, a new version is published every second."""
+    """While inside, a new version is published every second; one that cannot be ends the run."""
     stop = threading.Event()
 
     def run() -> None:
@@ -193,13 +194,13 @@ def swapping(parts: Parts) -> Iterator[None]:
             _publish_model(parts, n)
             stop.wait(1.0)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        published = pool.submit(run)
+        try:
+            yield
+        finally:
+            stop.set()
+        published.result()
 
 
 def _publish_model(parts: Parts, seed: int) -> None:

@@ -31,8 +31,8 @@ class Bench:
     def parts(self, prefix: str) -> wiring.Parts:
         """The composition root for this prefix, topics made."""
         parts = wiring.Parts(Settings(
-            home=self.folder, kafka=Kafka(bootstrap_servers=self._kafka.bootstrap, topic_prefix=prefix),
-            redis=Redis(url=SecretStr(self._redis.url)),
+            home=self.folder / prefix, redis=Redis(url=SecretStr(self._redis.url)),
+            kafka=Kafka(bootstrap_servers=self._kafka.bootstrap, topic_prefix=prefix),
         ))
         wiring.create_topics(parts.settings)
         return parts
@@ -41,7 +41,7 @@ class Bench:
         """The environment of a process with the settings of `parts`."""
         ours = {k: v for k, v in os.environ.items() if not k.startswith("STREAMREC_")}
         return {
-            **ours, "OMP_NUM_THREADS": "1", "STREAMREC_HOME": str(self.folder),
+            **ours, "OMP_NUM_THREADS": "1", "STREAMREC_HOME": str(self.folder / prefix),
             "STREAMREC_KAFKA__BOOTSTRAP_SERVERS": self._kafka.bootstrap,
             "STREAMREC_REDIS__URL": self._redis.url, "STREAMREC_KAFKA__TOPIC_PREFIX": prefix,
             "STREAMREC_WEB__PORT": "0",
