@@ -230,7 +230,7 @@ def run_catalogue(settings: Settings, stop: threading.Event) -> None:
     Loop(subscription, publisher, router, p.clock, Policy(poll_s=0.02), stop).run()
 
 
-def serving(p: Parts, stop: threading.Event) -> "Serving":
+def serving(p: Parts, stop: threading.Event, process: str = "score") -> "Serving":
     """What a process that answers needs, following everything; waits for the catalogue's encoder."""
     from consumers.interests import Interests
     from consumers.model_fetch import ModelFetch
@@ -256,7 +256,7 @@ def serving(p: Parts, stop: threading.Event) -> "Serving":
     fetch.start()
     interests.start()
     _seldom_collected()
-    return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer, tracer=p.tracer("score"))
+    return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer, tracer=p.tracer(process))
 
 
 def run_score(settings: Settings, stop: threading.Event) -> None:
@@ -366,7 +366,7 @@ def _serve_web(
     from streamrec.web.server import serve
     p = Parts(settings)
     publisher, answers = p.broker.publisher(), p.broker.publisher(linger_s=0.1)  # nobody waits for them
-    desk = Desk(serving(p, stop), answers, p.names.topic("recommendations"), p.clock)
+    desk = Desk(serving(p, stop, "web"), answers, p.names.topic("recommendations"), p.clock)
     outbox = Outbox(publisher)
     desk.start()
     outbox.start()

@@ -39,7 +39,7 @@ def show(
     """See help."""
     from streamrec.cli.show import rows_table
     from streamrec.events import encode
-    from streamrec.operate.drift import one, row, since, told
+    from streamrec.operate.drift import how_sure, one, quality, row, since, told
     report = one(_reports(), report_id)
     if as_json:
         typer.echo(encode(report).decode())
@@ -48,10 +48,13 @@ def show(
     rows_table([
         {"detector": f.detector, "alarm": f"ALARM, {f.severity}" if f.alarm else "-",
          "value": "-" if f.value is None else f"{f.value:.4f}",
-         "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}", "samples": f.samples,
+         "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}",
+         "how sure": how_sure(f), "samples": f.samples,
          "reference": f.reference or "-", "current": f.current or "-", "detail": f.detail or "-"}
         for f in report.findings
     ], "the report holds no finding")
+    for line in quality(report):
+        typer.echo(line)
     for f in report.findings:
         if f.alarm:
             typer.echo(f"\n{f.detector}, since {since(f)}: {f.detail}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import p_value, since, told, when
+from streamrec.operate.drift import how_sure, quality, since, told, when
 
 WIDTH, LANE, LEFT = 900, 70, 120
 STYLE = """
@@ -77,13 +77,13 @@ def _share(finding: Finding) -> float | None:
 def _alarms(reports: Sequence[DriftReport]) -> str:
     rows = "".join(
         f"<tr><td>{when(r.generated_at)}<td>{escape(f.detector)}<br><small>{f.severity}</small>"
-        f"<td>{escape(f.detail)}{_contributors(f)}<td>{since(f)}<td>{escape(p_value(f))}"
+        f"<td>{escape(f.detail)}{_contributors(f)}<td>{since(f)}<td>{escape(how_sure(f))}"
         f"<td>{escape(r.model_version)}<td>{escape(r.action)}"
         for r in reversed(reports) for f in r.findings if f.alarm
     )
     if not rows:
         return "<h2>Alarms</h2><p>None.</p>"
-    head = "<tr><th>at<th>detector<th>what moved<th>since<th>p-value<th>model<th>action"
+    head = "<tr><th>at<th>detector<th>what moved<th>since<th>how sure<th>model<th>action"
     return f"<h2>Alarms</h2><table>{head}{rows}</table>"
 
 
@@ -93,13 +93,14 @@ def _contributors(f: Finding) -> str:
 
 def _now(report: DriftReport) -> str:
     rows = "".join(
-        f"<tr><td>{escape(f.detector)}<td>{_number(f.value)}<td>{_number(f.threshold)}<td>{f.samples}"
+        f"<tr><td>{escape(f.detector)}<td>{_number(f.value)}<td>{_number(f.threshold)}<td>{escape(how_sure(f))}<td>{f.samples}"
         f"<td>{escape(f.reference)}<td>{escape(f.current)}<td>{escape(f.detail)}"
         for f in report.findings
     )
-    head = "<tr><th>detector<th>value<th>threshold<th>samples<th>reference<th>current<th>detail"
+    head = "<tr><th>detector<th>value<th>threshold<th>how sure<th>samples<th>reference<th>current<th>detail"
+    lines = "".join(f"<p>{escape(line)}</p>" for line in quality(report))
     return (f"<h2>The last report</h2><p>{when(report.generated_at)} UTC, model "
-            f"{escape(report.model_version)}, {report.events} events.</p><table>{head}{rows}</table>")
+            f"{escape(report.model_version)}, {report.events} events.</p>{lines}<table>{head}{rows}</table>")
 
 
 def _number(x: float | None) -> str:

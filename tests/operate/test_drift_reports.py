@@ -17,12 +17,13 @@ TOPIC = "x.drift-reports.v1"
 def report(n: int, alarm: bool = False, value: float | None = 0.1) -> DriftReport:
     finding = Finding(detector="topic-mix", alarm=alarm, value=value, threshold=0.25, samples=99,
                       reference="50 reads", current="newest 49 reads", detail="rose: <food> 1% to 9%",
-                      p_value=1e-7, first_seen=1.7e9, severity="high",
+                      p_value=1e-7, interval=(0.05, 0.6), first_seen=1.7e9, severity="high",
                       contributors=[Contributor(kind="topic", name="<food>", before=0.01, after=0.09,
                                                 examples=["A soup & bread"])])
     return DriftReport(
         report_id=f"drift-{n}", generated_at=1.7e9 + 60 * n, trigger="alarm" if alarm else "period",
         model_version="3", events=10, findings=[finding], action="asked for an update" if alarm else "",
+        quality={"click_rate": 0.25, "click_rate_before": 0.5, "ndcg_live": 0.125},
     )
 
 
@@ -63,7 +64,8 @@ def test_the_page_shows_each_alarm_and_asks_nobody_for_anything() -> None:
     assert found.asked == [] and "script" not in found.tags and "http" not in text
     assert found.tags.count("circle") == 1 and "3 reports" in text and "1 with an alarm" in text
     assert "topic &lt;food&gt;: 1.0 % to 9.0 % (A soup &amp; bread)" in text and "high" in text
-    assert "<td>2023-11-14 22:13:20<td>&lt; 0.0001" in text
+    assert "<td>2023-11-14 22:13:20<td>p &lt; 0.0001, 0.0500 to 0.6000" in text
+    assert "click rate: 0.250 (before: 0.500)" in text and "<p>ndcg live: 0.125</p>" in text
     assert "&lt;food&gt;" in text and "<food>" not in text and "asked for an update" in text
 
 
