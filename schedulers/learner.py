@@ -233,12 +233,14 @@ class IncrementRunner:
 
 
 def for_trigger(settings: Settings, why: str) -> Settings:
-    """An update for drift may learn faster."""
-    if why != "drift" or settings.trainer.drift_scale == 1.0:
+    """An update for drift may learn faster, and rehearse what is more recent."""
+    t = settings.trainer
+    if why != "drift":
         return settings
-    scale = settings.trainer.increment_scale * settings.trainer.drift_scale
-    faster = settings.trainer.model_copy(update={"increment_scale": scale})
-    return settings.model_copy(update={"trainer": faster})
+    own = t.model_copy(update={
+        "increment_scale": t.increment_scale * t.drift_scale, "rehearsal": t.drift_rehearsal or t.rehearsal,
+    })
+    return settings.model_copy(update={"trainer": own})
 
 
 def _optimizer(files: Files) -> Files:

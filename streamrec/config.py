@@ -103,6 +103,9 @@ class Trainer(Section):
     drift_every_s: float = Field(900.0, gt=0, description="a drift alarm asks for an update so often at most")
     drift_per_day: int = Field(12, ge=0, description="and so many times a day; 0: never")
     drift_scale: float = Field(1.0, gt=0, description="updates for drift multiply each rate by this, too")
+    drift_rehearsal: Literal["", "uniform", "recent", "strata", "loss"] = Field(
+        "", description="how they draw rehearsal rows, see rehearsal; empty: as all others"
+    )
     max_rows: int = Field(20_000, ge=1, description="new rows of one increment at most")
     max_steps: int = Field(400, ge=1, description="steps of one increment at most")
     batch: int = Field(64, ge=2, description="rows of one step, rehearsal included")

@@ -13,6 +13,7 @@ from streamrec.events import Feedback
 from streamrec.model.network import Recommender
 from streamrec.replay import Applied, ReplayBuffer
 from streamrec.scoring import Ask, Scorer, Served, ServingState
+from streamrec.scoring.choose import WIDE, Caps, choose
 from tests.benchmarks.measured import Figures, Say, Sizes, seconds
 from tests.benchmarks.stream import READERS, START, only_rows
 
@@ -47,6 +48,7 @@ def measure(sizes: Sizes, figures: Figures, say: Say) -> None:
     torch.set_num_threads(1)
     say("publishing a model")
     _publish(sizes, figures)
+    _varied(sizes, figures)
     for label, n in (("3k", sizes.articles), ("100k", sizes.many_articles)):
         say(f"ranking {n} articles")
         _rank(label, n, sizes, figures)
@@ -63,6 +65,15 @@ def _publish(sizes: Sizes, figures: Figures) -> None:
         figures.add("publish_20k_articles_ms", published * 1000)
     for runs in (figures.ratios["publish_over_matmul"], figures.absolute["publish_20k_articles_ms"]):
         del runs[0]
+
+
+def _varied(sizes: Sizes, figures: Figures) -> None:
+    """diverse_list_of_200_ms: a varied list of ten among 200 candidates."""
+    scores = np.linspace(1, 0, WIDE, dtype=np.float32)
+    found, known = vectors(WIDE).astype(np.float32), entries(WIDE)
+    for _ in range(max(sizes.repeats, 5)):
+        took = seconds(lambda: choose(scores, found, known, 10, 0.5, Caps(0, 0), 0.95))
+        figures.add("diverse_list_of_200_ms", took * 1000)
 
 
 def _rank(label: str, n: int, sizes: Sizes, figures: Figures) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from schedulers.learner import for_trigger
 from schedulers.trigger import DAY_S, drift_asks, of_a_day, waiting, why_train
-from streamrec.config import Trainer
+from streamrec.config import Settings, Trainer
 from streamrec.registry import Pointer
 
 S = Trainer(min_rows=10, trigger_rows=100, trigger_s=60.0)
@@ -62,3 +63,12 @@ def test_alarms_make_no_storm_of_updates() -> None:
     assert drift_asks(10_000 + DAY_S, 10_000 + DAY_S, Pointer(), trained, s)
     assert len(of_a_day(trained, 10_000 + DAY_S)) == 4
     assert not drift_asks(1.0, 1.0, Pointer(), [], Trainer(drift_per_day=0))
+
+
+def test_an_update_for_drift_may_learn_faster_and_rehearse_what_is_newer_and_no_other_does() -> None:
+    plain = Settings(trainer=Trainer(increment_scale=0.5, rehearsal="strata"))
+    assert for_trigger(plain, "drift").trainer == plain.trainer
+    own = Settings(trainer=Trainer(increment_scale=0.5, drift_scale=1.5, drift_rehearsal="recent"))
+    drift = for_trigger(own, "drift").trainer
+    assert (drift.increment_scale, drift.rehearsal) == (0.75, "recent")
+    assert for_trigger(own, "rows") is own and for_trigger(own, "time") is own
