@@ -48,11 +48,13 @@ def show(
     rows_table([
         {"detector": f.detector, "alarm": f"ALARM, {f.severity}" if f.alarm else "-",
          "value": "-" if f.value is None else f"{f.value:.4f}",
-         "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}",
-         "how sure": how_sure(f), "samples": f.samples,
+         "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}", "samples": f.samples,
          "reference": f.reference or "-", "current": f.current or "-", "detail": f.detail or "-"}
         for f in report.findings
     ], "the report holds no finding")
+    for f in report.findings:  # not in the table: another column would break the detectors' names
+        if how_sure(f) != "-":
+            typer.echo(f"{f.detector}: {how_sure(f)}")
     for line in quality(report):
         typer.echo(line)
     for f in report.findings:
