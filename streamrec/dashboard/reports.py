@@ -8,7 +8,7 @@ from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import Table, card, every, frame, link, say
 from streamrec.dashboard.site import Site
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import p_value
+from streamrec.operate.drift import interval, p_value
 
 MOST = 100
 
@@ -66,11 +66,10 @@ def _head(r: DriftReport) -> None:
 def _alarm(f: Finding) -> None:
     with card(f"{f.detector}: {f.severity}", wide=True) as verdict:
         say(verdict, False, f.detail)
-        sure = f"{f.interval[0]:.4f} to {f.interval[1]:.4f}" if f.interval else "-"
         Table(["", ""], "").show([
             ("watches", f.kind or "-"), ("statistic", number(f.value, 4)),
             ("threshold", number(f.threshold, 4)),
-            ("p-value", p_value(f)), ("95 % interval", sure), ("compared", f.reference),
+            ("p-value", p_value(f)), ("95 % interval", interval(f)), ("compared", f.reference),
             ("with", f.current), ("since", _when(f.first_seen)),
         ])
         if f.contributors:

@@ -56,19 +56,27 @@ def p_value(f: Finding) -> str:
     return "-" if f.p_value is None else "< 0.0001" if f.p_value < 1e-4 else f"{f.p_value:.4f}"
 
 
+def interval(f: Finding) -> str:
+    """Its 95 % interval."""
+    return "-" if f.interval is None else f"{f.interval[0]:.4f} to {f.interval[1]:.4f}"
+
+
 def how_sure(f: Finding) -> str:
     """P-value and 95 % interval, as far as the detector has them."""
-    found = [] if f.p_value is None else [f"p {p_value(f)}"]
-    found += [] if f.interval is None else [f"{f.interval[0]:.4f} to {f.interval[1]:.4f}"]
+    found = [f"p {p_value(f)}"] if f.p_value is not None else []
+    found += [interval(f)] if f.interval is not None else []
     return ", ".join(found) or "-"
 
 
 def quality(report: DriftReport) -> list[str]:
     """Click rate and NDCG@10 of the served model and its controls, now and at the report before."""
-    now = {name: value for name, value in report.quality.items() if not name.endswith("_before")}
-    before = {name: report.quality.get(f"{name}_before") for name in now}
-    return [f"{name.replace('_', ' ')}: {value:.3f}" + ("" if old is None else f" (before: {old:.3f})")
-            for (name, value), old in zip(now.items(), before.values(), strict=True)]
+    found = []
+    for name, value in report.quality.items():
+        if not name.endswith("_before"):
+            old = report.quality.get(f"{name}_before")
+            before = "" if old is None else f" (before: {old:.3f})"
+            found.append(f"{name.replace('_', ' ')}: {value:.3f}{before}")
+    return found
 
 
 def when(at: float) -> str:

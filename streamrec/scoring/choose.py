@@ -82,12 +82,13 @@ def choose(
 
 
 def beside(
-    rows: Rows, vectors: Array, every: Sequence[Entry], caps: Caps, same: float, listed: Rows, taken: Array
+    rows: Rows, vectors: Array, every: Sequence[Entry], caps: Caps, same: float, listed: Sequence[int],
+    taken: Array,
 ) -> Bools:
-    """Which of some rows [P] of `every` article, of `vectors` [P, d], could stand in a list of others, of
+    """Which of some rows [P] of `every` article, of `vectors` [P, d], could stand in a list of other ones, of
     vectors `taken` [T, d], whose caps count."""
-    titles = {_title(every[row]) for row in listed.tolist()} - {""}
-    for row in listed.tolist():
+    titles = {_title(every[row]) for row in listed} - {""}
+    for row in listed:
         caps.take(every[row])
     likest = (vectors @ taken.T).max(axis=1, initial=-1.0)
     fit: Bools = likest < min(same, SAME_TITLE)
@@ -95,7 +96,6 @@ def beside(
         fit[i] = not _again(every[rows[i]], float(likest[i]), titles, same)
     for i in np.flatnonzero(fit).tolist() if caps.any else ():
         fit[i] = caps.allow(every[rows[i]])
-    fit[(rows[:, None] == listed).any(axis=1)] = False
     return fit
 
 

@@ -22,11 +22,12 @@ Chances = NDArray[np.float64]
 Free = Callable[[Rows, Sequence[int]], NDArray[np.bool_]]
 
 
-class Drawn(NamedTuple):
-    """A row and the chance that it got this place."""
+class Given(NamedTuple):
+    """A row, the chance that it got this place, and whether the place explores."""
 
     row: int
-    propensity: float
+    propensity: float = 1.0
+    explores: bool = False
 
 
 class Lots(NamedTuple):
@@ -42,9 +43,9 @@ class Lots(NamedTuple):
         return Lots(self.rows[free], self.chances[free], self.often)
 
     @property
-    def first(self) -> Drawn:
+    def first(self) -> Given:
         """The one drawn."""
-        return Drawn(int(self.rows[0]), self.often * float(self.chances[0] / self.chances.sum()))
+        return Given(int(self.rows[0]), self.often * float(self.chances[0] / self.chances.sum()), True)
 
 
 class Explorer:
@@ -73,11 +74,9 @@ class Explorer:
             found.append(Lots(rows[order], chances[order], often))
         return found
 
-    def place(
-        self, ranking: Sequence[int], lots: Sequence[Lots], n: int, free: Free
-    ) -> list[tuple[int, float, bool]]:
-        """Up to n places from a ranking that owes nothing to the lots: row, propensity, and whether it
-        explores. `free(rows, listed)` tells which rows [m] could stand beside those listed."""
+    def place(self, ranking: Sequence[int], lots: Sequence[Lots], n: int, free: Free) -> list[Given]:
+        """Up to n places from a ranking that owes nothing to the lots. `free(rows, listed)` tells which rows
+        [m] could stand beside those listed."""
         while True:
             whole = sum(of.often == 1.0 for of in lots)
             listed = list(ranking[: n - whole])
@@ -85,13 +84,13 @@ class Explorer:
             if all(len(of.rows) for of in left):
                 break
             lots = [of for of, now in zip(lots, left, strict=True) if len(now.rows)]
-        places, room = [(row, 1.0, False) for row in listed], len(listed) < n - whole
+        places, room = [Given(row) for row in listed], len(listed) < n - whole
         for of in left:
             if self._rng.random() < of.often:
-                places = [*(places if room or of.often == 1.0 else places[:-1]), (*of.first, True)]
+                places = [*(places if room or of.often == 1.0 else places[:-1]), of.first]
             elif not room:
-                places[-1] = (listed[-1], 1 - of.often, False)
-        np.add.at(self._given, [row for row, _, explores in places if explores], 1)
+                places[-1] = Given(listed[-1], 1 - of.often)
+        np.add.at(self._given, [p.row for p in places if p.explores], 1)
         return places
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.catalogue import Entry
 from streamrec.config import Scorer as Settings
 from streamrec.events import RankedItem, Reason
 from streamrec.scoring.ask import Ask
@@ -71,9 +70,8 @@ class Slates:
         free = ~among(rows, pinned)
         order, n = np.argsort(-scores[free], kind="stable"), ask.n - len(pins)
         best = self._best(rows[free][order], scores[free][order], ask, n, pinned, reads)
-        found = self._explorer.place(best, lots, n, partial(self._beside, pinned)) if lots else \
-            [(row, 1.0, False) for row in best]
-        places, last = [Place(row, p, "exploration" if new else "") for row, p, new in found], -1
+        found = self._explorer.place(best, lots, n, partial(self._beside, pinned))
+        places, last = [Place(g.row, g.propensity, "exploration" if g.explores else "") for g in found], -1
         for pin in pins:  # in the order of their positions; the second of a position comes after the first
             last = max(pin.position - 1, last + 1)
             places.insert(last, pin)
@@ -119,11 +117,10 @@ class Slates:
         taken: Sequence[int], reads: Sequence[int],
     ) -> list[int]:
         every = self._articles.entries
-        vectors, entries = self._known(rows)
-        caps = Caps(self._s.per_source, self._s.per_topic)
-        others = list(zip(*self._known(np.array(taken, np.int64)), strict=True))
+        entries, caps = [every[i] for i in rows], Caps(self._s.per_source, self._s.per_topic)
+        others = list(zip(self._texts(taken), [every[i] for i in taken], strict=True))
         mix = Mix((every[i] for i in reads), entries, calibration) if calibration else None
-        at = choose(scores, vectors, entries, n, diversity, caps, self._s.duplicate, others, mix)
+        at = choose(scores, self._texts(rows), entries, n, diversity, caps, self._s.duplicate, others, mix)
         return [int(rows[i]) for i in at]
 
     def _lots(self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place]) -> list[Lots]:
@@ -138,24 +135,24 @@ class Slates:
 
     def _beside(self, pinned: Sequence[int], rows: Rows, listed: Sequence[int]) -> Bools:
         """Which rows could stand in a list."""
-        caps, others = Caps(self._s.per_source, self._s.per_topic), np.array([*pinned, *listed], np.int64)
-        taken = self._articles.vectors[others].astype(np.float32)
-        return beside(rows, self._new(rows), self._articles.entries, caps, self._s.duplicate, others, taken)
+        caps, others = Caps(self._s.per_source, self._s.per_topic), [*pinned, *listed]
+        fit = beside(rows, self._new(rows), self._articles.entries, caps, self._s.duplicate, others,
+                     self._texts(others))
+        return fit & ~among(rows, others)
 
     def _new(self, rows: Rows) -> NDArray[np.float32]:
         """Text vectors [n, d] of some of the newest rows: every list asks for them, so they are laid out."""
         cursor, place, vectors = self._laid
         if cursor != self._articles.cursor or (place[rows] < 0).any():
             every = np.union1d(rows, self._state.newest(self._articles.live))
-            place, vectors = np.full(len(self._articles), -1), self._known(every)[0]
+            place, vectors = np.full(len(self._articles), -1), self._texts(every)
             place[every] = np.arange(len(every))
             self._laid = self._articles.cursor, place, vectors
         return vectors[place[rows]]
 
-    def _known(self, rows: Rows) -> tuple[NDArray[np.float32], list[Entry]]:
-        """Text vectors [n, d] and entries of some rows."""
-        every = self._articles.entries
-        return self._articles.vectors[rows].astype(np.float32), [every[i] for i in rows.tolist()]
+    def _texts(self, rows: Rows | Sequence[int]) -> NDArray[np.float32]:
+        """Text vectors [n, d] of some rows."""
+        return self._articles.vectors[np.asarray(rows, np.int64)].astype(np.float32)
 
     def _items(
         self, batch: Batch, b: int, ask: Ask, places: Sequence[Place], scores: dict[int, float],
