@@ -142,21 +142,34 @@ class Chart:
 
 
 class Table:
-    """A plain table, each cell escaped."""
+    """A plain table, each cell escaped. Only cells that have changed are drawn anew: a link beside an age
+    that moves stays the link that was pressed."""
 
     def __init__(self, head: Sequence[str], empty: str) -> None:
-        self._head, self._empty = head, empty
+        self._rows: list[tuple[Element, list[ui.html]]] = []
         with ui.element("div").classes("scroll").props('tabindex="0"'):
-            self._html = ui.html("", sanitize=False)
+            self._empty = ui.label(empty).classes("quiet")
+            with ui.element("table").classes("plain") as self._table:
+                names = "".join(f"<th scope=col>{escape(h)}" for h in head)
+                ui.html(f"<tr>{names}</tr>", sanitize=False, tag="thead")
+                self._body = ui.element("tbody")
+        self.show([])
 
     def show(self, rows: Sequence[Sequence[Cell]]) -> None:
         """New rows."""
-        if not rows:
-            self._html.content = f'<p class="quiet">{escape(self._empty)}</p>'
-            return
-        head = "".join(f"<th scope=col>{escape(h)}" for h in self._head)
-        body = "".join("<tr>" + "".join(f"<td>{_cell(c)}" for c in row) for row in rows)
-        self._html.content = f'<table class="plain"><thead><tr>{head}</thead><tbody>{body}</tbody></table>'
+        self._empty.set_visibility(not rows)
+        self._table.set_visibility(bool(rows))
+        for row in rows[len(self._rows):]:
+            self._grow(len(row))
+        while len(self._rows) > len(rows):
+            self._rows.pop()[0].delete()
+        for (_, cells), row in zip(self._rows, rows, strict=True):
+            for cell, content in zip(cells, row, strict=True):
+                cell.content = _cell(content)
+
+    def _grow(self, columns: int) -> None:
+        with self._body, ui.element("tr") as row:
+            self._rows.append((row, [ui.html("", sanitize=False, tag="td") for _ in range(columns)]))
 
 
 def _cell(cell: Cell) -> str:

@@ -155,8 +155,9 @@ def _moved(site: Site) -> None:
             alarms = [(r, f) for r in reports for f in r.findings if f.alarm]
             now = site.clock.now()
             table.show([
-                ((f"{age(now - r.generated_at)} ago", link(f"drift/{r.report_id}")),
-                 f"{f.detector}: {f.detail}", r.action) for r, f in alarms[: -SHOWN // 2 : -1]
+                (f"{age(now - r.generated_at)} ago",
+                 (f"{f.detector}: {f.detail}", link(f"drift/{r.report_id}")), r.action)
+                for r, f in alarms[: -SHOWN // 2 : -1]
             ])
             say(verdict, True, f"{len(reports)} reports, {len(alarms)} alarms." if reports else "")
         every(look)
