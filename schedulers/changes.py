@@ -6,12 +6,12 @@ from streamrec.clock import Clock
 from streamrec.config import Settings
 from streamrec.errors import RetryLater
 from streamrec.events import ModelDiff
-from streamrec.model import co_reads
+from streamrec.model import co_reads, own_vectors, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Files
 from streamrec.replay import Cursor, ReplayBuffer
-from streamrec.scoring import Scorer, Served, ServingState
+from streamrec.scoring import Scorer, Served, ServingState, TunedServed
 from streamrec.scoring.compare import compare
 from streamrec.scoring.snapshot import FROM, Snapshots
 
@@ -31,20 +31,26 @@ class Changes:
         self._scorer: Scorer | None = None
 
     def diff(
-        self, older: str, old: Recommender, newer: str, files: Files, cursor: Cursor, users: list[str]
+        self, older: str, old: Files, newer: str, new_files: Files, cursor: Cursor, users: list[str]
     ) -> ModelDiff | None:
-        """`files` and `cursor` of the new version; None if a server is away."""
+        """From the files of both, and the `cursor` of the newer; None if a server is away."""
         try:
             scorer = self._following()
-            net, _ = from_files(files)
-            exact = self._s.scorer.exact
-            new = Served(newer, net, co_reads.from_files(files), cursor, exact)
-            before = Served(older, old, exact=exact)
+            before, new = self._served(older, old, scorer), self._served(newer, new_files, scorer, cursor)
             scorer.swap(new)
             return compare(scorer, before, new, users[:READERS])
         except RetryLater as error:
             log.warning("changes_not_known", why=str(error))
             return None
+
+    def _served(self, version: str, files: Files, scorer: Scorer, cursor: Cursor | None = None) -> Served:
+        """As a worker serves it; what was announced since an encoder learned has the frozen one's vector."""
+        net, _ = from_files(files)
+        before, exact = co_reads.from_files(files), self._s.scorer.exact
+        if not tuned_files.is_among(files):
+            return Served(version, net, before, cursor, exact)
+        own = own_vectors.from_files(files, net.dim)
+        return TunedServed(version, net, scorer.state.articles, own, before, cursor, exact)
 
     def keep_snapshot(self, articles: int) -> None:
         """Let the next scorer start from the catalogue as it is, of so many articles, if it has changed

@@ -6,6 +6,7 @@ is told by the trainer (see announcer.py).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from streamrec.drift.remembered import with_eras
 from streamrec.errors import OtherFeatures, RetryLater, StreamrecError
 from streamrec.events import ModelDiff
 from streamrec.learning.increment import Outcome, increment, known_articles
+from streamrec.learning.shadows import Control
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, Tunings
 from streamrec.metrics import BOARD_LOST, BOARD_QUALITY, INCREMENTS_KEPT, Board, Tracker
@@ -52,7 +54,7 @@ class IncrementRunner:
         self._changes = Changes(buffer, catalogue, settings, dim, clock, snapshots)
         self._tracker, self._tracer = tracker, tracer
         self._waiting_since: float | None = None
-        self._first: tuple[str | None, Recommender | None] = (None, None)
+        self._first: tuple[str | None, Control | None] = (None, None)
         self._lost = 0  # rows that this increment's window should have had
 
     def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
@@ -67,10 +69,10 @@ class IncrementRunner:
         publish, number = outcome.verdict.publish, self._registry.new_name()
         encoder = self._encoder_files(tuning) if tuning and publish else {}
         diff = None
-        if publish and pointer.version and parent and not encoder and not tuned_files.is_among(files):
+        if publish and pointer.version and parent:
             users = list(dict.fromkeys(w.row.user for w in window))
-            made = {**outcome.model_files, **outcome.co_read_files}
-            diff = self._changes.diff(pointer.version, parent, number, made, outcome.cursor, users)
+            made = {**outcome.model_files, **outcome.co_read_files, **encoder}
+            diff = self._changes.diff(pointer.version, files, number, made, outcome.cursor, users)
         ids = [w.row.event_id for w in window] if publish and self._tracer.on else []
         traces = [trace for i in ids if (trace := self._tracer.follows(i))][:MOST]
         done = self._commit(pointer, outcome, number, encoder, diff, traces, token, why)
@@ -100,13 +102,13 @@ class IncrementRunner:
             seed=self._s.trainer.seed + pointer.attempt, tuning=tuning, controls=self._controls(pointer),
         )
 
-    def _controls(self, pointer: Pointer) -> dict[str, Recommender]:
+    def _controls(self, pointer: Pointer) -> dict[str, Control]:
         """The first model, scored in shadow: what learning has brought since."""
         first = pointer.first_trained
         if first is not None and self._first[0] != first:
             self._first = first, self._control(first)
-        net = self._first[1]
-        return {"frozen": net} if net and net.dim == self._articles.dim else {}
+        control = self._first[1]
+        return {"frozen": control} if control and control.net.dim == self._articles.dim else {}
 
     def _wait_for_articles(self, items: list[str]) -> None:
         """Rows about articles nobody has announced teach nothing yet. A few are parked by the
@@ -123,16 +125,22 @@ class IncrementRunner:
                 "them (see the lag of the articles topic)"
             )
 
-    def _control(self, version: str) -> Recommender | None:
+    def _control(self, version: str) -> Control | None:
         """None for a version that cannot be compared: learning does not depend on it."""
         try:
             files = self._registry.load("versions", version).files
             net, meta = from_files(files)
+            own = own_vectors.from_files(files, net.dim) if tuned_files.is_among(files) else {}
         except (StreamrecError, OSError) as error:
             log.warning("no_control", version=version, why=str(error))
             return None
-        own = tuned_files.is_among(files)  # an encoder of its own: its vectors are not to be had here
-        return None if own or meta.get("encoder") not in (None, self._fingerprint) else net
+        if meta.get("encoder") not in (None, self._fingerprint):
+            return None
+        return Control(net, partial(own_vectors.among, own, self._hash_of))
+
+    def _hash_of(self, item_id: str) -> str:
+        row = self._articles.index.get(item_id)
+        return "" if row is None else self._articles.entries[row].text_hash
 
     def _state(self, pointer: Pointer) -> TrainerState:
         if pointer.state is None:

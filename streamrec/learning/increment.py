@@ -28,7 +28,7 @@ from streamrec.learning.gate import NONE, Compared, Verdict, ndcg, verdict
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
 from streamrec.learning.recall import recalled
-from streamrec.learning.shadows import Shadows, in_shadow
+from streamrec.learning.shadows import Control, Shadows, in_shadow
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import Tuning
 from streamrec.model import bundle, co_reads
@@ -89,7 +89,7 @@ def increment(
     *, state: TrainerState, parent: Recommender | None, optimizer: Mapping[str, bytes] | None,
     window: Sequence[WindowRow], reservoir: Sequence[Row], articles: Articles,
     settings: Settings, dim: int, encoder: str, now: float, seed: int, plugins: Plugins = no_plugins,
-    tuning: Tuning | None = None, controls: Mapping[str, Recommender] | None = None,
+    tuning: Tuning | None = None, controls: Mapping[str, Control] | None = None,
 ) -> Outcome:
     """Learn `window` on top of `parent` (None: the untrained prior), and judge the result.
 
@@ -130,7 +130,7 @@ def increment(
     return Outcome(
         found.verdict, *files, after.to_files(), dict(after.cursor), found.verdict.metrics | numbers,
         len(data.new), after.learned_until,
-        None if controls is None else in_shadow(controls, data.held_out, base, found.held_out,
+        None if controls is None else in_shadow(controls, data.held_out, data.ids, base, found.held_out,
                                                 data.anchors.ts, found.anchors),
     )
 

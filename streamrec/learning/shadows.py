@@ -2,7 +2,8 @@
 (prequential, Gama et al. 2013), and the new model scores what older eras taught (the row of the matrix R
 of Lopez-Paz & Ranzato 2017)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -27,13 +28,25 @@ class Shadows(Struct, frozen=True):
     anchors: list[tuple[float, float]]
 
 
+Base = NDArray[np.float16]
+
+
+class Control(NamedTuple):
+    """A model to compare with. `vectors`: its text vectors [N, d] of articles (ids [N]), from the frozen
+    encoder's [N, d]."""
+
+    net: Recommender
+    vectors: Callable[[Sequence[str], Base], Base]
+
+
 def in_shadow(
-    controls: Mapping[str, Recommender], rows: Examples, base: NDArray[np.float16], judged: Compared,
+    controls: Mapping[str, Control], rows: Examples, ids: Sequence[str], base: Base, judged: Compared,
     anchor_times: Array, anchors: Array,
 ) -> Shadows:
     """All arms on the same rows; `judged`: what the gate has scored of them already, maybe nothing."""
     arms = {"live": judged.old, "new": judged.new, "popularity": ndcg(_popular(rows), rows.target)}
-    arms |= {name: ndcg(scores(net, rows, base), rows.target) for name, net in controls.items()}
+    for name, (net, vectors) in controls.items():
+        arms[name] = ndcg(scores(net, rows, vectors(ids, base)), rows.target)
     return Shadows(
         {name: np.round(x, 4).tolist() for name, x in arms.items() if len(x) == len(rows)},
         list(zip(anchor_times.tolist()[: len(anchors)], np.round(anchors, 4).tolist(), strict=True)),

@@ -25,6 +25,7 @@ from streamrec.learning import increment as increments
 from streamrec.learning.fine_tune import device_of
 from streamrec.learning.gate import Verdict
 from streamrec.learning.state import TrainerState
+from streamrec.metrics import BOARD_QUALITY
 from streamrec.model import tuned_files
 from streamrec.model.encoder import TextEncoder
 from streamrec.model.features import Stated
@@ -55,6 +56,7 @@ class Shop:
         self.frozen, self.clock, dim = frozen, ManualClock(START), frozen.dim
         self.buffer, self.catalogue = MemoryBuffer(self.settings.buffer), MemoryCatalogue(dim)
         self.registry, self.n = Registry(MemoryFiles(), MemoryPointers(self.clock)), 0
+        self.board = MemoryBoard()
         self.claim = self.buffer.claim(0, "x", 1)
         self.announce(*(f"{s} number {i}" for i, s in enumerate(SUBJECTS * 4)))
         self.token = self.registry.pointers.acquire("test", 1e9)
@@ -90,7 +92,7 @@ class Shop:
         model = self.settings.model.model_copy(update={"train": mode or self.settings.model.train})
         settings = self.settings.model_copy(update={"model": model})
         return IncrementRunner(
-            self.buffer, self.catalogue, self.registry, MemoryBoard(), self.clock, settings,
+            self.buffer, self.catalogue, self.registry, self.board, self.clock, settings,
             self.frozen.dim, self.frozen.fingerprint,
         )
 
@@ -160,6 +162,17 @@ def test_each_mode_trains_publishes_swaps_and_rolls_back(frozen: TextEncoder, mo
     assert np.array_equal(shop.state.articles.vectors, base)  # features keep the frozen encoder's
     assert len(shop.slate()) == 5
     assert shop.train()["published"]  # goes on from what serves
+
+
+def test_versions_with_encoders_of_their_own_are_compared_too(frozen: TextEncoder) -> None:
+    shop = Shop(frozen, "top:1")
+    shop.train()
+    shop.train()
+    diff = shop.registry.pointers.records()[-1].diff
+    assert diff is not None and (diff.older, diff.newer) == ("1", "2")
+    assert diff.readers > 10 and 0 < diff.overlap <= diff.n
+    ndcg = shop.board.newest(BOARD_QUALITY, 1)[0]["ndcg"]
+    assert ndcg["frozen"] == pytest.approx(ndcg["live"], abs=0.02)  # the same version, by its own encoder
 
 
 def test_an_article_announced_later_is_encoded_by_the_version_that_serves(frozen: TextEncoder) -> None:
