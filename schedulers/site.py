@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from streamrec.catalogue import Catalogue, LiveArticles
-from streamrec.drift.monitor import DriftMonitor, Published
+from streamrec.drift.contributors import Published
+from streamrec.drift.monitor import DriftMonitor
 from streamrec.drift.topics import topic_of
 from streamrec.metrics import PUBLISHED_AT
 from streamrec.registry import Registry

@@ -218,7 +218,8 @@ class ModelPointer(Struct, kw_only=True, frozen=True):
 
 class Contributor(Struct, kw_only=True, frozen=True):
     """What moved most. `kind`: topic, article or readers (a segment of them); `before` and `after`: its
-    share in the reference and in the current window; `examples`: titles."""
+    share in the reference and in the current window, or, with an alarm of label or performance, the mean of
+    what is watched over what was shown or read of it (clicks per place, …); `examples`: titles."""
 
     kind: Literal["topic", "article", "readers"]
     name: str
@@ -254,9 +255,9 @@ class Finding(Struct, kw_only=True, frozen=True):
 
 class DriftReport(Struct, kw_only=True, frozen=True):
     """`<prefix>.drift-reports.v1`: one report at each alarm and each period. `action`: what was done about
-    it; the trainer decides whether the update that an alarm asks for is due. `quality`: click rate, and
-    NDCG@10 on rows not seen yet, of the served model and its controls, now and at the last report (names
-    ending in `_before`)."""
+    it; the trainer decides whether the update that an alarm asks for is due. `quality`: click rate and
+    calibration error (expected, of the chances within a slate) of the served model, and NDCG@10 on rows not
+    seen yet of it and its controls, now and at the last report (names ending in `_before`)."""
 
     report_id: str
     generated_at: float

@@ -296,8 +296,10 @@ def run_learn(settings: Settings, stop: threading.Event) -> None:
     say, incoming = take_stdout(), orders()
     from schedulers.learner import IncrementRunner
     from streamrec.adapters.tracking import tracker
+    from streamrec.learning import fine_tune
     p = Parts(settings)
     dim, fingerprint = p.encoder(stop)
+    fine_tune.warm()  # now that the others have started
     kept = tracker(settings.trainer.tracking, settings.home_dir / "tracking")
     runner = IncrementRunner(
         p.buffer, p.catalogue(dim), p.registry, p.board, p.clock, settings, dim, fingerprint, kept,

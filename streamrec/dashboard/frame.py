@@ -1,5 +1,6 @@
 """What all pages share: the bar, the banner that tells what is away, cards, numbers, charts and tables."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -19,6 +20,7 @@ from streamrec.errors import StreamrecError
 PAGES = {"": "Overview", "reader": "Reader", "article": "Article", "models": "Models",
          "drift": "Drift reports", "letters": "Dead letters"}
 REFRESH_S = 1.0
+HELD_S = 10.0  # that a table stands still for a pointer at most
 Cell = str | tuple[str, str]  # text, or text and the address that it leads to
 
 
@@ -61,14 +63,15 @@ def _banner(site: Site) -> None:
     banner = ui.label().classes("banner").props('role="alert"')
 
     def look() -> None:
-        away = [_away(s) for s in (site.facts, site.lag) if s.seen.stale]
+        watched = (site.facts, site.lag if site.lag.seen.stale else site.reports)
+        away = [_away(s) for s in watched if s.seen.stale]
         banner.text = " ".join(away)
         banner.set_visibility(bool(away))
     every(look)
 
 
 def _away(source: Source[Any]) -> str:
-    name = {"redis": "Redis", "kafka": "Kafka"}[source.name]
+    name = {"redis": "Redis", "kafka": "Kafka", "reports": "The topic of drift reports"}[source.name]
     if source.seen.at is None:
         return f"{name} has not been read yet: {source.seen.trouble}."
     why = source.seen.trouble or "it does not answer"
@@ -142,21 +145,28 @@ class Chart:
 
 
 class Table:
-    """A plain table, each cell escaped. Only cells that have changed are drawn anew: a link beside an age
-    that moves stays the link that was pressed."""
+    """A plain table, each cell escaped. Only cells that have changed are drawn anew, and none for a while
+    below a pointer: what is pressed must be what was aimed at."""
 
     def __init__(self, head: Sequence[str], empty: str) -> None:
         self._rows: list[tuple[Element, list[ui.html]]] = []
-        with ui.element("div").classes("scroll").props('tabindex="0"'):
+        self._held_until = 0.0  # monotonic s
+        with ui.element("div").classes("scroll").props('tabindex="0"') as frame:
             self._empty = ui.label(empty).classes("quiet")
             with ui.element("table").classes("plain") as self._table:
                 names = "".join(f"<th scope=col>{escape(h)}" for h in head)
                 ui.html(f"<tr>{names}</tr>", sanitize=False, tag="thead")
                 self._body = ui.element("tbody")
+        frame.on("mouseenter", lambda: self._hold(HELD_S)).on("mouseleave", lambda: self._hold(0.0))
         self.show([])
+
+    def _hold(self, seconds: float) -> None:
+        self._held_until = time.monotonic() + seconds
 
     def show(self, rows: Sequence[Sequence[Cell]]) -> None:
         """New rows."""
+        if time.monotonic() < self._held_until:
+            return
         self._empty.set_visibility(not rows)
         self._table.set_visibility(bool(rows))
         for row in rows[len(self._rows):]:

@@ -98,7 +98,7 @@ def _right(site: Site) -> None:
 
 
 def _quality(site: Site) -> None:
-    with card("Is it right? Rank of what was read next") as verdict:
+    with card("Is it right? Rank of what was read next, not learned yet") as verdict:
         chart = Chart("NDCG at 10 of the served model and its controls at each increment, with intervals",
                       "Known once the first window has been learned.")
 
@@ -110,9 +110,8 @@ def _quality(site: Site) -> None:
             arms = found[-1]["ndcg"]
             live = arms.get("live", (0.0, 0.0, 0.0))
             better = [a for a in ("frozen", "popularity") if a in arms and arms[a][1] > live[2]]
-            below = f": below {' and '.join(charts.NAMES[b] for b in better)}" if better else "."
-            say(verdict, not better, f"NDCG@10 {live[0]:.3f} ({live[1]:.3f} to {live[2]:.3f}) on rows not "
-                f"learned yet{below}")
+            below = f", below {' and '.join(charts.NAMES[b] for b in better)}" if better else ""
+            say(verdict, not better, f"NDCG@10 {live[0]:.3f} ({live[1]:.3f} to {live[2]:.3f}){below}.")
         every(look)
 
 

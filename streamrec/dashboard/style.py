@@ -29,7 +29,9 @@ h2 {{ font-size: 1.05rem; line-height: 1.3; font-weight: 600; margin: 0; }}
 .number .value {{ font-size: 1.35rem; font-weight: 600; line-height: 1.25;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }}
 .quiet {{ color: var(--quiet); font-size: .85rem; }}
-.verdict {{ color: var(--good); }} .verdict.bad {{ color: var(--bad); font-weight: 600; }}
+/* The room is there before the sentence is: what lies below must not move under a finger. */
+.verdict {{ color: var(--good); line-height: 1.5; min-height: 1.5em; }}
+.verdict.bad {{ color: var(--bad); font-weight: 600; }}
 .banner {{ background: var(--bad); color: #fff; padding: .5rem 1rem; width: 100%; }}
 body.body--dark .banner {{ color: #1b1f24; }}
 .scroll {{ overflow-x: auto; width: 100%; }}

@@ -4,37 +4,28 @@ Slates expire by event time, so that a replayed old log gives the findings it wo
 then; reports are due by the wall clock.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from streamrec.clock import due
 from streamrec.config import Monitor
 from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
-from streamrec.drift.pulse import Pulse
+from streamrec.drift.contributors import Arrivals, Explains, Published, Reads, Values
+from streamrec.drift.pulse import Pulse, Said
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
-from streamrec.events import Contributor, DriftReport, Feedback, Finding, Recommendation, epoch, well_read
+from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epoch, well_read
 
 MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
 SKEW_S = 600.0
 USUAL = 5  # reads that a reader's topics are taken from: with fewer, more would be new
-EXAMPLES = 3  # titles
+OF_CLICKS = ("click-rate", "click-trend", "online-rank", "surprise", "calibration")
 RETRAIN = ("content", "interest", "label", "performance")  # kinds that learning may answer
-
-
-class Published(NamedTuple):
-    """What the monitor knows of an article."""
-
-    topic: str
-    title: str = ""
-    lang: str = ""
-    has_text: bool = True
 
 
 class Detectors:
@@ -48,6 +39,7 @@ class Detectors:
         self.clicks, self.trend = rates.ClickRate(settings), rates.ClickTrend(settings)
         self.dwell, self.dismissals = rates.Dwell(settings), rates.Dismissals(settings)
         self.rank, self.surprise = rates.OnlineRank(settings), rates.Surprise(settings)
+        self.calibration = rates.Calibration(settings)
         self.controls, self.exposure = controls.AgainstControls(settings), controls.Exposure(settings)
         self.duplicates, self.skew = rates.Duplicates(settings), rates.ClockSkew(settings)
         self.texts, self.norms = rates.MissingText(settings), rates.VectorNorm(settings)
@@ -72,8 +64,11 @@ class DriftMonitor:
         self._readers: Recent[str, deque[str]] = Recent(most)
         self._shown: Recent[str, list[int]] = Recent(most)
         self._clocks: dict[int, Neighbours] = {}
-        self._newest: deque[tuple[str, str, bool]] = deque(maxlen=settings.window)
+        self._lately, self._arrivals = Reads(settings.window), Arrivals(settings.window)
+        clicks, dwell, dismissals = (Values(settings.reference) for _ in range(3))
+        self._values = {**dict.fromkeys(OF_CLICKS, clicks), "dwell": dwell, "dismissals": dismissals}
         self._quality: dict[str, float] = {}
+        self._said = Said()
         self._encoder = self._version = ""
         self._count = 0
         self._reported_at: float | None = None
@@ -95,6 +90,7 @@ class DriftMonitor:
         Its topic: see `topics.topic_of`."""
         at, d = self._time.now, self.detectors
         if self._articles.put(item_id, found):
+            self._arrivals.put(item_id)
             d.words.update(content.Title(found.title), at)
             d.texts.update(float(not found.has_text), at)
             if found.lang:
@@ -144,11 +140,16 @@ class DriftMonitor:
         if event.event_type == "impression":
             self._slates.shown(event.user_id, event.recommendation_id, event.impression, now)
             return
-        self.detectors.dismissals.update(float(event.event_type == "dismiss"), now)
+        self._reaction("dismissals", event, float(event.event_type == "dismiss"), now)
         if event.event_type == "read" and event.event_value is not None:
-            self.detectors.dwell.update(well_read(event.event_value), now)
+            self._reaction("dwell", event, well_read(event.event_value), now)
         if event.event_type in ENGAGED and event.item_id is not None:
             self._engagement(event, event.item_id, now)
+
+    def _reaction(self, name: str, event: Feedback, value: float, now: float) -> None:
+        getattr(self.detectors, name).update(value, now)
+        if event.item_id is not None:
+            self._values[name].put(now, (event.item_id,), (value,), event.user_id in self._readers)
 
     def _engagement(self, event: Feedback, item: str, now: float) -> None:
         # Click, read and like of one article in one slate are one choice of the reader.
@@ -165,7 +166,7 @@ class DriftMonitor:
             self.detectors.readers.update(float(topic not in usual), now)
         self.detectors.topics.update(topic, now, user)
         self.detectors.turn.update(turns.Read(topic, user), now)
-        self._newest.append((topic, item, len(usual) > 0))
+        self._lately.put(topic, item, len(usual) > 0)
         usual.append(topic)
         self._readers.put(user, usual)
 
@@ -179,10 +180,15 @@ class DriftMonitor:
         d.exposure.update(served.items, now)
         if outcome.clicked is not None:
             self._count_places(outcome)
+            clicked = [float(n in outcome.ranks) for n in range(1, len(served.items) + 1)]
+            self._values["click-rate"].put(now, served.items, clicked, outcome.user in self._readers)
             d.clicks.update(float(outcome.clicked), now)
             d.trend.update(float(outcome.clicked), now)
         shown = tuple(a.topic for i in served.items if (a := self._articles.get(i))) \
             if outcome.ranks else ()
+        if chances:
+            likeliest = chances.index(max(chances))
+            d.calibration.update((1 + chances[likeliest] - (likeliest + 1 in outcome.ranks)) / 2, now)
         for rank in outcome.ranks:
             d.rank.update(1 / rank, now, served.model_version)
             if chances:
@@ -206,6 +212,8 @@ class DriftMonitor:
         if shown:
             before = self._quality.get("click_rate", clicked / shown)
             self._quality["click_rate"] = before + (clicked / shown - before) * min(1.0, shown / 500)
+        if (error := self._said.error(found["bins"])) is not None:
+            self._quality["calibration_error"] = error
         return found
 
     def due(self, now: float) -> DriftReport | None:
@@ -216,7 +224,7 @@ class DriftMonitor:
         if not alarm and not due(now, self._reported_at, self.settings.period_s):
             return None
         events, self._count, self._reported_at = self._count, 0, now
-        findings = [self._with_examples(d.report()) for d in self.detectors]
+        findings = [self._explained(d.report()) for d in self.detectors]
         report = DriftReport(
             report_id=f"drift-{now:.3f}", generated_at=now,
             trigger="alarm" if any(f.alarm for f in findings) else "period",
@@ -226,31 +234,13 @@ class DriftMonitor:
         self._quality = now_known | {f"{k}_before": v for k, v in now_known.items()}
         return report
 
-    def _with_examples(self, finding: Finding) -> Finding:
-        """Titles of what is read of each topic now; the articles most read; and who reads."""
-        if not finding.alarm or finding.kind != "interest":
+    def _explained(self, finding: Finding) -> Finding:
+        """An alarm with what moved."""
+        if not finding.alarm:
             return finding
-        named = [replace(c, examples=self._titles([i for t, i, _ in self._newest if t == c.name]))
-                 for c in finding.contributors]
-        return replace(finding, contributors=[*named, *self._most_read(), *self._segments()])
-
-    def _titles(self, items: Sequence[str]) -> list[str]:
-        often = [i for i, _ in Counter(items).most_common(EXAMPLES)]
-        return [a.title or i for i in often if (a := self._articles.get(i))]
-
-    def _most_read(self) -> list[Contributor]:
-        half = len(self._newest) // 2
-        items = [i for _, i, _ in self._newest]
-        before, after = Counter(items[:half]), Counter(items[half:])
-        return [Contributor(kind="article", name=i, before=before[i] / max(half, 1),
-                            after=n / max(len(items) - half, 1), examples=self._titles([i]))
-                for i, n in after.most_common(EXAMPLES)]
-
-    def _segments(self) -> list[Contributor]:
-        half = len(self._newest) // 2
-        known = [k for _, _, k in self._newest]
-        parts = [sum(part) / max(len(part), 1) for part in (known[:half], known[half:])]
-        return [Contributor(kind="readers", name="who have read before", before=parts[0], after=parts[1])]
+        by_kind: dict[str, Explains] = {"interest": self._lately, "content": self._arrivals}
+        of = by_kind.get(finding.kind or "") or self._values.get(finding.detector)
+        return of.explain(finding, self._articles.get) if of else finding
 
 
 def softmax(scores: Sequence[float]) -> list[float]:

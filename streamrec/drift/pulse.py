@@ -1,13 +1,31 @@
 """The site's pulse: what happened since the last beat, as counts that any span of beats can sum up."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from streamrec.drift.slates import Outcome
 
 BINS = 10  # of the probability that a place of a clicked slate was given
 LONGEST_S = 3600.0  # a list "after" a click of longer ago is of a log that is replayed
+FADE, FEWEST = 5000.0, 500.0  # places: half forgotten after so many more, and nothing is told of fewer
 MOST = 500  # delays kept of one beat
+
+
+class Said:
+    """What the served model said of the places of clicked slates, and what came of it, lately."""
+
+    def __init__(self) -> None:
+        self._bins = [[0.0, 0.0, 0.0] for _ in range(BINS)]
+
+    def error(self, bins: Sequence[Sequence[float]]) -> float | None:
+        """Expected calibration error (Guo et al. 2017) after a beat's `bins`, of about FADE places; None: too
+        few of them so far."""
+        fade = 0.5 ** (sum(b[0] for b in bins) / FADE)
+        for old, new in zip(self._bins, bins, strict=False):
+            old[:] = [fade * x + y for x, y in zip(old, new, strict=True)]
+        places = sum(n for n, _, _ in self._bins)
+        return None if places < FEWEST else sum(abs(p - k) for _, p, k in self._bins) / places
 
 
 class Pulse:

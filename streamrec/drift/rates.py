@@ -117,6 +117,18 @@ class Surprise(MeanShift):
     name, kind, unit = "surprise", "performance", "clicks"
 
 
+class Calibration(MeanShift):
+    """How far the served model is too sure of itself: of each clicked slate's likeliest place, the
+    probability that the model gave it less whether it was clicked. That lies within [-1, 1]; taken is
+    (1 + that) / 2: a half is right in the mean, more is too sure."""
+
+    name, kind, unit = "calibration", "performance", "clicked slates"
+
+    def _detail(self, old: float, new: float) -> str:
+        over = [f"{2 * x - 1:+.3f}" for x in (old, new)]
+        return f"chance said less chance seen: {over[0]} before, {over[1]} now; {super()._detail(old, new)}"
+
+
 class ReaderChange(MeanShift):
     """Share of reads outside of the topics that this reader read before: drift of single readers, summed
     over all of them. A mix of topics may stay the same while everybody moves."""

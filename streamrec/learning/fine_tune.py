@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +106,12 @@ def fine_tune(
             report=lambda loss: losses.append(loss.item()), plugins=[*stop, *replay, *plugins],
         ).train(strategy.experience(window), eval_streams=[])
     return _result(net, optimizer, losses, started, len(losses) // sizes.each)
+
+
+def warm() -> None:
+    """Import what a fit needs: that takes seconds, which the first window need not wait for."""
+    with suppress(SetupError):  # a fit will say so
+        _avalanche()
 
 
 def _avalanche() -> tuple[Any, Any, Any]:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from streamrec.config import Monitor, Settings
-from streamrec.drift.monitor import RETRAIN, DriftMonitor, Published
+from streamrec.drift.contributors import Published
+from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.drift.topics import topic_of
 from streamrec.evaluation import log as logs
 from streamrec.evaluation.learned import How, Learned

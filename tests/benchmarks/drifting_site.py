@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from streamrec.config import Monitor
-from streamrec.drift.monitor import DriftMonitor, Published
+from streamrec.drift.contributors import Published
+from streamrec.drift.monitor import DriftMonitor
 from streamrec.events import Feedback, RankedItem, Recommendation
 
 TOPICS, READERS, SLATE, DIM = 12, 500, 8, 32
@@ -19,7 +20,7 @@ SHIFTS: dict[str, tuple[str, ...]] = {  # kind of shift -> detectors that ought 
     "a third of the readers turns to one topic": (
         "topic-mix", "readers-turn", "reader-change", "click-rate", "click-trend", "against-controls"),
     "of what they are shown, all like one topic, and what the model puts first half as much": (
-        "topic-given-shown", "online-rank", "surprise"),
+        "topic-given-shown", "online-rank", "surprise", "calibration"),
     "all click half as often": ("click-rate", "click-trend"),
     "articles are read half as long, dismissed three times as often": ("dwell", "dismissals"),
     "a third of what is published is of a new kind": ("content", "new-words"),

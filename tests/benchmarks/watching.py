@@ -14,7 +14,8 @@ from streamrec.clock import SystemClock
 from streamrec.config import Monitor
 from streamrec.dashboard import charts, figures
 from streamrec.dashboard.site import BEATS, INCREMENTS, REPORTS
-from streamrec.drift.monitor import DriftMonitor, Published
+from streamrec.drift.contributors import Published
+from streamrec.drift.monitor import DriftMonitor
 from streamrec.drift.remembered import forgetting, remembered
 from streamrec.events import DriftReport, Feedback, RankedItem, Recommendation, encode
 from tests.benchmarks.measured import Figures, Say, Sizes, seconds

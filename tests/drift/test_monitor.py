@@ -1,12 +1,16 @@
 """The monitor end to end: a site whose readers change, and one where nothing happens."""
 
+import math
 import random
 from collections import Counter
+from itertools import count
 
 import msgspec
+from msgspec.structs import replace
 
 from streamrec.config import Monitor
-from streamrec.drift.monitor import DriftMonitor, Published
+from streamrec.drift.contributors import Published
+from streamrec.drift.monitor import DriftMonitor
 from streamrec.events import DriftReport, Feedback, RankedItem, Recommendation, encode
 
 TOPICS, READERS, SLATE = 12, 300, 6
@@ -216,3 +220,69 @@ def test_partitions_read_one_after_the_other_are_no_skew_of_clocks() -> None:
 
 def reading(n: int, user: int, item: str, at: float) -> Feedback:
     return Feedback(event_id=f"x{n}", user_id=f"u{user}", event_type="read", item_id=item, timestamp=at)
+
+
+def test_a_model_too_sure_of_itself_is_told_of() -> None:
+    monitor, rng, minutes = DriftMonitor(QUIET), random.Random(3), count()
+    items = [f"a{i}" for i in range(SLATE)]
+
+    def visits(n: int, says: float) -> list[str]:
+        """Slates clicked once, as scores of a spread of 1 foretell; the model claims `says` times that."""
+        alarms = []
+        for i in range(n):
+            rec, scores = f"{says}-{i}", [rng.gauss(0, 1) for _ in items]
+            served = recommendation(rec, "u", items)
+            ranked = [replace(x, score=says * s) for x, s in zip(served.items, scores, strict=True)]
+            monitor.recommendation(replace(served, items=ranked))
+            [item] = rng.choices(items, [math.exp(s) for s in scores])
+            for kind in ("impression", "click"):
+                monitor.feedback(Feedback(
+                    event_id=f"{rec}-{kind}", user_id="u", event_type=kind, recommendation_id=rec,
+                    item_id=item if kind == "click" else None, timestamp=1e9 + 60 * next(minutes),
+                    impression=items if kind == "impression" else [],
+                ))  # type: ignore[arg-type]
+            if report := monitor.due(0.0):
+                alarms += [f.detector for f in report.findings if f.alarm]
+        return alarms
+
+    assert visits(2000, 1.0) == []
+    monitor.beat(1.0)
+    honest = last(monitor)
+    alarm, _, detail = finding(honest, "calibration")
+    assert not alarm and detail.startswith("chance said less chance seen: ")
+    assert honest.quality["calibration_error"] < 0.03
+    assert "calibration" in visits(2000, 3.0)
+    monitor.beat(2.0)
+    assert last(monitor).quality["calibration_error"] > 0.08
+
+
+def test_an_alarm_of_the_click_rate_names_the_topic_that_is_no_longer_clicked() -> None:
+    """The readers of two topics have had enough of them."""
+    site = Site(DriftMonitor(QUIET), 1)
+    site.known = site.interest = [user % 4 for user in range(READERS)]
+    assert site.until(9000) == []
+    site.interest = [t if t > 1 else -1 for t in site.known]
+    [click_rate] = [f for _, r in site.until(9000) for f in r.findings
+                    if f.detector == "click-rate" and f.alarm][:1]
+    topics = [c for c in click_rate.contributors if c.kind == "topic"][:2]
+    assert {c.name for c in topics} == {"topic-0", "topic-1"}
+    assert all(c.after < c.before / 2 and c.examples[0].startswith("An article") for c in topics)
+    [returning] = [c for c in click_rate.contributors if c.name == "who have read before"]
+    assert returning.after < returning.before
+
+
+def test_an_alarm_of_what_is_published_names_its_topics() -> None:
+    monitor, rng = DriftMonitor(QUIET), random.Random(4)
+
+    def publish(n: int, word: str, topic: str | None = None) -> list[DriftReport]:
+        told = []
+        for i in range(n):
+            title = " ".join(f"{word}{rng.randrange(300)}" for _ in range(6))
+            monitor.article(f"{word}{i}", Published(topic or f"topic-{rng.randrange(5)}", title))
+            told += [r] if (r := monitor.due(0.0)) else []
+        return told
+
+    assert publish(2500, "usual") == []
+    [report, *_] = publish(1000, "unheard", "topic-9")
+    [words] = [f for f in report.findings if f.detector == "new-words" and f.alarm]
+    assert words.contributors[0].name == "topic-9" and words.contributors[0].examples[0].startswith("unheard")

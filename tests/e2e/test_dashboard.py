@@ -114,7 +114,9 @@ def alarms(report: DriftReport) -> set[str]:
 def follow_alarm(t: Tab, report: DriftReport, rising: set[str]) -> None:
     """From the alarm to its report, which names what rose. Who presses slowly is led there too, though the
     page moves below the finger."""
-    t.page.locator(f'a[href$="{report.report_id}"]').first.click(timeout=30_000, delay=2_500)
+    alarm = t.page.locator(f'a[href$="{report.report_id}"]').first
+    alarm.hover(timeout=30_000)
+    alarm.click(delay=1_500)
     t.page.get_by_role("heading", name="topic-mix").wait_for()
     rows = t.page.get_by_role("region", name="topic-mix").get_by_role("row").all_inner_texts()
     shares = [re.match(r"topic: (.+)\t([\d.]+) %\t([\d.]+) %", text) for text in rows]

@@ -10,7 +10,8 @@ from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import Partition, TopicSpec
 from streamrec.clock import ManualClock
 from streamrec.config import Monitor
-from streamrec.drift.monitor import DriftMonitor, Published
+from streamrec.drift.contributors import Published
+from streamrec.drift.monitor import DriftMonitor
 from streamrec.events import DriftReport, Feedback, decode, encode
 from streamrec.metrics import BOARD_ALARM
 

@@ -1,0 +1,145 @@
+"""Who and what moved most, told with an alarm: topics with titles of what is read there, articles, and
+readers known or new. Reads are compared by the older and the newer half of what came last.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from streamrec.drift.formulas import movers
+from streamrec.events import Contributor, Finding
+
+EXAMPLES = 3  # titles, and articles
+TOPICS, FEWEST = 5, 30  # topics told of; values that a mean needs in each half
+
+
+class Published(NamedTuple):
+    """What the monitor knows of an article."""
+
+    topic: str
+    title: str = ""
+    lang: str = ""
+    has_text: bool = True
+
+
+T = TypeVar("T")
+About = Callable[[str], Published | None]
+
+
+class Explains(Protocol):
+    """Knows what came last."""
+
+    def explain(self, finding: Finding, about: About) -> Finding:
+        """An alarm with what moved most."""
+
+
+class Reads:
+    """The newest reads: of which article of which topic, and by whom."""
+
+    def __init__(self, window: int) -> None:
+        self._newest: deque[tuple[str, str, bool]] = deque(maxlen=window)
+
+    def put(self, topic: str, item: str, known: bool) -> None:
+        """One read; `known`: by a reader who has read before."""
+        self._newest.append((topic, item, known))
+
+    def explain(self, finding: Finding, about: About) -> Finding:
+        """Titles for the topics that moved, the articles most read, and who reads."""
+        named = [replace(c, examples=_titles([i for t, i, _ in self._newest if t == c.name], about))
+                 for c in finding.contributors]
+        return replace(finding, contributors=[*named, *self._most_read(about), self._known()])
+
+    def _most_read(self, about: About) -> list[Contributor]:
+        old, new = _halves([item for _, item, _ in self._newest])
+        before, after = Counter(old), Counter(new)
+        return [Contributor(kind="article", name=i, before=before[i] / max(len(old), 1),
+                            after=n / max(len(new), 1), examples=_titles([i], about))
+                for i, n in after.most_common(EXAMPLES)]
+
+    def _known(self) -> Contributor:
+        before, after = (sum(part) / max(len(part), 1) for part in _halves([k for _, _, k in self._newest]))
+        return Contributor(kind="readers", name="who have read before", before=before, after=after)
+
+
+class Arrivals:
+    """The newest articles: which topics are published more, and which less."""
+
+    def __init__(self, window: int) -> None:
+        self._newest: deque[str] = deque(maxlen=window)
+
+    def put(self, item: str) -> None:
+        """One was published."""
+        self._newest.append(item)
+
+    def explain(self, finding: Finding, about: About) -> Finding:
+        """Topics that rose and fell, with the newest titles."""
+        old, new = _halves([(a.topic, i) for i in self._newest if (a := about(i))])
+        moved = movers(Counter(t for t, _ in old), Counter(t for t, _ in new))
+        return replace(finding, contributors=[
+            replace(c, examples=_titles([i for t, i in new[::-1] if t == c.name], about)) for c in moved])
+
+
+class Values:
+    """The newest values in [0, 1] of articles, as detectors of label and performance take the mean of: places
+    clicked or not, how long something was read, dismissed or not."""
+
+    def __init__(self, window: int) -> None:
+        self._newest: deque[tuple[float, Sequence[str], Sequence[float], bool]] = deque(maxlen=window)
+
+    def put(self, at: float, items: Sequence[str], values: Sequence[float], known: bool) -> None:
+        """What came of some articles [n] of one list at event time `at`; `known`: of a reader who has read
+        before."""
+        self._newest.append((at, items, values, known))
+
+    def explain(self, finding: Finding, about: About) -> Finding:
+        """The topics and articles whose mean value moved the whole most since the moment that the alarm
+        names, and readers known and new."""
+        since = finding.first_seen or 0.0
+        old, new = ([v for v in self._newest if (v[0] >= since) is after] for after in (False, True))
+
+        def by(name: Callable[[str, bool], str]) -> list[tuple[str, float, float]]:
+            return _moved(*(_means((name(i, known), x) for _, items, values, known in half
+                                   for i, x in zip(items, values, strict=True)) for half in (old, new)))
+
+        def topic(item: str, _: bool = False) -> str:
+            found = about(item)
+            return found.topic if found else ""
+        seen = [i for _, items, _, _ in new for i in items]
+        topics = [Contributor(kind="topic", name=t, before=x, after=y,
+                              examples=_titles([i for i in seen if topic(i) == t], about))
+                  for t, x, y in by(topic) if t][:TOPICS]
+        articles = [Contributor(kind="article", name=i, before=x, after=y, examples=_titles([i], about))
+                    for i, x, y in by(lambda item, _: item)][:EXAMPLES]
+        readers = [Contributor(kind="readers", name=name, before=x, after=y) for name, x, y in by(
+            lambda _, known: "who have read before" if known else "who are new")]
+        return replace(finding, contributors=[*topics, *articles, *readers])
+
+
+Means = dict[str, tuple[int, float]]
+
+
+def _means(values: Iterable[tuple[str, float]]) -> Means:
+    """How many, and their mean, by name."""
+    found = defaultdict(list)
+    for name, x in values:
+        found[name].append(x)
+    return {name: (len(xs), sum(xs) / len(xs)) for name, xs in found.items() if len(xs) >= FEWEST}
+
+
+def _moved(before: Means, after: Means) -> list[tuple[str, float, float]]:
+    """Names in both with their means, those first that moved the mean of all most."""
+    both = [(n * abs(y - before[name][1]), name, before[name][1], y)
+            for name, (n, y) in after.items() if name in before]
+    return [(name, x, y) for size, name, x, y in sorted(both, key=lambda b: (-b[0], b[1])) if size]
+
+
+def _halves(newest: Iterable[T]) -> tuple[list[T], list[T]]:
+    every = list(newest)
+    return every[: len(every) // 2], every[len(every) // 2 :]
+
+
+def _titles(items: Sequence[str], about: About) -> list[str]:
+    often = [i for i, _ in Counter(items).most_common(EXAMPLES)]
+    return [a.title or i for i in often if (a := about(i))]
