@@ -6,27 +6,24 @@ is told by the trainer (see announcer.py).
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from schedulers import quality
 from schedulers.changes import Changes
+from schedulers.earlier import Earlier
 from streamrec import logs
 from streamrec.catalogue import Catalogue, LiveArticles, LiveTexts
 from streamrec.clock import Clock, due
 from streamrec.config import Settings
 from streamrec.drift.remembered import with_eras
-from streamrec.errors import OtherFeatures, RetryLater, StreamrecError
+from streamrec.errors import RetryLater
 from streamrec.events import ModelDiff
 from streamrec.learning.increment import Outcome, increment, known_articles
-from streamrec.learning.shadows import Control
-from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, Tunings
 from streamrec.metrics import BOARD_LOST, BOARD_QUALITY, INCREMENTS_KEPT, Board, Tracker
-from streamrec.model import own_vectors, tuned_files
-from streamrec.model.bundle import from_files
+from streamrec.model import own_vectors
 from streamrec.model.network import Recommender
 from streamrec.registry import Files, Pointer, Registry, VersionRecord
 from streamrec.replay import Cursor, ReplayBuffer, WindowRow
@@ -49,12 +46,12 @@ class IncrementRunner:
         self._buffer, self._catalogue, self._registry = buffer, catalogue, registry
         self._board, self._clock, self._s = board, clock, settings
         self._articles, self._texts, self._fingerprint = LiveArticles(dim), LiveTexts(), fingerprint
+        self._earlier = Earlier(registry, self._articles, fingerprint, settings.buffer)
         self._tunings = Tunings(settings, self._texts.of)
         snapshots = Snapshots(registry, catalogue, fingerprint)
         self._changes = Changes(buffer, catalogue, settings, dim, clock, snapshots)
         self._tracker, self._tracer = tracker, tracer
         self._waiting_since: float | None = None
-        self._first: tuple[str | None, Control | None] = (None, None)
         self._lost = 0  # rows that this increment's window should have had
 
     def run(self, token: int, why: str, progress: Progress = lambda _: None) -> dict[str, Any]:
@@ -63,7 +60,7 @@ class IncrementRunner:
         window = self._buffer.window(pointer.cursor, self._s.trainer.max_rows)
         if not window:
             return {"published": False, "reason": "no new rows"}
-        parent, files = self._parent(pointer)
+        parent, files = self._earlier.parent(pointer)
         tuning = self._tunings.of(files)
         outcome = self._fit(pointer, window, parent, files, tuning, why, progress)
         publish, number = outcome.verdict.publish, self._registry.new_name()
@@ -96,19 +93,12 @@ class IncrementRunner:
         articles = known_articles(self._articles, range(len(self._articles)))
         progress({"rows": len(window), "articles": len(self._articles)})
         return increment(
-            state=self._state(pointer), parent=parent, optimizer=_optimizer(files) or None, window=window,
-            reservoir=self._buffer.reservoir(), articles=articles, settings=for_trigger(self._s, why),
-            dim=self._articles.dim, encoder=self._fingerprint, now=self._clock.now(),
-            seed=self._s.trainer.seed + pointer.attempt, tuning=tuning, controls=self._controls(pointer),
+            state=self._earlier.state(pointer), parent=parent, optimizer=_optimizer(files) or None,
+            window=window, reservoir=self._buffer.reservoir(), articles=articles,
+            settings=for_trigger(self._s, why), dim=self._articles.dim, encoder=self._fingerprint,
+            now=self._clock.now(), seed=self._s.trainer.seed + pointer.attempt, tuning=tuning,
+            controls=self._earlier.controls(pointer),
         )
-
-    def _controls(self, pointer: Pointer) -> dict[str, Control]:
-        """The first model, scored in shadow: what learning has brought since."""
-        first = pointer.first_trained
-        if first is not None and self._first[0] != first:
-            self._first = first, self._control(first)
-        control = self._first[1]
-        return {"frozen": control} if control and control.net.dim == self._articles.dim else {}
 
     def _wait_for_articles(self, items: list[str]) -> None:
         """Rows about articles nobody has announced teach nothing yet. A few are parked by the
@@ -124,44 +114,6 @@ class IncrementRunner:
                 f"{unknown} of {len(items)} rows are about articles not announced yet; waiting for "
                 "them (see the lag of the articles topic)"
             )
-
-    def _control(self, version: str) -> Control | None:
-        """None for a version that cannot be compared: learning does not depend on it."""
-        try:
-            files = self._registry.load("versions", version).files
-            net, meta = from_files(files)
-            own = own_vectors.from_files(files, net.dim) if tuned_files.is_among(files) else {}
-        except (StreamrecError, OSError) as error:
-            log.warning("no_control", version=version, why=str(error))
-            return None
-        if meta.get("encoder") not in (None, self._fingerprint):
-            return None
-        return Control(net, partial(own_vectors.among, own, self._hash_of))
-
-    def _hash_of(self, item_id: str) -> str:
-        row = self._articles.index.get(item_id)
-        return "" if row is None else self._articles.entries[row].text_hash
-
-    def _state(self, pointer: Pointer) -> TrainerState:
-        if pointer.state is None:
-            return TrainerState.empty(self._s.buffer)
-        return TrainerState.from_files(self._registry.load("states", pointer.state).files, self._s.buffer)
-
-    def _parent(self, pointer: Pointer) -> tuple[Recommender | None, Files]:
-        """The model to go on from, and all files of its version."""
-        if pointer.version is None:
-            return None, {}
-        files = self._registry.load("versions", pointer.version).files
-        try:
-            net, meta = from_files(files)
-        except OtherFeatures as error:
-            log.warning("begins_anew", why=str(error))
-            return None, {}
-        if meta.get("encoder") not in (None, self._fingerprint):
-            log.warning("begins_anew", why=f"version {pointer.version} read texts by {meta['encoder']}, the "
-                        f"catalogue does by {self._fingerprint}: its vectors mean nothing to that model")
-            return None, {}
-        return net, files
 
     def _encoder_files(self, tuning: EncoderTuning) -> Files:
         """What the encoder has learned, and the vectors that it gives the articles."""

@@ -1,5 +1,7 @@
 """`streamrec rules`: boost, bury, pin and block, on a compacted topic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from streamrec.events import Rule
+    from streamrec.wiring import Parts
 
 app = typer.Typer(no_args_is_help=True, help="Editors' rules: boost, bury, pin, block.\n\n"
                   "Example: [bold]streamrec rules put rules.json[/]")
@@ -24,7 +27,8 @@ def put(file: Path = typer.Argument(..., metavar="FILE")) -> None:
 
     from streamrec.operate.rules import read
     found = read(file, time.time())
-    _publish(found, [])
+    with _parts() as parts:
+        _publish(parts, found, [])
     typer.echo(f"{len(found)} rules published: {', '.join(r.rule_id for r in found)}")
 
 
@@ -32,8 +36,9 @@ def put(file: Path = typer.Argument(..., metavar="FILE")) -> None:
 def delete(rule_ids: list[str] = typer.Argument(..., metavar="ID…")) -> None:
     """See help."""
     from streamrec.operate.rules import known
-    known(rule_ids, [r.rule_id for r in _rules()])
-    _publish([], rule_ids)
+    with _parts() as parts:
+        known(rule_ids, [r.rule_id for r in parts.rules.all()])
+        _publish(parts, [], rule_ids)
     typer.echo(f"{len(rule_ids)} rules ended")
 
 
@@ -45,7 +50,8 @@ def list_rules(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
     import msgspec
 
     from streamrec.cli.show import rows_table
-    rules = [msgspec.to_builtins(r) for r in _rules()]
+    with _parts() as parts:
+        rules = [msgspec.to_builtins(r) for r in parts.rules.all()]
     if as_json:
         typer.echo(json.dumps(rules))
         return
@@ -57,23 +63,22 @@ def list_rules(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
     ], "no rules: `streamrec rules put FILE`")
 
 
-def _rules() -> "list[Rule]":
-    """As scorers know them."""
+@contextmanager
+def _parts() -> "Iterator[Parts]":
     from streamrec import config, logs
-    from streamrec.wiring import Parts
-    logs.setup("error", "rules")
-    return list(Parts(config.load()).rules.all())
-
-
-def _publish(put: list, remove: list[str]) -> None:  # type: ignore[type-arg]
-    from streamrec import config, logs
-    from streamrec.operate.rules import publish
     from streamrec.wiring import Parts
     logs.setup("error", "rules")
     parts = Parts(config.load())
+    try:
+        yield parts
+    finally:
+        parts.close()
+
+
+def _publish(parts: "Parts", put: "list[Rule]", remove: list[str]) -> None:
+    from streamrec.operate.rules import publish
     publisher = parts.broker.publisher()
     try:
         publish(publisher, parts.names.topic("rules"), put, remove)
     finally:
         publisher.close()
-        parts.close()

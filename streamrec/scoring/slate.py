@@ -35,6 +35,7 @@ class Slates:
 
     def __init__(self, state: ServingState, settings: Settings, seed: int) -> None:
         self._state, self._articles, self._s = state, state.articles, settings
+        self._caps = Caps(settings.per_source, settings.per_topic)
         self._explorer = Explorer(settings.explore_times, seed)
         self._laid = -1, np.zeros(0, np.int64), np.zeros((0, 0), np.float32)  # see _new
 
@@ -117,10 +118,11 @@ class Slates:
         taken: Sequence[int], reads: Sequence[int],
     ) -> list[int]:
         every = self._articles.entries
-        entries, caps = [every[i] for i in rows], Caps(self._s.per_source, self._s.per_topic)
+        entries = [every[i] for i in rows]
         others = list(zip(self._texts(taken), [every[i] for i in taken], strict=True))
         mix = Mix((every[i] for i in reads), entries, calibration) if calibration else None
-        at = choose(scores, self._texts(rows), entries, n, diversity, caps, self._s.duplicate, others, mix)
+        at = choose(scores, self._texts(rows), entries, n, diversity, self._caps, self._s.duplicate, others,
+                    mix)
         return [int(rows[i]) for i in at]
 
     def _lots(self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place]) -> list[Lots]:
@@ -135,8 +137,8 @@ class Slates:
 
     def _beside(self, pinned: Sequence[int], rows: Rows, listed: Sequence[int]) -> Bools:
         """Which rows could stand in a list."""
-        caps, others = Caps(self._s.per_source, self._s.per_topic), [*pinned, *listed]
-        fit = beside(rows, self._new(rows), self._articles.entries, caps, self._s.duplicate, others,
+        others = [*pinned, *listed]
+        fit = beside(rows, self._new(rows), self._articles.entries, self._caps, self._s.duplicate, others,
                      self._texts(others))
         return fit & ~among(rows, others)
 
