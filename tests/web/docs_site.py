@@ -1,13 +1,18 @@
 """The site that docs/serving.md talks to: eleven articles, the real encoder, the untrained prior."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
 from web_site import WebSite
 
+from consumers.dead_letters import DeadLetters, dead_letter_topic
+from consumers.scorer import ScoringWorker
+from streamrec.adapters.memory import MemoryBoard
+from streamrec.broker import Partition, TopicSpec
 from streamrec.catalogue import Entry
-from streamrec.config import Encoder
-from streamrec.events import Feedback, decode
+from streamrec.config import Encoder, Scorer
+from streamrec.events import Feedback, Rule, decode
 from streamrec.model.encoder import TextEncoder, article_text
 
 ARTICLES = (  # id, title, body, tags, language, source, hours old
@@ -54,6 +59,21 @@ class DocsSite(WebSite):
         owed = self.catalogue.owed(99)
         self.catalogue.fill(list(zip(owed, encoder().encode([o.text for o in owed]), strict=True)))
         self.read("u42", "kafka-1")
+        asked, publisher = "w.requests.v1", self.broker.publisher()
+        self.broker.create_topics([TopicSpec(t, 1, 1, {}) for t in (asked, dead_letter_topic(asked))])
+        self.worker = ScoringWorker(self.serving, publisher, DeadLetters(publisher, "w"), MemoryBoard(),
+                                    self.clock, Scorer(), "w.recommendations.v1")
+
+    def on_topic(self, topic: str, value: bytes, waited_s: float) -> Any:
+        """What answers a message on a topic that waited so long until the worker took it up."""
+        if ".rules." in topic:
+            rule = decode(Rule, value, self.clock.now())
+            return self.rules.change([rule], [])
+        self.broker.publisher().send("w.requests.v1", b"u42", value)
+        record = self.sent("requests")[-1]
+        late = record._replace(timestamp=round(1000 * (self.clock.now() - waited_s)))
+        self.worker.handle([(Partition("w.requests.v1", 0), [late])])
+        return json.loads(self.sent("recommendations")[-1].value)
 
     def handled(self) -> None:
         """What lies on the topics has reached the buffer and the catalogue."""

@@ -11,7 +11,8 @@ import pytest
 from docs_site import DocsSite
 
 PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
-PAIR = re.compile(r"```http\n(\w+) (\S+)\n(.*?)```\s+```json\n(?:(\d{3})\n)?(.*?)```", re.DOTALL)
+PAIR = re.compile(r"```(http|kafka)\n([^\n]+)\n(.*?)```(?:\s+```json\n(?:(\d{3})\n)?(.*?)```)?", re.DOTALL)
+WAITED = re.compile(r"taken up after (\d+) ms")
 PAIRS = PAIR.findall(PAGE.read_text())
 
 
@@ -30,7 +31,7 @@ def holds(found: Any, shown: Any) -> bool:
 
 def test_the_page_shows_every_route_and_field() -> None:
     page = PAGE.read_text()
-    assert len(PAIRS) >= 10
+    assert len(PAIRS) >= 10 and {how for how, *_ in PAIRS} == {"http", "kafka"}
     for word in ("filters", "similar_to", "interests", "session", "diversity", "calibration", "explain",
                  "deadline_ms", "/v1/feedback", "/v1/articles/", "/similar", "tier", "propensity", "stale"):
         assert word in page
@@ -39,13 +40,18 @@ def test_the_page_shows_every_route_and_field() -> None:
 def test_each_request_gets_the_answer_that_the_page_shows() -> None:
     site = DocsSite()
     with site.client() as http:
-        for method, path, body, status, shown in PAIRS:
+        for how, where, body, status, shown in PAIRS:
             site.handled()
             time.sleep(0.05)  # it follows what was handled
-            answer = http.request(method, path, content=body.strip() or None)
-            assert answer.status_code == int(status or 200), (path, answer.text)
-            found = answer.json()
-            assert holds(found, json.loads(shown)), (body, json.dumps(found, indent=1, ensure_ascii=False))
+            if how == "kafka":
+                waited = WAITED.search(where)
+                found = site.on_topic(where, body.encode(), int(waited[1]) / 1000 if waited else 0.0)
+            else:
+                answer = http.request(*where.split(), content=body.strip() or None)
+                assert answer.status_code == int(status or 200), (where, answer.text)
+                found = answer.json()
+            expected = json.loads(shown or "null")
+            assert holds(found, expected), (body, json.dumps(found, indent=1, ensure_ascii=False))
 
 
 def test_a_wrong_page_would_be_found() -> None:

@@ -85,6 +85,7 @@ class WebSite:
         fetch = ModelFetch(registry, state.articles, "e", OwnTexts(self.catalogue, state.articles, Encoder()))
         self.rules = MemoryRules()
         serving = Serving(ranker, fetch, self.rules, MemoryBoard(), self.clock, settings)
+        self.serving = serving
         self.desk = Desk(serving, self.broker.publisher(), "w.recommendations.v1", self.clock)
         self.outbox = Outbox(self.publisher)
         self.app = build(Behind(self.desk, self.outbox, self.clock, "w", self.keys, self.local))
