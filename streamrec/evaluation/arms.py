@@ -43,6 +43,8 @@ SHOWN = {
     "interests-prompt": Shown(reads=0, titles=3, prompt="A reader interested in {interests} would read:"),
     **{f"diverse-{d}": Shown(diversity=d) for d in (0.1, 0.3, 0.5)},
     **{f"calibrated-{c}": Shown(calibration=c) for c in (0.3, 0.6)},
+    **{f"distinct-{s}": Shown(duplicate=s) for s in (0.9, 0.95)},
+    **{f"capped-{n}": Shown(per_topic=n) for n in (2, 4)},
 }
 LEARNED |= {name: {"-": How(gate=True, shown=shown)} for name, shown in SHOWN.items()}
 ON_REQUEST = ("top:1", "lora", "lora-naive", "replay-passes", *(f"replay-{how}" for how in RECALLED), *SHOWN)

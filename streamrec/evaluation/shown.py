@@ -22,13 +22,16 @@ ANY = 1.01  # cosine that no two texts have: nothing is a duplicate
 class Shown:
     """`reads`: only so many newest reads are known, None: all. `titles`: the reader says to like what the
     titles of so many newest reads say, put into `prompt`; 0: says nothing.
-    `diversity`, `calibration`: of the list."""
+    `diversity`, `calibration`: of the list. `duplicate`: cosine at which two articles are one; `per_topic`:
+    how many articles of one first tag it may hold, 0: any number."""
 
     reads: int | None = None
     titles: int = 0
     prompt: str = "{interests}"
     diversity: float = 0.0
     calibration: float = 0.0
+    duplicate: float = ANY
+    per_topic: int = 0
 
     def reader(self, moment: Moment, encode: Callable[[str], Vectors]) -> Reader:
         """The reader as the scorer may know them."""
@@ -40,7 +43,7 @@ class Shown:
 
     def listed(self, moment: Moment, scores: Floats) -> Floats:
         """Scores [N] whose best PLACES are the list that would be shown."""
-        if not (self.diversity or self.calibration):
+        if not (self.diversity or self.calibration or self.per_topic) and self.duplicate == ANY:
             return scores
         rows = np.flatnonzero(moment.eligible[: len(scores)])
         rows = rows[np.argsort(-scores[rows], kind="stable")[:WIDE]]
@@ -48,7 +51,8 @@ class Shown:
         vectors, entries = articles.vectors[rows].astype(np.float32), [articles.entries[i] for i in rows]
         read = [articles.entries[i] for r in moment.history if (i := articles.index.get(r.item)) is not None]
         mix = Mix(read, entries, self.calibration) if self.calibration else None
-        at = choose(scores[rows], vectors, entries, PLACES, self.diversity, Caps(0, 0), ANY, mix=mix)
+        caps = Caps(0, self.per_topic)
+        at = choose(scores[rows], vectors, entries, PLACES, self.diversity, caps, self.duplicate, mix=mix)
         listed = scores.copy()
         listed[rows[at]] = scores.max() + np.arange(len(at), 0, -1)
         return listed

@@ -35,7 +35,6 @@ class Slates:
 
     def __init__(self, state: ServingState, settings: Settings, seed: int) -> None:
         self._state, self._articles, self._s = state, state.articles, settings
-        self._caps = Caps(settings.per_source, settings.per_topic)
         self._explorer = Explorer(settings.explore_times, seed)
         self._laid = -1, np.zeros(0, np.int64), np.zeros((0, 0), np.float32)  # see _new
 
@@ -121,9 +120,13 @@ class Slates:
         entries = [every[i] for i in rows]
         others = list(zip(self._texts(taken), [every[i] for i in taken], strict=True))
         mix = Mix((every[i] for i in reads), entries, calibration) if calibration else None
-        at = choose(scores, self._texts(rows), entries, n, diversity, self._caps, self._s.duplicate, others,
+        at = choose(scores, self._texts(rows), entries, n, diversity, self._caps(), self._s.duplicate, others,
                     mix)
         return [int(rows[i]) for i in at]
+
+    def _caps(self) -> Caps:
+        """For one list: they count."""
+        return Caps(self._s.per_source, self._s.per_topic)
 
     def _lots(self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place]) -> list[Lots]:
         """Drawn among the newest; what the list turns out to hold anyway is ruled out later."""
@@ -138,7 +141,7 @@ class Slates:
     def _beside(self, pinned: Sequence[int], rows: Rows, listed: Sequence[int]) -> Bools:
         """Which rows could stand in a list."""
         others = [*pinned, *listed]
-        fit = beside(rows, self._new(rows), self._articles.entries, self._caps, self._s.duplicate, others,
+        fit = beside(rows, self._new(rows), self._articles.entries, self._caps(), self._s.duplicate, others,
                      self._texts(others))
         return fit & ~among(rows, others)
 

@@ -42,5 +42,16 @@ def test_a_varied_list_stands_before_the_rest_of_the_ranking(moment):
     assert np.argsort(-varied, kind="stable")[:3].tolist() == [0, 2, 1]
 
 
+def test_near_duplicates_and_what_is_over_the_cap_stand_behind_the_list(moment):
+    scores = np.array([5.0, 4.9, 1.0, 0.0, 0.0], np.float32)
+    distinct = Shown(duplicate=0.9).listed(moment, scores)  # a1 is a0 again
+    assert np.argsort(-distinct, kind="stable")[:3].tolist() == [0, 2, 1]
+    for name in ("a0", "a1"):
+        i = moment.state.articles.index[name]
+        moment.state.articles.entries[i].tags.append("x")
+    capped = Shown(per_topic=1).listed(moment, scores)
+    assert np.argsort(-capped, kind="stable")[:3].tolist() == [0, 2, 1]
+
+
 def test_each_has_an_arm_that_is_run_when_it_is_asked_for():
     assert set(SHOWN) <= set(LEARNED) and set(SHOWN) <= set(ON_REQUEST)
