@@ -28,14 +28,14 @@ ABSOLUTE = {
     "http_answers_per_s_8_clients_2_workers", "http_feedback_per_s_8_clients", "web_peak_rss_mb",
 }
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
 
 
 def test_a_quick_run_writes_every_figure(kafka_server: str, redis_server: str, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"  # the two servers are asked for only to skip where there are none
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks", "--quick", "--out", str(out)],
-        cwd=REPOSITORY, env=dict(os.environ), capture_output=True, text=True, timeout=170,
+        cwd=REPOSITORY, env=dict(os.environ), capture_output=True, text=True, timeout=380,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(out.read_text())
