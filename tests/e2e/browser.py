@@ -28,6 +28,7 @@ class Tab:
         self.page, self.base, self.pictures = page, base, pictures
         self.outside: list[str] = []
         self.complaints: list[str] = []
+        page.set_default_navigation_timeout(90_000)  # whoever comes first waits until all has started
         page.on("request", self._request)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
