@@ -220,7 +220,8 @@ class Settings(BaseSettings):
     )
     metrics_port: int = Field(
         0, ge=0, le=65_000, description="Prometheus metrics of collect on this port, of "
-        "catalogue, score, train, monitor and web on the next five; 0: none"
+        "catalogue, score, train, monitor and web on the next five, of further web workers and of their "
+        "dashboard on those after; 0: none"
     )
     metrics_host: str = Field("127.0.0.1", description="address of those ports")
     kafka: Kafka = Kafka()

@@ -7,6 +7,7 @@ avalanche, the collector never loads torch, and `--help` loads nothing.
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamrec import events, logs
@@ -353,10 +354,22 @@ def run_web(settings: Settings, stop: threading.Event) -> None:
     # A page talks to the process that made it: they have one for themselves, behind a port of its own.
     own = listen(w.host, w.dashboard_port) if pages else None
     where = {"url": url(listening), "dashboard": f"{url(own)}/dashboard/" if own else None}
-    jobs = [lambda stop: _serve_web(settings, listening, stop, where, False)] * w.workers
+    jobs = [partial(_web_worker, settings, n, listening, where, False) for n in range(w.workers)]
     if own:
-        jobs.append(lambda stop: _serve_web(settings, own, stop, where, True))
+        jobs.append(partial(_web_worker, settings, w.workers, own, where, True))
     workers.run(jobs, stop)
+
+
+def _web_worker(
+    settings: Settings, n: int, listening: "socket", where: dict[str, str | None], pages: bool,
+    stop: threading.Event,
+) -> None:
+    """One of several, with metrics of its own."""
+    try:
+        _serve_metrics(settings, PROCESSES.index("web") + n)
+    except OSError as error:  # answers are worth more than figures
+        log.error("no_metrics", worker=n, why=str(error))
+    _serve_web(settings, listening, stop, where, pages)
 
 
 def _serve_web(
@@ -508,8 +521,12 @@ RUN = {
 
 def run(name: str, settings: Settings, stop: threading.Event) -> None:
     """Run one process until `stop`."""
-    forks = name == "web" and settings.web.workers > 1  # each worker has figures of its own, at /metrics
-    if settings.metrics_port and name in PROCESSES and not forks:
-        from prometheus_client import start_http_server
-        start_http_server(settings.metrics_port + PROCESSES.index(name), settings.metrics_host)
+    if name in PROCESSES and not (name == "web" and settings.web.workers > 1):
+        _serve_metrics(settings, PROCESSES.index(name))
     RUN[name](settings, stop)
+
+
+def _serve_metrics(settings: Settings, n: int) -> None:
+    if settings.metrics_port:
+        from prometheus_client import start_http_server
+        start_http_server(settings.metrics_port + n, settings.metrics_host)

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.harness import Process, Stack, wait_until
 
 pytestmark = pytest.mark.server
+METRICS = 29_140
 TITLES = {
     "kafka": "Exactly once with Apache Kafka", "flink": "Stateful stream processing with event logs",
     "bread": "Sourdough bread at home", "soup": "A soup of lentils", "derby": "The derby in numbers",
@@ -48,9 +49,9 @@ def running(processes: list[psutil.Process]) -> set[int]:
 
 @pytest.fixture
 def web(stack: Stack) -> Process:
-    stack.env["STREAMREC_WEB__WORKERS"] = "2"
     for name in ("collect", "catalogue"):
         stack.start(name)
+    stack.env |= {"STREAMREC_WEB__WORKERS": "2", "STREAMREC_METRICS_PORT": str(METRICS)}
     return stack.start("web")
 
 
@@ -94,6 +95,8 @@ def _rules(stack: Stack, ask: Any) -> None:
 
 def test_a_killed_worker_is_started_again_and_all_end_with_their_parent(stack: Stack, web: Process) -> None:
     url = address(stack)
+    figures = [f"http://127.0.0.1:{METRICS + 5 + n}/metrics" for n in range(3)]
+    wait_until(lambda: all(map(answers, figures)), 60, "each has metrics")
     workers = web.children()
     assert len(workers) == 3  # the dashboard has one of its own
     os.kill(workers[0].pid, signal.SIGKILL)
@@ -103,6 +106,7 @@ def test_a_killed_worker_is_started_again_and_all_end_with_their_parent(stack: S
         return len(now) == 3 and workers[0].pid not in now
     wait_until(there_again, 30, "there are three again")
     wait_until(lambda: all(ready(url) for _ in range(5)), 60, "it answers again")
+    wait_until(lambda: all(map(answers, figures)), 60, "each has metrics again")
     dashboard = stack.parts.board.get("web")["dashboard"]
     wait_until(lambda: answers(dashboard), 60, "the dashboard answers")
     left = web.children()
