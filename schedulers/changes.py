@@ -4,7 +4,7 @@ from streamrec import logs
 from streamrec.catalogue import Catalogue
 from streamrec.clock import Clock
 from streamrec.config import Settings
-from streamrec.errors import RetryLater
+from streamrec.errors import CorruptArtefact, RetryLater
 from streamrec.events import ModelDiff
 from streamrec.model import co_reads, own_vectors, tuned_files
 from streamrec.model.bundle import from_files
@@ -33,13 +33,14 @@ class Changes:
     def diff(
         self, older: str, old: Files, newer: str, new_files: Files, cursor: Cursor, users: list[str]
     ) -> ModelDiff | None:
-        """From the files of both, and the `cursor` of the newer; None if a server is away."""
+        """From the files of both, and the `cursor` of the newer; None if a server is away or a version cannot
+        be read."""
         try:
             scorer = self._following()
             before, new = self._served(older, old, scorer), self._served(newer, new_files, scorer, cursor)
             scorer.swap(new)
             return compare(scorer, before, new, users[:READERS])
-        except RetryLater as error:
+        except (RetryLater, CorruptArtefact) as error:  # the version is published all the same
             log.warning("changes_not_known", why=str(error))
             return None
 
