@@ -12,10 +12,10 @@ from streamrec import logs
 from streamrec.catalogue import LiveArticles
 from streamrec.errors import CorruptArtefact, RetryLater
 from streamrec.metrics import INDEX_RECALL, SWAP_FAILURES
-from streamrec.model import co_reads, tuned_files
+from streamrec.model import tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.registry import Registry
-from streamrec.scoring import Served
+from streamrec.scoring import Served, of_files
 from streamrec.scoring.index import Index, Search
 from streamrec.scoring.served import EXACT, STALE
 
@@ -125,12 +125,10 @@ class ModelFetch:
                 f"this catalogue holds {self._fingerprint}"
             )
         cursor = {int(p): n for p, n in manifest["cursor"].items()}
-        before = co_reads.from_files(files)
-        if tuned_files.is_among(files):
-            build = self._own.look if to_look else self._own.build
-            served: Served = build(version, net, files, before, cursor)
+        if tuned_files.is_among(files) and not to_look:
+            served = self._own.build(version, net, files, cursor)
         else:
-            served = Served(version, net, before, cursor, self._exact)
+            served = of_files(version, net, files, self._articles, cursor, self._exact)
         served.traces = list(manifest.get("traces", ()))
         served.covered_at = self._articles.cursor  # before the vectors: the worker goes on syncing
         served.cover(self._articles.vectors)

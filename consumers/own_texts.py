@@ -2,7 +2,6 @@
 what readers say to like."""
 
 import threading
-from collections.abc import Callable, Iterable
 from functools import partial
 
 from streamrec import logs
@@ -11,13 +10,11 @@ from streamrec.config import Encoder
 from streamrec.errors import CorruptArtefact
 from streamrec.metrics import ENCODED
 from streamrec.model import tuned_files
-from streamrec.model.co_reads import CoRead
 from streamrec.model.network import Recommender
-from streamrec.model.own_vectors import from_files
 from streamrec.model.tuned import TunedEncoder
 from streamrec.registry import Files
 from streamrec.replay import Cursor
-from streamrec.scoring import Served, TunedServed
+from streamrec.scoring import Served, TunedServed, of_files
 from streamrec.scoring.served import EXACT
 
 SAID, PATIENCE_S = 1024, 0.1  # latest interests kept; an answer waits for the encoder so long
@@ -40,15 +37,13 @@ class OwnTexts:
         self._turn = threading.Lock()  # the encoders: who answers, who fetches and who encodes share them
         self._said: dict[tuple[str, str], Vectors] = {}  # of what readers said, by version and text
 
-    def build(
-        self, version: str, net: Recommender, files: Files, co_reads: Iterable[CoRead], cursor: Cursor
-    ) -> TunedServed:
+    def build(self, version: str, net: Recommender, files: Files, cursor: Cursor) -> Served:
         """A version with its own encoder; `keep` it to have its articles encoded.
         Raises CorruptArtefact if the encoder or its vectors cannot be read."""
         self._states[version] = {n: files[n] for n in (tuned_files.TENSORS, tuned_files.CONFIG) if n in files}
         with self._turn:
             self._encoder(version)
-        return self.look(version, net, files, co_reads, cursor, partial(self._say, version))
+        return of_files(version, net, files, self._articles, cursor, self._exact, partial(self._say, version))
 
     def _say(self, version: str, text: str) -> Vectors | None:
         """The vector [d] of what a reader says, for the thread that answers. None: not to be had now, as the
@@ -66,16 +61,6 @@ class OwnTexts:
         finally:
             self._turn.release()
         return found
-
-    def look(
-        self, version: str, net: Recommender, files: Files, co_reads: Iterable[CoRead], cursor: Cursor,
-        encode: Callable[[str], Vectors | None] | None = None,
-    ) -> TunedServed:
-        """The same by the vectors it brought alone, to look at what it would say: no encoder is touched, so
-        any thread may ask. What was announced since it was trained has the frozen encoder's vector, as what
-        readers say to like has, without `encode`."""
-        return TunedServed(version, net, self._articles, from_files(files, net.dim), co_reads, cursor,
-                           self._exact, encode)
 
     def keep(self, place: str, served: Served) -> None:
         """This version serves in a place, live or frozen, from now on."""

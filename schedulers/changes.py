@@ -6,12 +6,11 @@ from streamrec.clock import Clock
 from streamrec.config import Settings
 from streamrec.errors import CorruptArtefact, RetryLater
 from streamrec.events import ModelDiff
-from streamrec.model import co_reads, own_vectors, tuned_files
 from streamrec.model.bundle import from_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Files
 from streamrec.replay import Cursor, ReplayBuffer
-from streamrec.scoring import Scorer, Served, ServingState, TunedServed
+from streamrec.scoring import Scorer, Served, ServingState, of_files
 from streamrec.scoring.compare import compare
 from streamrec.scoring.snapshot import FROM, Snapshots
 
@@ -37,21 +36,14 @@ class Changes:
         be read."""
         try:
             scorer = self._following()
-            before, new = self._served(older, old, scorer), self._served(newer, new_files, scorer, cursor)
+            articles, exact = scorer.state.articles, self._s.scorer.exact
+            before = of_files(older, from_files(old)[0], old, articles, exact=exact)
+            new = of_files(newer, from_files(new_files)[0], new_files, articles, cursor, exact)
             scorer.swap(new)
             return compare(scorer, before, new, users[:READERS])
         except (RetryLater, CorruptArtefact) as error:  # the version is published all the same
             log.warning("changes_not_known", why=str(error))
             return None
-
-    def _served(self, version: str, files: Files, scorer: Scorer, cursor: Cursor | None = None) -> Served:
-        """As a worker serves it; what was announced since an encoder learned has the frozen one's vector."""
-        net, _ = from_files(files)
-        before, exact = co_reads.from_files(files), self._s.scorer.exact
-        if not tuned_files.is_among(files):
-            return Served(version, net, before, cursor, exact)
-        own = own_vectors.from_files(files, net.dim)
-        return TunedServed(version, net, scorer.state.articles, own, before, cursor, exact)
 
     def keep_snapshot(self, articles: int) -> None:
         """Let the next scorer start from the catalogue as it is, of so many articles, if it has changed

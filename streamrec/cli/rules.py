@@ -1,7 +1,6 @@
 """`streamrec rules`: boost, bury, pin and block, on a compacted topic."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,22 +62,14 @@ def list_rules(as_json: bool = typer.Option(False, "--json", help="Print JSON.")
     ], "no rules: `streamrec rules put FILE`")
 
 
-@contextmanager
-def _parts() -> "Iterator[Parts]":
+def _parts() -> "closing[Parts]":
     from streamrec import config, logs
     from streamrec.wiring import Parts
     logs.setup("error", "rules")
-    parts = Parts(config.load())
-    try:
-        yield parts
-    finally:
-        parts.close()
+    return closing(Parts(config.load()))
 
 
 def _publish(parts: "Parts", put: "list[Rule]", remove: list[str]) -> None:
     from streamrec.operate.rules import publish
-    publisher = parts.broker.publisher()
-    try:
+    with closing(parts.broker.publisher()) as publisher:
         publish(publisher, parts.names.topic("rules"), put, remove)
-    finally:
-        publisher.close()

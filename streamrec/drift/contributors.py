@@ -4,7 +4,8 @@ readers known or new. Reads are compared by the older and the newer half of what
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from statistics import fmean
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -97,42 +98,47 @@ class Values:
         """The topics and articles whose mean value moved the whole most since the moment that the alarm
         names, and readers known and new."""
         since = finding.first_seen or 0.0
-        old, new = ([v for v in self._newest if (v[0] >= since) is after] for after in (False, True))
+        halves: list[list[_Value]] = [[], []]
+        for at, items, values, known in self._newest:
+            halves[at >= since] += [_Value(i, x, known) for i, x in zip(items, values, strict=True)]
+        seen = [v.item for v in halves[1]]
 
-        def by(name: Callable[[str, bool], str]) -> list[tuple[str, float, float]]:
-            return _moved(*(_means((name(i, known), x) for _, items, values, known in half
-                                   for i, x in zip(items, values, strict=True)) for half in (old, new)))
-
-        def topic(item: str, _: bool = False) -> str:
+        def topic(item: str) -> str:
             found = about(item)
             return found.topic if found else ""
-        seen = [i for _, items, _, _ in new for i in items]
-        topics = [Contributor(kind="topic", name=t, before=x, after=y,
-                              examples=_titles([i for i in seen if topic(i) == t], about))
-                  for t, x, y in by(topic) if t][:TOPICS]
-        articles = [Contributor(kind="article", name=i, before=x, after=y, examples=_titles([i], about))
-                    for i, x, y in by(lambda item, _: item)][:EXAMPLES]
-        readers = [Contributor(kind="readers", name=name, before=x, after=y) for name, x, y in by(
-            lambda _, known: "who have read before" if known else "who are new")]
+        topics = [replace(c, examples=_titles([i for i in seen if topic(i) == c.name], about))
+                  for c in _moved("topic", halves, lambda v: topic(v.item)) if c.name][:TOPICS]
+        articles = [replace(c, examples=_titles([c.name], about))
+                    for c in _moved("article", halves, lambda v: v.item)[:EXAMPLES]]
+        readers = _moved("readers", halves, lambda v: "who have read before" if v.known else "who are new")
         return replace(finding, contributors=[*topics, *articles, *readers])
 
 
-Means = dict[str, tuple[int, float]]
+class _Value(NamedTuple):
+    """See Values.put, of one article."""
+
+    item: str
+    x: float
+    known: bool
 
 
-def _means(values: Iterable[tuple[str, float]]) -> Means:
-    """How many, and their mean, by name."""
+def _moved(
+    kind: Literal["topic", "article", "readers"], halves: Iterable[Iterable[_Value]],
+    name: Callable[[_Value], str],
+) -> list[Contributor]:
+    """What has enough values in both halves, by its means: first what moved the mean of all most."""
+    before, after = (_by_name(half, name) for half in halves)
+    found = [(len(xs), Contributor(kind=kind, name=n, before=fmean(before[n]), after=fmean(xs)))
+             for n, xs in after.items() if min(len(xs), len(before.get(n, ()))) >= FEWEST]
+    order = sorted(found, key=lambda f: (-f[0] * abs(f[1].after - f[1].before), f[1].name))
+    return [c for _, c in order if c.after != c.before]
+
+
+def _by_name(values: Iterable[_Value], name: Callable[[_Value], str]) -> dict[str, list[float]]:
     found = defaultdict(list)
-    for name, x in values:
-        found[name].append(x)
-    return {name: (len(xs), sum(xs) / len(xs)) for name, xs in found.items() if len(xs) >= FEWEST}
-
-
-def _moved(before: Means, after: Means) -> list[tuple[str, float, float]]:
-    """Names in both with their means, those first that moved the mean of all most."""
-    both = [(n * abs(y - before[name][1]), name, before[name][1], y)
-            for name, (n, y) in after.items() if name in before]
-    return [(name, x, y) for size, name, x, y in sorted(both, key=lambda b: (-b[0], b[1])) if size]
+    for v in values:
+        found[name(v)].append(v.x)
+    return found
 
 
 def _halves(newest: Iterable[T]) -> tuple[list[T], list[T]]:

@@ -140,16 +140,16 @@ class DriftMonitor:
         if event.event_type == "impression":
             self._slates.shown(event.user_id, event.recommendation_id, event.impression, now)
             return
-        self._reaction("dismissals", event, float(event.event_type == "dismiss"), now)
+        self._reaction(self.detectors.dismissals, event, float(event.event_type == "dismiss"), now)
         if event.event_type == "read" and event.event_value is not None:
-            self._reaction("dwell", event, well_read(event.event_value), now)
+            self._reaction(self.detectors.dwell, event, well_read(event.event_value), now)
         if event.event_type in ENGAGED and event.item_id is not None:
             self._engagement(event, event.item_id, now)
 
-    def _reaction(self, name: str, event: Feedback, value: float, now: float) -> None:
-        getattr(self.detectors, name).update(value, now)
+    def _reaction(self, detector: Detector, event: Feedback, value: float, now: float) -> None:
+        detector.update(value, now)
         if event.item_id is not None:
-            self._values[name].put(now, (event.item_id,), (value,), event.user_id in self._readers)
+            self._values[detector.name].put(now, (event.item_id,), (value,), event.user_id in self._readers)
 
     def _engagement(self, event: Feedback, item: str, now: float) -> None:
         # Click, read and like of one article in one slate are one choice of the reader.
@@ -181,7 +181,7 @@ class DriftMonitor:
         if outcome.clicked is not None:
             self._count_places(outcome)
             clicked = [float(n in outcome.ranks) for n in range(1, len(served.items) + 1)]
-            self._values["click-rate"].put(now, served.items, clicked, outcome.user in self._readers)
+            self._values[d.clicks.name].put(now, served.items, clicked, outcome.user in self._readers)
             d.clicks.update(float(outcome.clicked), now)
             d.trend.update(float(outcome.clicked), now)
         shown = tuple(a.topic for i in served.items if (a := self._articles.get(i))) \

@@ -23,7 +23,7 @@ from streamrec.drift.topics import topic_of
 from streamrec.learning import optimizer as adam
 from streamrec.learning import parked
 from streamrec.learning.examples import Examples, concat, count, in_time_order, materialise
-from streamrec.learning.fine_tune import FitResult, fine_tune
+from streamrec.learning.fine_tune import Base, FitResult, fine_tune
 from streamrec.learning.gate import NONE, Compared, Verdict, ndcg, verdict
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
@@ -37,7 +37,6 @@ from streamrec.model.network import Recommender
 from streamrec.model.words import Words
 from streamrec.replay import Cursor, Row, WindowRow
 
-Base = NDArray[np.float16]
 Plugins = Callable[[Recommender, Examples, Examples], Sequence[Any]]
 LARGEST_HOLDOUT = 0.2  # of a window, however many rows the gate would like
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from streamrec.learning.examples import PAD, Examples
+from streamrec.learning.fine_tune import Base
 from streamrec.learning.gate import Compared, ndcg
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
@@ -26,9 +26,6 @@ class Shadows(Struct, frozen=True):
 
     held_out: dict[str, list[float]]
     anchors: list[tuple[float, float]]
-
-
-Base = NDArray[np.float16]
 
 
 class Control(NamedTuple):

@@ -4,10 +4,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from streamrec.catalogue import LiveArticles, Vectors
+from streamrec.model import co_reads as shipped
+from streamrec.model import own_vectors, tuned_files
 from streamrec.model.co_reads import CoRead
 from streamrec.model.features import Stated
 from streamrec.model.network import Recommender
 from streamrec.model.own_vectors import OwnVectors
+from streamrec.registry import Files
 from streamrec.replay import Cursor
 from streamrec.scoring.served import EXACT, Served
 
@@ -67,3 +70,16 @@ class TunedServed(Served):
     def filled(self) -> list[int]:
         """See Served."""
         return [self._filled.popleft() for _ in range(len(self._filled))]
+
+
+def of_files(
+    version: str, net: Recommender, files: Files, articles: LiveArticles, cursor: Cursor | None = None,
+    exact: int = EXACT, encode: Callable[[str], Vectors | None] | None = None,
+) -> Served:
+    """A version as a worker serves it, of its files and their `net`. Without `encode` no encoder is touched.
+    Raises CorruptArtefact."""
+    counted = shipped.from_files(files)
+    if not tuned_files.is_among(files):
+        return Served(version, net, counted, cursor, exact)
+    own = own_vectors.from_files(files, net.dim)
+    return TunedServed(version, net, articles, own, counted, cursor, exact, encode)
