@@ -137,18 +137,21 @@ for a = 1, #active do
     rows_made[#rows_made + 1] = n
     if not touched_at[item] then touched[#touched + 1] = item; touched_at[item] = true end
   end
-  if from == 1 then -- a read after its click
-    items, stamps = sub(items, to), sub(stamps, STAMP + 1)
-  elseif from then
-    local at = place(items, from) * STAMP
-    items = sub(items, 1, from - 1) .. sub(items, to)
-    stamps = sub(stamps, 1, at) .. sub(stamps, at + STAMP + 1)
+  local stamp = packed_as('<d', time_at[n]) .. kind
+  if from == 1 and to == #item + 2 then -- a read after its click: what was newest stays it
+    stamps_of[user] = stamp .. sub(stamps, STAMP + 1)
+  else
+    if from then
+      local at = place(items, from) * STAMP
+      items = sub(items, 1, from - 1) .. sub(items, to)
+      stamps = sub(stamps, 1, at) .. sub(stamps, at + STAMP + 1)
+    end
+    if #stamps >= (history_len + slack) * STAMP then -- cut seldom: a cut copies the history
+      items, stamps = sub(items, 1, after(items, history_len - 1)), sub(stamps, 1, (history_len - 1) * STAMP)
+    end
+    items_of[user] = END .. item .. items
+    stamps_of[user] = stamp .. stamps
   end
-  if #stamps >= (history_len + slack) * STAMP then -- cut seldom: a cut copies the history
-    items, stamps = sub(items, 1, after(items, history_len - 1)), sub(stamps, 1, (history_len - 1) * STAMP)
-  end
-  items_of[user] = END .. item .. items
-  stamps_of[user] = packed_as('<d', time_at[n]) .. kind .. stamps
 end
 
 -- first reads are popularity: as doubles the time, a decayed count for each half-life, the total
