@@ -1,5 +1,6 @@
 """`streamrec evaluate`: predict-then-learn over a log, against the arms a site would have instead."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +103,20 @@ def _show(found: dict[str, Any], request: "Request", as_json: Path | None, html:
     console = Console()
     console.print(table(found, console.width))
     if as_json:
-        as_json.write_text(json.dumps(found, indent=1))
+        as_json.write_text(json.dumps(_finite(found), indent=1, allow_nan=False))
         typer.echo(f"wrote {as_json}", err=True)
     if html:
         html.write_text(page(found), encoding="utf-8")
         typer.echo(f"wrote {html}", err=True)
+
+
+def _finite(found: Any) -> Any:
+    """JSON has no NaN: what is not known is null."""
+    if isinstance(found, dict):
+        return {k: _finite(v) for k, v in found.items()}
+    if isinstance(found, list | tuple):
+        return [_finite(v) for v in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 def _about(request: "Request") -> dict[str, Any]:

@@ -100,10 +100,10 @@ def lists(arm: ArmRuns) -> dict[str, float]:
 
 def trust(arm: ArmRuns) -> dict[str, Any]:
     """Calibration, where scores are logits (of our own model); AUC, where slates were logged."""
-    ours = arm.matrix() is not None
-    hit = arm.ranks[0][arm.reported] == 1.0
+    sure, hit = arm.column("confidence", float), arm.ranks[0][arm.reported] == 1.0
     aucs = arm.column("auc", float)
     aucs = aucs[~np.isnan(aucs)]
-    sure = metrics.calibration(arm.column("confidence", float), hit) if ours else None
     judged = {name: sum(r[name] for r in arm.runs) for name in ("published", "refused")}
-    return {"calibration": sure, "auc": float(aucs.mean()) if len(aucs) else None} | judged
+    known = ~np.isnan(sure)
+    ece = metrics.calibration(sure[known], hit[known]) if known.any() else None
+    return {"calibration": ece, "auc": float(aucs.mean()) if len(aucs) else None} | judged

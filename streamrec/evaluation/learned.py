@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from streamrec.catalogue import Vectors
+from streamrec.catalogue import LiveArticles, Vectors
 from streamrec.config import Encoder, Settings, Trainer
 from streamrec.errors import SetupError
 from streamrec.evaluation.arm import Cost, Floats, Moment
@@ -78,6 +78,13 @@ class Learned:
     def live(self) -> Served:
         """The version that answers."""
         return self.versions[-1]
+
+    def over(self, articles: LiveArticles) -> list[Served]:
+        """All versions, one that stands several times once, with no vector of this walk: another one has
+        the same articles in rows of its own."""
+        fresh = {id(v): v.over(articles) if isinstance(v, TunedNow) else Served(v.version, v.net)
+                 for v in self.versions}
+        return [fresh[id(v)] for v in self.versions]
 
     def announce(self, article: Article) -> None:
         """See Arm; the site's catalogue has the rest."""

@@ -23,13 +23,13 @@ def matrix(
     readers: each is asked of every version, at its own moment."""
     shape = (len(arm.versions) - 1, schedule.windows + 1, 2)
     sums, counts = np.zeros((2, *shape)), np.zeros((2, *shape))
-    reader = Reader(log, schedule, site)
+    reader, versions = Reader(log, schedule, site), arm.over(site.state.articles)[1:]
     for n, event, moment in reader.moments(schedule.held):
         if moment is None:
             continue
         target = moment.state.articles.index.get(event.item_id or "", -1)
         dormant = about(moment, target, reader, event)["dormant"]
-        for places, served in _distinct(arm.versions[1:]):
+        for places, served in _distinct(versions):
             scored = scores(moment, served, rerank)
             rank = [rank_of(scored, moment.eligible[: len(scored)], target)]
             gain = np.concatenate([hr(rank, TOP), ndcg(rank, TOP)])

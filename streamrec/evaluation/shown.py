@@ -33,6 +33,11 @@ class Shown:
     duplicate: float = ANY
     per_topic: int = 0
 
+    @property
+    def lists(self) -> bool:
+        """Whether another list is shown than the best articles: its scores are places, no logits."""
+        return bool(self.diversity or self.calibration or self.per_topic) or self.duplicate != ANY
+
     def reader(self, moment: Moment, encode: Callable[[str], Vectors]) -> Reader:
         """The reader as the scorer may know them."""
         history = moment.history if self.reads is None else moment.history[: self.reads]
@@ -43,7 +48,7 @@ class Shown:
 
     def listed(self, moment: Moment, scores: Floats) -> Floats:
         """Scores [N] whose best PLACES are the list that would be shown."""
-        if not (self.diversity or self.calibration or self.per_topic) and self.duplicate == ANY:
+        if not self.lists:
             return scores
         rows = np.flatnonzero(moment.eligible[: len(scores)])
         rows = rows[np.argsort(-scores[rows], kind="stable")[:WIDE]]

@@ -39,6 +39,7 @@ class Site:
         self._collect, self._announce = self._collector(), self._keeper(encode_texts)
         self._owed = {FEEDBACK: True, ARTICLES: True}  # the first turn joins the group
         self._cursor: dict[int, int] = {}
+        self._rows: list[Row] = []
 
     def _collector(self) -> Loop:
         subscription = self._broker.subscribe([FEEDBACK], "collect")
@@ -76,6 +77,7 @@ class Site:
                 self._owed[name] = False
                 loop.turn()
         self.state.sync()
+        self._fetch_rows(self.settings.buffer.window_rows // 2)
 
     def moment(self, user: str, t: float, seen: Iterable[str]) -> Moment:
         """What can be known at `t`; `seen` are all articles this reader ever read."""
@@ -87,7 +89,16 @@ class Site:
 
     def new_rows(self) -> Sequence[Row]:
         """Training rows since the last call, oldest first."""
+        self._fetch_rows(1)
+        rows, self._rows = self._rows, []
+        return rows
+
+    def _fetch_rows(self, least: int) -> None:
+        """Those made since the last time, if they are so many: the buffer keeps `window_rows`, a window of
+        the evaluation may have more."""
+        if self.buffer.counts().rows - sum(self._cursor.values()) < least:
+            return
         rows = self.buffer.window(self._cursor, self.settings.buffer.window_rows)
         for w in rows:
             self._cursor[w.partition] = max(self._cursor.get(w.partition, 0), w.ordinal)
-        return [w.row for w in rows]
+        self._rows += [w.row for w in rows]

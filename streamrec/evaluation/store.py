@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import asdict
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,9 +37,25 @@ def folder_name(log: Path, asked: dict[str, Any], settings: Settings) -> str:
     for package in ("streamrec", "consumers"):
         for source in sorted((Path(streamrec.__file__).parent.parent / package).rglob("*.py")):
             digest.update(source.read_bytes())
+    for spec in sorted(asked.get("outside", {}).values()):
+        digest.update(_source_of(spec.partition(":")[0]))
     learned = {k: getattr(settings, k).model_dump() for k in LEARNING}
     digest.update(json.dumps([asked, learned], default=str, sort_keys=True).encode())
     return f"{log.resolve().name}-{digest.hexdigest()[:16]}"
+
+
+def _source_of(module: str) -> bytes:
+    """Of an outside arm, and of the modules beside it: the package's, if it is in one. What they
+    import from elsewhere is not known here."""
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return b""
+    own = Path(found.origin)
+    sources = sorted(own.parent.glob("*.py")) if "." in module else [own]
+    return b"".join(source.read_bytes() for source in sources)
 
 
 def file_of(folder: Path, run: Run) -> Path:

@@ -86,8 +86,10 @@ def _score(pairs: Pairs, moment: Moment, event: Feedback, n: int, reader: Reader
     for arm, record in pairs:
         scored = arm.scores(moment)
         eligible = moment.eligible[: len(scored)]
+        logits = isinstance(arm, Learned) and not arm.how.shown.lists
         record.add(rank=rank_of(scored, eligible, target), top=_top(scored, eligible),
-                   confidence=_confidence(scored, eligible), auc=_auc(scored, moment, event), **asked)
+                   confidence=_confidence(scored, eligible) if logits else np.nan,
+                   auc=_auc(scored, moment, event), **asked)
 
 
 def _top(scored: Floats, eligible: Bools) -> list[int]:
@@ -99,7 +101,7 @@ def _top(scored: Floats, eligible: Bools) -> list[int]:
 
 
 def _confidence(scored: Floats, eligible: Bools) -> float:
-    """Softmax probability of the first place: for calibration, where scores are logits."""
+    """Softmax probability of the first place, for calibration: of scores that are logits."""
     values = scored[eligible].astype(np.float64)
     values = values[np.isfinite(values)]
     return float(1.0 / np.exp(values - values.max()).sum()) if len(values) else np.nan

@@ -1,18 +1,22 @@
 """The evaluator sees no future, and its figures are those of the log alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_log import DIM, START, rows, vectors, write
 
-from streamrec.config import Settings
+from streamrec.config import Buffer, Settings
 from streamrec.errors import SetupError
 from streamrec.evaluation import log as logs
 from streamrec.evaluation import unit
 from streamrec.evaluation.arm import Cost
 from streamrec.evaluation.learned import How, Learned
 from streamrec.evaluation.matrix import matrix
+from streamrec.evaluation.metrics import ndcg
 from streamrec.evaluation.schedule import READ, REPEAT, UNRANKABLE, Protocol, plan
 from streamrec.evaluation.site import Site
+from streamrec.scoring import Served
 
 PROTOCOL = Protocol(windows=4, sample=0, matrix_sample=20, tuning=1)
 
@@ -119,6 +123,39 @@ def test_held_out_reads_are_never_learned_and_every_version_is_asked_of_them(tmp
     assert schedule.held_ids and not learned & schedule.held_ids
     r, _ = matrix(log, schedule, Site(Settings(), vectors, DIM), arm, 500)
     assert r.shape == (5, 5, 2) and not np.isnan(r).any()
+
+
+def own_vector(texts):
+    """Its topic's direction, and some of its own for every text."""
+    rngs = [np.random.default_rng(int.from_bytes(t.encode(), "big")) for t in texts]
+    own = np.array([r.normal(size=DIM) for r in rngs]) / DIM**0.5
+    return (np.asarray(vectors(texts), np.float64) + own).astype(np.float16)
+
+
+def test_the_matrix_knows_each_article_by_its_own_vector(tmp_path):
+    """Its walk gives articles other rows than the walk in which the versions came about."""
+    articles, events = rows(articles=300)
+    there = [{**a, "published_at": START + 1800.0 * max(n - 200, 0)} for n, a in enumerate(articles)]
+    log = logs.read(write(tmp_path, there, events))
+    schedule = plan(log, Protocol(windows=4, sample=40, matrix_sample=60, tuning=1))
+    first, again, alone = (Site(Settings(), own_vector, DIM) for _ in range(3))
+    arm, same = Learned(How(), first, 0, "test"), Learned(How(), alone, 0, "test")
+    unit.run(log, schedule, first, [arm])
+    r, _ = matrix(log, schedule, again, arm, 500)
+    same.versions, same.learn = [Served("third", arm.versions[3].net)], lambda rows: Cost()
+    asked = unit.run(log, replace(schedule, scored=schedule.held), alone, [same])[0]
+    gains, windows = ndcg(asked.rows["rank"], 10), np.array(asked.rows["window"])
+    assert [gains[windows == w].mean() for w in range(5)] == pytest.approx(list(r[2, :, 1]))
+
+
+def test_a_window_may_have_more_rows_than_the_buffer_keeps(tmp_path):
+    settings = Settings(buffer=Buffer(window_rows=700))
+    log = logs.read(write(tmp_path, *rows(articles=200, events=6000, readers=60)))
+    site = Site(settings, vectors, DIM)
+    arm = Learned(How(frozen=True), site, 0, "test")
+    unit.run(log, plan(log, PROTOCOL), site, [arm])
+    held = len(plan(log, PROTOCOL).held_ids)
+    assert sum(map(len, arm._windows)) + held == site.buffer.counts().rows > 2500
 
 
 def test_a_learned_model_beats_newest_where_taste_is_what_matters(tmp_path):
