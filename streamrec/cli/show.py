@@ -4,12 +4,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from streamrec.events import Recommendation
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    """What stands in it is somebody's words, not markup: rows are made of `Text`."""
+    table = Table(title=None if title is None else Text(title, "table.title"), title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column)
     return table
@@ -37,7 +39,7 @@ def status_table(s: dict[str, Any]) -> None:
         "refreshes shed": s["refreshes_shed"], "misfires": s["misfires"],
     }
     for name, value in rows.items():
-        table.add_row(name, str(value))
+        table.add_row(name, Text(str(value)))
     for place, n in s["lag"].items():
         table.add_row(f"lag {place}", str(n))
     Console().print(table)
@@ -50,10 +52,11 @@ def recommendation_table(answer: Recommendation) -> None:
     table = _table("rank", "title", "score", "reason", "article", title=title)
     for item in answer.items:
         why = "\n".join(r.text for r in item.reasons) or item.reason
-        table.add_row(str(item.rank), item.title or "(untitled)", f"{item.score:.3f}", why, item.item_id)
+        cells = str(item.rank), item.title or "(untitled)", f"{item.score:.3f}", why, item.item_id
+        table.add_row(*map(Text, cells))
     Console().print(table)
     if answer.error:
-        Console().print(answer.error)
+        Console().print(Text(answer.error))
 
 
 def rows_table(rows: list[dict[str, Any]], empty: str) -> None:
@@ -63,5 +66,5 @@ def rows_table(rows: list[dict[str, Any]], empty: str) -> None:
         return
     table = _table(*rows[0])
     for row in rows:
-        table.add_row(*(str(v) for v in row.values()))
+        table.add_row(*(Text(str(v)) for v in row.values()))
     Console().print(table)

@@ -52,11 +52,12 @@ class Login:
             return _form("No password is set: nobody can log in. Set STREAMREC_WEB__PASSWORD.", 403)
         if request.method == "GET":
             return _form("")
+        sent = await body(request, 4096)  # before the lock: who never ends it keeps nobody else waiting
         async with self._one:  # guesses side by side would cost no time
-            return await self._take(request)
+            return await self._take(request, sent)
 
-    async def _take(self, request: Request) -> Response:
-        given = parse_qs((await body(request, 4096)).decode(errors="replace")).get("password", [""])[0]
+    async def _take(self, request: Request, sent: bytes) -> Response:
+        given = parse_qs(sent.decode(errors="replace")).get("password", [""])[0]
         if not hmac.compare_digest(given.encode(), self._password):
             await asyncio.sleep(WRONG_S)
             return _form("That is not the password.", 401)

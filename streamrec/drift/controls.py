@@ -121,9 +121,7 @@ class AgainstControls(Detector):
         if len(self._newest) >= MIN_SAMPLES and len(self._newest) % 10 == 0:
             finding = self._state()
             if finding.alarm:
-                self._told = True
                 self._latch(finding)
-            self._told = self._told and (finding.value or 0.0) > 0
 
     def _size(self, found: Finding) -> float:
         return 50.0 * (found.value or 0.0)  # .03 of NDCG@10 is LOW, .05 HIGH
@@ -134,8 +132,10 @@ class AgainstControls(Detector):
             return self._too_few(n, MIN_SAMPLES)
         gaps = np.asarray([x for x, _ in self._newest])
         mean, error = float(gaps.mean()), max(float(gaps.std()) / math.sqrt(n), 1e-6)
+        alarm = -mean > SURE * error and not self._told
+        self._told = (self._told or alarm) and mean < 0
         return Finding(
-            detector=self.name, alarm=-mean > SURE * error and not self._told, value=-mean,
+            detector=self.name, alarm=alarm, value=-mean,
             threshold=SURE * error, samples=n, reference=f"the best control, {n} rows",
             current=f"served model, newest {n} held-out rows",
             detail=f"NDCG@10 {mean:+.3f} against the best control", p_value=two_sided(mean, error),

@@ -18,6 +18,8 @@ WORDS: dict[str, dict[Locale, str]] = {
     "similar": {"en": "like “{title}”", "zh": "与《{title}》相似"},
     "interests": {"en": "fits the interests you named", "zh": "符合你填写的兴趣"},
     "content": {"en": "close to what you read", "zh": "与你读过的内容相近"},
+    "near it": {"en": "close to the article you asked about", "zh": "与你所选的文章内容相近"},
+    "read with it": {"en": "read together with the article you asked about", "zh": "读过所选文章的人也读了它"},
     "popularity": {"en": "popular now", "zh": "当前热门"},
     "freshness": {"en": "new", "zh": "新发布"},
     "co_read": {"en": "read together with what you read", "zh": "读过同样文章的人也读了它"},
@@ -29,6 +31,7 @@ OF_THE_ARTICLE = ("popularity", "freshness")  # all that can be claimed of a rea
 READS = FEATURES.index("popular_ever")
 CO_READS = [FEATURES.index(name) for name in ("co_read", "co_near")]
 MOST = 20  # newest reads that may be named
+LEAST = 1e-3  # of a score: less is rounding
 Array = NDArray[np.float32]
 
 
@@ -44,12 +47,18 @@ def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[str]]:
         return [["popularity"] * len(rows) for rows in chosen]
     found = []
     for b, (parts, rows) in enumerate(zip(batch.parts(chosen), chosen, strict=True)):
-        kinds = [*parts, "interplay"]
-        kinds[kinds.index("content")] = "content" if batch.reads[b] else "interests"  # close to what
+        kinds = [_said(k, batch, b) for k in (*parts, "interplay")]
         lifts = true_lifts(batch, b, rows, parts)
         best = np.where(lifts.max(axis=0, initial=0.0) > 0, lifts.argmax(axis=0), len(parts))
         found.append([kinds[k] for k in best.tolist()])
     return found
+
+
+def _said(kind: str, batch: Batch, b: int) -> str:
+    """Which words say it truly: not everybody who asks has read anything."""
+    if batch.readers[b].alike:
+        return {"content": "near it", "co_read": "read with it"}.get(kind, kind)
+    return "interests" if kind == "content" and not batch.reads[b] else kind
 
 
 def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor]) -> Array:
@@ -67,7 +76,7 @@ def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor])
     lifts[[at[k] for k in (*unknown, *mixed_in)]] = 0.0
     lifts[at["popularity"]] *= feats[:, READS] > 0
     lifts[at["co_read"]] *= (feats[:, CO_READS] > 0).any(axis=1)
-    found: Array = np.maximum(lifts, 0.0)
+    found: Array = np.where(lifts >= LEAST, lifts, 0.0)
     return found
 
 
@@ -77,9 +86,10 @@ def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reaso
     if batch.popularity or not len(rows):
         return [[] for _ in rows]
     parts = batch.parts_of(b, rows)
+    said = {k: _said(k, batch, b) for k in parts}  # interests come below, by leaving them out
     found = [
-        [Reason(kind=k, text=words(k, locale), weight=round(w, 4))
-         for k, w in zip(parts, of, strict=True) if w]
+        [Reason(kind=k, text=words(said[k], locale), weight=round(w, 4))
+         for k, w in zip(parts, of, strict=True) if w and said[k] != "interests"]
         for of in true_lifts(batch, b, rows, parts).T.tolist()
     ]
     for n, reason in _reads(batch, b, rows, locale):
@@ -101,7 +111,7 @@ def _reads(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[tuple[int, 
     readers = [reader, *(r for _, r in without)]
     scores, *others = batch.of(readers, rows).full([rows] * len(readers))
     lost = scores - np.stack(others)  # [reads, rows]
-    named = [(n, int(i), float(lost[i, n])) for n, i in enumerate(lost.argmax(axis=0)) if lost[i, n] > 0]
+    named = [(n, int(i), float(lost[i, n])) for n, i in enumerate(lost.argmax(axis=0)) if lost[i, n] >= LEAST]
     return [(n, _named(batch, without[i][0], weight, reader.alike, locale)) for n, i, weight in named]
 
 

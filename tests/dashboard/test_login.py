@@ -1,11 +1,15 @@
 """Who may look and who may act."""
 
+import asyncio
+
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamrec.dashboard.login import COOKIE, HOME, PATH, Login
@@ -64,3 +68,27 @@ def test_without_a_password_nobody_can_log_in() -> None:
     assert not login.can_act
     for found in (http.get(PATH), give(http, "")):
         assert found.status_code == 403 and "STREAMREC_WEB__PASSWORD" in found.text
+
+
+def test_who_never_ends_a_request_keeps_nobody_else_out() -> None:
+    assert asyncio.run(beside_a_stalled_one(b"password=secret")).status_code == 303
+
+
+async def beside_a_stalled_one(sent: bytes) -> Response:
+    login = Login("secret", open_to_all=True)
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def whole() -> Message:
+        return {"type": "http.request", "body": sent, "more_body": False}
+
+    def post(receive: Receive) -> Request:
+        return Request({"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": [],
+                        "scheme": "http", "server": ("localhost", 80)}, receive)
+    stalled = asyncio.create_task(login.route(post(never)))
+    await asyncio.sleep(0)
+    found = await asyncio.wait_for(login.route(post(whole)), 5)
+    stalled.cancel()
+    return found

@@ -226,3 +226,11 @@ def test_a_constant_stream_is_no_drift(kind: type[Detector], value: float) -> No
     for _ in range(5000):
         d.update(value)
     assert not d.alarm and not d.report().alarm
+
+
+def test_a_report_between_two_looks_tells_the_shift_once() -> None:
+    d, rng, alarms = AgainstControls(SETTINGS), random.Random(0), 0
+    for i in range(400):
+        d.update(rng.gauss(0.0 if i < 103 else -0.3, 0.1))
+        alarms += d.report().alarm
+    assert alarms == 1

@@ -75,6 +75,23 @@ def test_more_like_this_names_this(site: Site) -> None:
     assert any(r.kind == "similar" and r.item_id == "s0" for r in first.reasons)
 
 
+def test_who_has_read_nothing_is_not_told_that_they_have(site: Site) -> None:
+    site.interests["streams"] = EYE[0]
+    said = site.answer("new", 9, interests="streams", explain=True).items
+    alike = site.answer("new", 9, similar_to="s0", explain=True).items
+    texts = {r.text for i in (*said, *alike) for r in i.reasons} | {i.reason for i in (*said, *alike)}
+    assert not [t for t in texts if "you read" in t]
+    assert "close to the article you asked about" in {i.reason for i in alike}
+
+
+def test_rounding_is_no_reason(site: Site) -> None:
+    """All articles are of one age: none is newer than the others."""
+    site.event("u", "s0")
+    items = site.answer("u", 9, explain=True).items
+    assert not [r for i in items for r in i.reasons if r.kind == "freshness"]
+    assert "new" not in {i.reason for i in items}
+
+
 def test_without_the_article_that_is_named_a_score_falls_more_than_without_any_other() -> None:
     site, rng = Site(), np.random.default_rng(0)
     site.announce(120)
