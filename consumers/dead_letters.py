@@ -47,6 +47,6 @@ def original_headers(record: Record) -> Headers:
 
 def origin(record: Record) -> dict[str, str]:
     """Where a dead letter came from and why, by short name."""
-    return {
-        n.removeprefix(PREFIX): v.decode() for n, v in record.headers if n.startswith(PREFIX)
+    return {  # others may have written headers of this name, too
+        n.removeprefix(PREFIX): v.decode(errors="replace") for n, v in record.headers if n.startswith(PREFIX)
     }

@@ -222,8 +222,11 @@ class KafkaPublisher:
     def send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None
     ) -> None:
-        """See streamrec.broker.Publisher."""
-        message = (topic, value, key, headers or [])
+        """See streamrec.broker.Publisher. What Kafka allows and its client refuses to send, null as key and
+        value or in a header, goes as empty: it may be a dead letter."""
+        if key is None and value is None:
+            key = b""
+        message = (topic, value, key, [(name, v or b"") for name, v in headers or []])
         with _retry_later():
             self._owed.append((self._producer.send(*message), message))
         if len(self._owed) > 20_000:  # kafka-python 3 bounds nothing: we do

@@ -116,17 +116,13 @@ class RedisBuffer:
         return total
 
     def histories(self, users: Sequence[str]) -> dict[str, list[Read]]:
-        """See ReplayBuffer; one HMGET per partition, whatever partitioner the producers use."""
+        """See ReplayBuffer; one call per partition, whatever partitioner the producers use. Both halves of
+        a history are read by a script: between two commands the collector may have written."""
         if not users:
             return {}
-        found = self._redis.pipeline(
-            ("hmget", self._key(p, name), users)
-            for p in self._partitions_lately() for name in ("history", "history-at")
-        )
-        parts = [
-            [_history(*h) for h in zip(found[i], found[i + 1], strict=True)]
-            for i in range(0, len(found), 2)
-        ]
+        keys = [self._key(p) for p in self._partitions_lately()]
+        found = self._redis.script_each("histories", keys, *users)
+        parts = [[_history(*h) for h in zip(*halves, strict=True)] for halves in found]
         return {
             user: merge_histories((column[i] for column in parts), self._s.history)
             for i, user in enumerate(users)

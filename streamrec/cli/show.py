@@ -11,7 +11,8 @@ from streamrec.events import Recommendation
 
 def _table(*columns: str, title: str | None = None) -> Table:
     """What stands in it is somebody's words, not markup: rows are made of `Text`."""
-    table = Table(title=None if title is None else Text(title, "table.title"), title_justify="left", box=None, pad_edge=False)
+    said = None if title is None else Text(title, "table.title")
+    table = Table(title=said, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column)
     return table

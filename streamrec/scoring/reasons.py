@@ -19,7 +19,7 @@ WORDS: dict[str, dict[Locale, str]] = {
     "interests": {"en": "fits the interests you named", "zh": "符合你填写的兴趣"},
     "content": {"en": "close to what you read", "zh": "与你读过的内容相近"},
     "near it": {"en": "close to the article you asked about", "zh": "与你所选的文章内容相近"},
-    "read with it": {"en": "read together with the article you asked about", "zh": "读过所选文章的人也读了它"},
+    "read with it": {"en": "read together with the article you asked about", "zh": "常与所选文章一起被阅读"},
     "popularity": {"en": "popular now", "zh": "当前热门"},
     "freshness": {"en": "new", "zh": "新发布"},
     "co_read": {"en": "read together with what you read", "zh": "读过同样文章的人也读了它"},

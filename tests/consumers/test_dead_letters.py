@@ -33,6 +33,12 @@ def test_it_says_where_it_came_from_and_why(world: Any) -> None:
     assert int(found["timestamp"]) == was.timestamp and world.board.total("dead_letters") == 1
 
 
+def test_headers_of_our_name_that_others_wrote_break_no_list(world: Any) -> None:
+    theirs = [("streamrec.dlq.message", b"\xff"), ("streamrec.dlq.topic", FEEDBACK.encode())]
+    world.send(DLQ, b"k", b"v", theirs)
+    assert dlq.described(next(iter(dlq.dead_letters(world.broker, [FEEDBACK]))))["message"] == "\ufffd"
+
+
 def test_replay_sends_back_the_original_bytes(world: Any) -> None:
     was = die(world)
     assert dlq.replay(world.broker, [FEEDBACK], set(), GROUP) == 1

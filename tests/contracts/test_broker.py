@@ -58,6 +58,15 @@ def test_one_key_stays_in_one_partition_and_keeps_its_order(broker, topic, join)
     assert abs(got[0].timestamp / 1000 - time.time()) < 60
 
 
+def test_what_has_no_key_no_value_or_an_empty_header_is_carried_all_the_same(broker, topic, join) -> None:
+    """Kafka delivers such messages, so they must reach the dead-letter topic."""
+    send(broker, topic, (None, None), (b"k", None, [("trace", None)]), (None, b"v", [("a", b"1")]))
+    got = read(join(topic, "g-null"), 3)
+    assert sorted((r.key or b"", r.value or b"", [(n, v or b"") for n, v in r.headers]) for r in got) == [
+        (b"", b"", []), (b"", b"v", [("a", b"1")]), (b"k", b"", [("trace", b"")]),
+    ]
+
+
 def test_what_was_committed_is_not_seen_again_and_what_was_not_is(broker, topic, join) -> None:
     send(broker, topic, *[(b"one", b"%d" % i) for i in range(4)])
     first = broker.subscribe([topic], "g-commit", "earliest")

@@ -1,5 +1,8 @@
 """What trainer and scorer read from the buffer: window, popularity, counts, over partitions."""
 
+import itertools
+import threading
+
 import pytest
 from test_buffer import NOW, Make, apply, event, make, reads  # noqa: F401
 
@@ -127,3 +130,27 @@ def test_a_smaller_budget_after_a_restart_is_kept_from_the_next_batch(make: Make
     apply(small, claim, [event(n, user="last")])
     assert 0 < small.counts().reservoir_bytes <= 5000
     assert len(small.reservoir()) == small.counts().reservoir_rows
+
+
+def test_a_history_is_read_whole_while_it_is_written(make: Make) -> None:  # noqa: F811
+    """Its articles and their times are one, however long the list of readers that is asked for."""
+    buffer, over = make(), threading.Event()
+    readers = [f"{n:03d}-{'reader' * 12}" for n in range(150)]  # so many that a server reads them in parts
+    claims = {p: buffer.claim(p, "x", 1) for p in range(3)}
+
+    def write() -> None:
+        for n in itertools.count():
+            if over.is_set():
+                return
+            events = [event(150 * n + i, user=u, item=f"{n}-{'item' * 8}") for i, u in enumerate(readers)]
+            apply(buffer, claims[n % 3], events, partition=n % 3)
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(25):
+            found = buffer.histories(readers)
+            assert all(h == sorted(h, key=lambda r: -r.ts) for h in found.values())
+            assert all(r.ts >= NOW and r.item for h in found.values() for r in h)
+    finally:
+        over.set()
+        writer.join()
