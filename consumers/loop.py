@@ -79,7 +79,7 @@ class Loop:
     def turn(self) -> None:
         """Poll once and work through what came."""
         batches = self._patiently(lambda: self.subscription.poll(self.policy.poll_s, self.policy.max_records))
-        if self.subscription.generation() != self._generation:
+        if self._rebalanced():
             self._patiently(self._settle)  # what was claimed before ends before it is claimed anew
             self._generation, self._ready, self._done = self.subscription.generation(), set(), {}
         starts: dict[Partition, int] = {}
@@ -96,9 +96,15 @@ class Loop:
             self._commit()
 
     def _handled(self, work: Sequence[tuple[Partition, Sequence[Record]]]) -> bool:
-        """True: what was fenced, or never handled because we were stopped, is not committed."""
+        """True: what was fenced, or never handled because we were stopped, is not committed. Nor is what
+        waited for a server while the group shared its partitions out anew: it comes again, to its owner."""
+        if self._rebalanced():
+            return False
         self.handler.handle(work)
         return True
+
+    def _rebalanced(self) -> bool:
+        return self.subscription.generation() != self._generation
 
     def _settle(self) -> None:
         if isinstance(self.handler, Settles):
@@ -158,7 +164,7 @@ class Loop:
 
     def _commit(self) -> None:
         self._committed_at = self.clock.now()
-        if not self._done:
+        if not self._done or self._rebalanced():  # a later owner may have committed more
             return
         done, self._done = self._done, {}
         try:

@@ -182,6 +182,26 @@ def test_after_a_rebalance_what_was_done_is_not_committed_for_the_new_owner(
     assert len(handler.assigned_with) == 2 and handler.seen == [b"1", b"1"] and committed(broker) == 1
 
 
+def test_what_waited_through_a_rebalance_is_left_to_the_new_owner(broker: MemoryBroker) -> None:
+    """Or an old value would overwrite what the other has read since, and the offset go back."""
+    handler, other = Handler(trouble=[RetryLater("away")] * 2), Handler()
+    loop = loop_of(broker, handler)
+    send(broker, b"1")
+
+    def meanwhile() -> None:
+        if len(handler.trouble) == 1:  # the loop waits: another takes over, and reads on
+            send(broker, b"2")
+            second = loop_of(broker, other)
+            broker._groups["g"].members.reverse()
+            second.turn()
+            later(second)
+            assert other.seen == [b"1", b"2"] and committed(broker) == 2
+    handler.during = meanwhile
+    loop.turn()
+    later(loop)
+    assert handler.seen == [] and committed(broker) == 2
+
+
 def test_a_flush_that_fails_is_no_commit(broker: MemoryBroker) -> None:
     loop = loop_of(broker, Handler())
     flush, tries = loop.publisher.flush, [RetryLater("Kafka: away")]
