@@ -77,8 +77,9 @@ class OwnTexts:
         for served in self._serving.values():
             if owed := served.owed(self._s.batch):
                 ids = [self._articles.entries[row].item_id for row, _ in owed]
-                texts, hashes = self._catalogue.texts(ids), self._catalogue.hashes(ids)
-                there = [n for n, (_, h) in enumerate(owed) if hashes.get(ids[n]) == h]  # as it was owed
+                texts, known = self._catalogue.texts(ids), self._catalogue.entries(ids)
+                there = [n for n, (_, text_hash) in enumerate(owed)  # as it was owed
+                         if ids[n] in known and known[ids[n]].text_hash == text_hash]
                 for at in range(0, len(there), FEW):
                     few = there[at : at + FEW]
                     with self._turn:

@@ -4,6 +4,7 @@ dead letter, and the rule before it stays in force."""
 from collections.abc import Sequence
 
 from consumers.dead_letters import DeadLetters
+from consumers.reread import Reread
 from streamrec.broker import Partition, Record
 from streamrec.clock import Clock
 from streamrec.errors import InvalidMessage
@@ -14,12 +15,14 @@ from streamrec.rules import RuleStore
 class RulesKeeper:
     """See consumers.loop.Handler."""
 
-    def __init__(self, store: RuleStore, dead_letters: DeadLetters, clock: Clock) -> None:
-        self._store, self._dead, self._clock = store, dead_letters, clock
+    def __init__(
+        self, store: RuleStore, dead_letters: DeadLetters, clock: Clock, reread: Reread
+    ) -> None:
+        self._store, self._dead, self._clock, self._reread = store, dead_letters, clock, reread
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
-        """See consumers.loop.Handler: all rules, then what is new."""
-        return -2 if committed is None else None
+        """See consumers.loop.Handler: all rules, then what is new; all again when Redis has lost them."""
+        return self._reread.assigned(partition, committed)
 
     def handle(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
         """See consumers.loop.Handler. Of several messages for a rule the last one counts."""
@@ -34,6 +37,7 @@ class RulesKeeper:
         put = [rule for rule in latest.values() if rule is not None]
         if latest:
             self._store.change(put, [key for key, rule in latest.items() if rule is None])
+        self._reread.handled(batches)
         for record, why in refused:
             self._dead.send(record, why)
 
@@ -45,3 +49,4 @@ class RulesKeeper:
 
     def idle(self) -> None:
         """Nothing waits."""
+        self._reread.check()

@@ -64,8 +64,8 @@ class Catalogue(Protocol):
     def remove(self, item_ids: Sequence[str]) -> None:
         """No longer a candidate. Unknown ids are ignored."""
 
-    def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
-        """Text hashes of those that are known."""
+    def entries(self, item_ids: Sequence[str]) -> dict[str, Entry]:
+        """Of those that are known."""
 
     def texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """Texts of those that have one, encoded or not."""

@@ -156,14 +156,15 @@ class Parts:
         return tracer
 
     def encoder(self, stop: threading.Event) -> tuple[int, str]:
-        """Dimension and fingerprint of the catalogue's encoder, once a catalogue process has said."""
-        said = False
+        """Dimension and fingerprint of the catalogue's encoder, once a catalogue process has said. One that
+        was set otherwise than we are is about to be started anew, or we are wrong."""
+        ours, said = _encoder_settings(self.settings), False
         while not stop.is_set():
-            known = self.board.get(BOARD_ENCODER)
-            if known:
+            known = self.board.get(BOARD_ENCODER) or {}
+            if known and all(known.get(name, of) == of for name, of in ours.items()):
                 return known["dim"], known["fingerprint"]
             if not said:
-                log.info("waiting_for_catalogue")
+                log.info("waiting_for_catalogue", ours=ours, its={n: known.get(n) for n in ours})
             said = True
             stop.wait(0.5)
         raise SystemExit(0)
@@ -172,6 +173,11 @@ class Parts:
         """Let go of what was connected."""
         for part in self._made.values():
             part.close()
+
+
+def _encoder_settings(settings: Settings) -> dict[str, Any]:
+    """What of them changes a vector."""
+    return {"name": settings.encoder.name, "max_tokens": settings.encoder.max_tokens}
 
 
 def create_topics(settings: Settings) -> list[str]:
@@ -211,21 +217,23 @@ def run_catalogue(settings: Settings, stop: threading.Event) -> None:
     from consumers.catalogue import CatalogueKeeper
     from consumers.dead_letters import DeadLetters
     from consumers.loop import Loop, Policy
+    from consumers.reread import Reread
     from consumers.router import Router
     from consumers.rules import RulesKeeper
     from streamrec.model.encoder import TextEncoder, article_text
     p = Parts(settings)
     encoder = TextEncoder(settings.encoder)
-    before = p.board.get(BOARD_ENCODER) or {}
-    changed = before.get("fingerprint") not in (None, encoder.fingerprint)
-    p.board.put(BOARD_ENCODER, {"dim": encoder.dim, "fingerprint": encoder.fingerprint})
+    known = {"dim": encoder.dim, "fingerprint": encoder.fingerprint, **_encoder_settings(settings)}
+    say = partial(p.board.put, BOARD_ENCODER, known)
+    say()
     publisher, group = p.broker.publisher(), p.names.group("catalogue")
     keeper = CatalogueKeeper(
         p.catalogue(encoder.dim), encoder.encode, encoder.fingerprint, article_text,
-        DeadLetters(publisher, group, p.board), p.clock, settings.encoder.batch, changed,
-        CHARS_A_TOKEN * settings.encoder.max_tokens,
+        DeadLetters(publisher, group, p.board), p.clock, Reread(p.board, encoder.fingerprint, p.clock, say),
+        settings.encoder.batch, CHARS_A_TOKEN * settings.encoder.max_tokens,
     )
-    rules = RulesKeeper(p.rules, DeadLetters(publisher, group, p.board), p.clock)
+    rules = RulesKeeper(p.rules, DeadLetters(publisher, group, p.board), p.clock,
+                        Reread(p.board, "rules", p.clock))
     router = Router({p.names.topic("articles"): keeper, p.names.topic("rules"): rules})
     subscription = p.broker.subscribe([p.names.topic(t) for t in ("articles", "rules")], group, "earliest")
     Loop(subscription, publisher, router, p.clock, Policy(poll_s=0.02), stop).run()

@@ -180,9 +180,9 @@ class MemoryCatalogue:
             if self._live.pop(item, None):
                 self._removed[item] = self._seq
 
-    def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
+    def entries(self, item_ids: Sequence[str]) -> dict[str, Entry]:
         """See Catalogue."""
-        return {i: self._live[i][1].text_hash for i in item_ids if i in self._live}
+        return {i: self._live[i][1] for i in item_ids if i in self._live}
 
     def texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """See Catalogue."""

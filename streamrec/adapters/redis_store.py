@@ -54,12 +54,12 @@ class RedisCatalogue:
         if item_ids:
             self._redis.script("remove", self._p, *item_ids)
 
-    def hashes(self, item_ids: Sequence[str]) -> dict[str, str]:
+    def entries(self, item_ids: Sequence[str]) -> dict[str, Entry]:
         """See Catalogue."""
         if not item_ids:
             return {}
-        found = self._redis.call(lambda c: c.hmget(f"{self._p}:hash", list(item_ids)))
-        return {i: h.decode() for i, h in zip(item_ids, found, strict=True) if h}
+        found = self._redis.call(lambda c: c.hmget(f"{self._p}:entry", list(item_ids)))
+        return {i: _entry.decode(e) for i, e in zip(item_ids, found, strict=True) if e}
 
     def texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """See Catalogue."""

@@ -7,7 +7,8 @@ from consumers.catalogue import CatalogueKeeper
 from consumers.collector import Collector
 from consumers.dead_letters import DeadLetters
 from consumers.loop import Loop, Policy
-from streamrec.adapters.memory import MemoryBuffer, MemoryCatalogue
+from consumers.reread import Reread
+from streamrec.adapters.memory import MemoryBoard, MemoryBuffer, MemoryCatalogue
 from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import TopicSpec
 from streamrec.catalogue import Vectors
@@ -52,7 +53,8 @@ class Site:
     def _keeper(self, encode_texts: Callable[[list[str]], Vectors]) -> Loop:
         handler = CatalogueKeeper(
             self.catalogue, encode_texts, "evaluation", article_text, self._dead_letters(),
-            self.clock, batch=AT_ONCE.max_records, chars=MAX_MESSAGE_BYTES,
+            self.clock, Reread(MemoryBoard(), "evaluation", self.clock), AT_ONCE.max_records,
+            chars=MAX_MESSAGE_BYTES,
         )
         return Loop(self._broker.subscribe([ARTICLES], "catalogue"), self._publisher, handler,
                     self.clock, AT_ONCE)

@@ -62,11 +62,11 @@ def feedback(body: bytes, now: float) -> list[Feedback]:
 
 
 def article(item_id: str, body: bytes, now: float) -> Article:
-    """The article of a path. Raises Problem."""
+    """The article of a path; undated, if the body says no date. Raises Problem."""
     given = _given(_decoded(_described, body))
     if given.setdefault("item_id", item_id) != item_id:
         raise invalid("the body names another article than the path - at `$.item_id`")
-    return _checked(Article, {"published_at": now, **given}, now)
+    return _checked(Article, given, now)
 
 
 def _decoded(decoder: Any, body: bytes) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from consumers.catalogue import CatalogueKeeper
+from consumers.reread import Reread
 from streamrec.adapters.memory import MemoryCatalogue
 from streamrec.catalogue import LiveArticles
 from streamrec.events import Article, encode
@@ -38,10 +39,10 @@ def catalogue() -> MemoryCatalogue:
 @pytest.fixture
 def keeper(world: Any, catalogue: MemoryCatalogue, encoder: Encoder) -> Any:
     """A function that starts one more keeper, as after a crash."""
-    def start(batch: int = 32) -> Any:
+    def start(batch: int = 32, fingerprint: str = "print") -> Any:
         handler = CatalogueKeeper(
-            catalogue, encoder, "print", lambda t, b: f"{t} {b}".strip(), world.dead_letters(),
-            world.clock, batch,
+            catalogue, encoder, fingerprint, lambda t, b: f"{t} {b}".strip(), world.dead_letters(),
+            world.clock, Reread(world.board, fingerprint, world.clock), batch,
         )
         return world.loop(world.broker.subscribe([ARTICLES], "catalogue"), handler)
     return start
@@ -137,3 +138,51 @@ def test_without_a_date_an_article_is_as_old_as_its_message(world, keeper, catal
     world.turns(keeper())
     (record,) = world.records(ARTICLES)
     assert catalogue.changes(0).entries[0].published_at == record.timestamp / 1000
+
+
+def test_a_change_without_a_date_makes_an_article_no_newer(world, keeper, catalogue) -> None:
+    loop = keeper()
+    publish(world, *several("ab"), Article(item_id="c", title="text", published_at=1e9))
+    world.turns(loop)
+    before = catalogue.entries("abc")
+    world.clock.sleep(5e6)
+    publish(world, *several("ac", "corrected"), Article(item_id="b", title="x", published_at=2e9 - 1e9 + 5))
+    world.turns(loop)
+    after = catalogue.entries("abc")
+    assert {e.title for i, e in after.items() if i != "b"} == {"corrected"}
+    assert [after[i].published_at for i in "ac"] == [before["a"].published_at, 1e9]
+    assert after["b"].published_at == 1e9 + 5
+
+
+def test_another_encoder_reads_everything_again_however_often_it_is_interrupted(
+    world, keeper, catalogue, encoder
+) -> None:
+    publish(world, *several("abcdef"))
+    first = keeper()
+    world.turns(first)
+    world.crash(first)
+    for _ in range(2):  # killed before it has handled anything
+        world.crash(keeper(fingerprint="another"))
+    killed = keeper(fingerprint="another")
+    killed.turn()  # has joined
+    world.crash(killed)
+    encoder.asked.clear()
+    world.turns(keeper(fingerprint="another"), 4)
+    assert sorted(encoder.asked) == ["text"] * 6
+    encoder.asked.clear()
+    world.turns(keeper(fingerprint="another"), 4)
+    assert encoder.asked == []
+
+
+def test_what_redis_has_lost_is_read_again_at_the_next_start_and_under_way(world, keeper, catalogue) -> None:
+    publish(world, *several("abc"))
+    loop = keeper()
+    world.turns(loop, 4)
+    for start_anew in (True, False):
+        catalogue.remove("abc")
+        world.board.__init__()
+        if start_anew:
+            world.crash(loop)
+            loop = keeper()
+        world.turns(loop, 12)
+        assert set(live(catalogue)) == {"a", "b", "c"}, start_anew

@@ -3,6 +3,7 @@
 from consumer_world import RULES, World
 
 from consumers.dead_letters import origin
+from consumers.reread import Reread
 from consumers.router import Router
 from consumers.rules import RulesKeeper
 from streamrec.adapters.memory import MemoryRules
@@ -15,7 +16,7 @@ def rule(rule_id: str, factor: float = 2.0) -> Rule:
 
 
 def keep(world: World, store: MemoryRules) -> None:
-    keeper = RulesKeeper(store, world.dead_letters(), world.clock)
+    keeper = RulesKeeper(store, world.dead_letters(), world.clock, Reread(world.board, "rules", world.clock))
     loop = world.loop(world.broker.subscribe([RULES], "catalogue"), Router({RULES: keeper}))
     for _ in range(4):
         loop.turn()

@@ -78,7 +78,7 @@ def test_a_vector_for_an_article_that_has_gone_is_ignored(catalogue: Catalogue) 
     owed = catalogue.owed(9)
     catalogue.remove(["a"])
     catalogue.fill([(o, np.ones(DIM, np.float16)) for o in owed])
-    assert vectors(catalogue) == {} and catalogue.hashes(["a"]) == {} and catalogue.owed(9) == []
+    assert vectors(catalogue) == {} and catalogue.entries(["a"]) == {} and catalogue.owed(9) == []
 
 
 def test_new_tags_keep_the_vector_of_the_same_text(catalogue: Catalogue) -> None:
@@ -145,10 +145,11 @@ def test_paging_through_changes_skips_nothing(catalogue: Catalogue) -> None:
         assert seen == expected, limit
 
 
-def test_hashes_are_those_of_known_articles(catalogue: Catalogue) -> None:
+def test_entries_are_those_of_known_articles(catalogue: Catalogue) -> None:
     put(catalogue, "a", text="x")
-    assert catalogue.hashes(["a", "b"]) == {"a": text_hash("x", "e")}
-    assert catalogue.hashes([]) == {}
+    found = catalogue.entries(["a", "b"])
+    assert set(found) == {"a"} and found["a"] == catalogue.changes(0).entries[0]
+    assert found["a"].text_hash == text_hash("x", "e") and catalogue.entries([]) == {}
     assert text_hash("x", "e") != text_hash("x", "another encoder")
 
 

@@ -74,7 +74,7 @@ class Shop:
 
     def reads(self, n: int = 60) -> None:
         """Readers who stay with their subject."""
-        items = sorted(self.catalogue.hashes([e.item_id for e in self.catalogue.changes(0).entries]))
+        items = sorted(self.catalogue.entries([e.item_id for e in self.catalogue.changes(0).entries]))
         events = []
         for i in range(self.n, self.n + n):
             ours = [t for t in items if t.split()[0] == SUBJECTS[i // 4 % 3].split()[0]]
