@@ -4,6 +4,7 @@ nothing, while a server is away or full.
 Commit comes last and is throttled: whoever handles a batch must bear to see it again.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,14 @@ class Settles(Protocol):
         call goes on with it; or Fenced: then it was dropped."""
 
 
+@runtime_checkable
+class Ends(Protocol):
+    """A handler that holds back some of what it was given."""
+
+    def end(self) -> None:
+        """The process is about to end: let go of it. Raises RetryLater if that cannot be."""
+
+
 @dataclass
 class Loop:
     """One process's loop; `stop` ends it after the turn in hand."""
@@ -73,6 +82,9 @@ class Loop:
         """Until `stop` is set."""
         while not self.stop.is_set():
             self.turn()
+        if isinstance(self.handler, Ends):
+            with contextlib.suppress(RetryLater):
+                self.handler.end()
         self._commit()
         self.subscription.close()
 

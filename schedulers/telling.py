@@ -43,7 +43,8 @@ def increments(new: Sequence[Mapping[str, Any]], known: Increments) -> None:
     """Increments not told of yet, and all that are known."""
     for q in new:
         INCREMENTS.labels("published" if q["published"] else "refused", q["trigger"]).inc()
-        CLICK_TO_MODEL.observe(q["behind_s"])
+        if q["published"]:  # what the gate refused serves nobody
+            CLICK_TO_MODEL.observe(q["behind_s"])
     for arm, found in (known[-1]["ndcg"] if known else {}).items():
         QUALITY.labels(arm).set(found[0])
     lost = forgetting(known)

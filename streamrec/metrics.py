@@ -12,7 +12,8 @@ PAUSED = Gauge("streamrec_paused", "1 while a consumer waits for a server that i
 LAG = Gauge("streamrec_consumer_lag", "Messages of the assignment not yet polled")
 ENCODED = Counter("streamrec_articles_encoded_total", "Articles run through the text encoder")
 ANSWERS = Counter("streamrec_answers_total", "Recommendations published", ["trigger"])
-SHED = Counter("streamrec_refreshes_shed_total", "Refreshes dropped: too old, or one newer asked for")
+SHED = Counter("streamrec_refreshes_shed_total",
+               "Refreshes dropped: late, no list was pushed; merged, into a newer one of the reader", ["why"])
 STALE = Counter("streamrec_stale_answers_total", "Answers from the last list: the deadline had passed")
 UNPUBLISHED = Counter("streamrec_answers_unpublished_total", "HTTP answers that Kafka was not told of")
 HTTP_ANSWERS = Counter("streamrec_http_answers_total", "HTTP answers under /v1, by status", ["code"])
@@ -31,7 +32,7 @@ CLICK_TO_LIST = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 CLICK_TO_MODEL = Histogram(
-    "streamrec_click_to_model_seconds", "Age of the newest row that an increment learned, at its end",
+    "streamrec_click_to_model_seconds", "Age of the newest row that a published model learned, at its end",
     buckets=(5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
 )
 SLATES = Counter("streamrec_slates_shown_total", "Slates shown and waited for", ["policy"])

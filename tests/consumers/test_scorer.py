@@ -184,6 +184,30 @@ def test_a_waiting_refresh_outlives_a_blip_of_redis(world: World) -> None:
     assert [a.user_id for a in site.answers()] == ["u"]
 
 
+def test_what_waits_for_its_time_is_answered_before_the_process_ends(world: World) -> None:
+    site = Site(world, refresh_every_s=10.0)
+    site.touched("u")
+    site.answers()
+    site.touched("u")
+    assert site.answers(1) == []  # Kafka will not bring it again
+    site.loop.stop.set()
+    site.loop.run()
+    assert [a.user_id for a in site.answers(0)] == ["u"]
+
+
+def test_a_refresh_that_fails_has_no_request_answered_twice(site: Site) -> None:
+    real, failures = site.world.buffer.histories, [RetryLater("Redis is away")]
+
+    def blip(users: Any) -> Any:
+        if "u" in users and failures:
+            raise failures.pop()
+        return real(users)
+    site.world.buffer.histories = blip  # type: ignore[method-assign]
+    site.ask("w", "r")
+    site.touched("u")
+    assert Counter(a.user_id for a in site.answers()) == {"w": 1, "u": 1} and not failures
+
+
 def away(users: Any) -> Any:
     raise RetryLater("Redis is away")
 
