@@ -480,6 +480,8 @@ def diff(settings: Settings, older: str, newer: str, readers: int) -> events.Mod
     try:
         served.scorer.follow()
         old, new = (served.version(v) for v in (older, newer))
+        served.scorer.swap(new)  # with the co-reads that it came with
+        served.scorer.catch_up_rows()
         found = compare(served.scorer, old, new, recent_readers(p, readers))
         return with_eras(found, p.board.newest(BOARD_QUALITY, INCREMENTS_KEPT))
     finally:

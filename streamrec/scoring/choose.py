@@ -31,13 +31,14 @@ class Caps:
 
     def allow(self, entry: Entry) -> bool:
         """Whether one more of its kind fits."""
-        return all(self._used[kind, value] < self._most[kind] for kind, value in self._of(entry))
+        return all(self._used[kind, value] < self._most[kind] for kind, value in self.of(entry))
 
     def take(self, entry: Entry) -> None:
         """It has got a place."""
-        self._used.update(self._of(entry))
+        self._used.update(self.of(entry))
 
-    def _of(self, entry: Entry) -> list[tuple[str, str]]:
+    def of(self, entry: Entry) -> list[tuple[str, str]]:
+        """The kinds of an article that are counted."""
         if not self.any:
             return []
         found = (("source", entry.source), ("topic", entry.tags[0] if entry.tags else ""))
@@ -97,6 +98,22 @@ def beside(
     for i in np.flatnonzero(fit).tolist() if caps.any else ():
         fit[i] = caps.allow(every[rows[i]])
     return fit
+
+
+def deal(entries: Sequence[Entry], caps: Caps, places: int) -> Rows:
+    """[P]: for which of some places, drawn side by side, each article may be drawn, so that no two places can
+    show one kind that is counted; -1: for none, as its kinds went to two."""
+    owner: dict[tuple[str, str], int] = {}
+    found, turn = np.full(len(entries), -1), 0
+    for i, entry in enumerate(entries):
+        kinds = caps.of(entry)
+        owners = {owner[kind] for kind in kinds if kind in owner}
+        if len(owners) > 1:
+            continue
+        found[i] = owners.pop() if owners else turn % places
+        turn += found[i] == turn % places
+        owner |= dict.fromkeys(kinds, int(found[i]))
+    return found
 
 
 def distinct(rows: Rows, vectors: Array, every: Sequence[Entry], same: float) -> Bools:

@@ -1,7 +1,8 @@
 """Exploration: a new article gets a bounded number of early impressions, with known chances.
 
-The exploring places share the newest articles out among them, every k-th to each, so that no two
-places can draw the same one and each chance is exact. Half of a place's chance is spread evenly, half
+The exploring places share the newest articles out among them, every k-th to each (where a list is to hold few
+of a source or topic, all of one to one place), so that no two places can draw the same one and each chance is
+exact. Half of a place's chance is spread evenly, half
 by the model's score (softmax): text alone has placed what nobody has read yet.
 
 Lots are drawn before the list is known, by Gumbel's trick (Kool et al. 2019): the first lot that is
@@ -63,12 +64,18 @@ class Explorer:
         found: Rows = rows[self._given[rows] < self._times][:POOL]
         return found
 
-    def draw(self, pool: Rows, scores: NDArray[np.float32], places: float) -> list[Lots]:
-        """Lots for each place, fewer if the pool is smaller. `scores` [P] of the pool's rows. Of two and a
-        half places the first explores every other time."""
+    def draw(
+        self, pool: Rows, scores: NDArray[np.float32], places: float, dealt: Rows | None = None
+    ) -> list[Lots]:
+        """Lots for each place, fewer if the pool is smaller. `scores` [P] of the pool's rows; `dealt` [P]: the
+        place that each may be drawn for. Of two and a half places the first explores every other time."""
         found, whole = [], math.ceil(places)
-        for place in range(min(whole, len(pool))):
-            rows, chances = pool[place::whole], mixed(scores[place::whole])
+        dealt = np.arange(len(pool)) % whole if dealt is None else dealt
+        for place in range(whole):
+            mine = np.flatnonzero(dealt == place)
+            if not len(mine):
+                continue
+            rows, chances = pool[mine], mixed(scores[mine])
             order = np.argsort(-np.log(chances) - self._rng.gumbel(size=len(rows)))
             often = 1.0 if place else places - whole + 1
             found.append(Lots(rows[order], chances[order], often))

@@ -54,6 +54,13 @@ class Scorer:
             self.catch_up(served)
         self._rules("live")
 
+    def catch_up_rows(self) -> None:
+        """Follow until all co-reads are counted: for one look, where a worker counts some at a time."""
+        counted = None
+        while counted != self.state.counted:
+            counted = self.state.counted
+            self.follow()
+
     @torch.no_grad()
     def rank(self, asks: Sequence[Ask], under: Served | None = None) -> list[Ranked]:
         """Answers in the order of `asks`; `under`: as if this version were live. Raises RetryLater when the

@@ -1,5 +1,6 @@
 """From scores to slates: what is best, what the editors placed, what is explored, and why."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from streamrec.events import RankedItem, Reason
 from streamrec.scoring.ask import Ask
 from streamrec.scoring.batch import Batch
 from streamrec.scoring.calibrate import Mix
-from streamrec.scoring.choose import Caps, beside, choose, distinct, window
+from streamrec.scoring.choose import Caps, beside, choose, deal, distinct, window
 from streamrec.scoring.explore import Explorer, Lots
 from streamrec.scoring.fast import Bools, Floats, Rows
 from streamrec.scoring.reasons import explain, main_parts, words
@@ -133,10 +134,13 @@ class Slates:
         places = min(round(self._s.explore * ask.n, 6), ask.n - len(pins))  # .1 * 30 is more than 3
         if places <= 0 or batch.popularity or ask.similar_to or not ask.explore:
             return []
-        pool = self._explorer.open(self._state.newest(mask))
-        if places > 1:  # or two places might show one article under two names
-            pool = pool[distinct(pool, self._new(pool), self._articles.entries, self._s.duplicate)]
-        return self._explorer.draw(pool, batch.fast(b, pool), places)
+        pool, every = self._explorer.open(self._state.newest(mask)), self._articles.entries
+        if places <= 1:
+            return self._explorer.draw(pool, batch.fast(b, pool), places)
+        # Two places are drawn side by side: neither shows what the other may, or another of its kind.
+        pool = pool[distinct(pool, self._new(pool), every, self._s.duplicate)]
+        dealt = deal([every[row] for row in pool], self._caps(), math.ceil(places))
+        return self._explorer.draw(pool, batch.fast(b, pool), places, dealt)
 
     def _beside(self, pinned: Sequence[int], rows: Rows, listed: Sequence[int]) -> Bools:
         """Which rows could stand in a list."""

@@ -129,6 +129,11 @@ class ServingState:
         self._features = self._newest = None
         self._rows = dict(cursor)
 
+    @property
+    def counted(self) -> Cursor:
+        """Up to which training rows the co-reads are counted."""
+        return dict(self._rows)
+
     def eligible(self, history: Sequence[Read]) -> NDArray[np.bool_]:
         """[N]: live, and not among what this reader has read or dismissed."""
         mask = self.articles.live.copy()

@@ -46,6 +46,14 @@ def test_topics_and_articles_that_gain_places_are_named() -> None:
     assert all(a.title.startswith("Article ") and {a.before, a.after} <= {0, 6} for a in found.articles)
 
 
+def test_one_look_counts_all_co_reads_at_once() -> None:
+    s = site()
+    for n in range(2500):  # a worker takes 2,000 rows at a time
+        s.event(f"v{n // 5}", f"a{n % 5}")
+    s.scorer.catch_up_rows()
+    assert s.scorer.state.counted == s.buffer.rows_total() == {0: 2506}
+
+
 def test_it_serves_on_as_before() -> None:
     s = site()
     live = s.scorer.live

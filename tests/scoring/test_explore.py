@@ -35,11 +35,14 @@ def test_the_chance_of_each_draw_is_the_share_it_is_drawn_with() -> None:
         assert sum(c for (p, _), c in told.items() if p == place) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("explore, n", [(0.2, 5), (0.5, 5), (0.1, 5), (0.34, 10), (0.9, 3)])
-def test_propensities_of_whole_lists_are_the_true_chances(explore: float, n: int) -> None:
+@pytest.mark.parametrize("explore, n, per_source", [
+    (0.2, 5, 0), (0.5, 5, 0), (0.1, 5, 0), (0.34, 10, 0), (0.9, 3, 0), (0.5, 5, 1), (0.5, 4, 2),
+])
+def test_propensities_of_whole_lists_are_the_true_chances(explore: float, n: int, per_source: int) -> None:
     """What the network makes of all features together turns the fast score's order upside down."""
-    site = Site(explore=explore, explore_times=10**9)
-    site.announce(14)
+    site = Site(explore=explore, explore_times=10**9, per_source=per_source)
+    for i in range(14):
+        site.article(f"a{i}", np.random.default_rng(i).normal(size=DIM), source=f"s{i // 2}")
     for i in range(14):
         for _ in range(i):
             site.event(f"u{i}", f"a{i}")
@@ -69,6 +72,25 @@ def test_exploring_shows_no_article_under_two_names() -> None:
     for _ in range(30):
         copies = [int(i[4:]) % 4 for i in ids(site.answer("u", 8)) if i.startswith("copy")]
         assert len(set(copies)) == len(copies) and len(copies) >= 2
+
+
+@pytest.mark.parametrize("capped", [{"per_source": 1}, {"per_topic": 2}, {"per_source": 2, "per_topic": 3}])
+def test_places_that_explore_side_by_side_keep_the_caps(capped: dict[str, int]) -> None:
+    """Most of what is new is of one source, and a third of it of one topic."""
+    site = Site(explore=0.4, explore_times=10**9, **capped)
+    for i in range(90):
+        site.article(f"a{i}", np.random.default_rng(i).normal(size=DIM), age=i,
+                     tags=[f"t{i // 2 % 14}" if i % 3 else "t"], source="s" if i % 2 else f"s{i}")
+    of = {e.item_id: e for e in site.catalogue.changes(0).entries}
+    explored = set[str]()
+    for _ in range(100):
+        items = site.answer("u", 10).items
+        sources = Counter(of[i.item_id].source for i in items)
+        topics = Counter(of[i.item_id].tags[0] for i in items)
+        assert max(sources.values()) <= capped.get("per_source", 99)
+        assert max(topics.values()) <= capped.get("per_topic", 99)
+        explored |= {i.item_id for i in items if i.propensity < 1}
+    assert len(explored) > 20
 
 
 def test_no_article_has_no_chance_and_better_ones_have_more() -> None:
