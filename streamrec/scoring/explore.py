@@ -67,7 +67,7 @@ class Explorer:
     def draw(
         self, pool: Rows, scores: NDArray[np.float32], places: float, dealt: Rows | None = None
     ) -> list[Lots]:
-        """Lots for each place, fewer if the pool is smaller. `scores` [P] of the pool's rows; `dealt` [P]: the
+        """Lots for each place, fewer if the pool is smaller. `scores` [P] of the rows; `dealt` [P]: the
         place that each may be drawn for. Of two and a half places the first explores every other time."""
         found, whole = [], math.ceil(places)
         dealt = np.arange(len(pool)) % whole if dealt is None else dealt

@@ -15,6 +15,7 @@ from streamrec.evaluation import arms, evaluate
 from streamrec.evaluation import log as logs
 from streamrec.evaluation.results import results
 from streamrec.evaluation.schedule import Protocol, plan
+from streamrec.evaluation.store import folder_name
 
 PROTOCOL = Protocol(windows=4, sample=200, matrix_sample=20, tuning=1)
 ARMS = ("replay", "newest", "popular")  # a process that learns takes ten seconds to start
@@ -133,3 +134,14 @@ def test_the_oracle_of_a_simulated_site_knows_better(tmp_path, monkeypatch):
     assert hits["oracle"] > hits["random"] + 0.05
     aucs = np.array(runs["oracle", "-", 0]["rows"]["auc"], dtype=float)
     assert np.nanmean(aucs) > 0.6  # slates are logged, so the click is compared with what was shown
+
+
+def test_an_outside_system_that_was_changed_is_run_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    (tmp_path / "code").mkdir()
+    log, source = write(tmp_path / "log", *rows(events=9)), tmp_path / "code" / "their_system.py"
+    names = []
+    for text in ("a = 1", "a = 1", "a = 2"):
+        source.write_text(text)
+        names.append(folder_name(log, {"outside": {"theirs": "their_system:make"}}, Settings()))
+    assert names[0] == names[1] != names[2]
