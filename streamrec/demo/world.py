@@ -28,6 +28,7 @@ class WorldConfig:
     initial_articles_share: float = 0.6
     new_reader_share: float = 0.1
     shift_share: float = 1 / 3
+    rising: int = 0  # topics, the least popular, that shifted readers turn to; 0: each wherever it likes
     slate: int = 10
     shift_at: float = 0.5
     quiet_from: float = 0.35
@@ -168,6 +169,7 @@ class World:
         self._popularity: Floats = (1.0 + rank.astype(np.float64)) ** -0.5
         # The second most popular: enough fans to measure, yet the site lives on without it.
         self.quiet_topic = int(np.flatnonzero(rank == 1)[0])
+        self.rising_topics = np.argsort(-rank)[: self.config.rising]
 
     def _draw_articles(self, rng: np.random.Generator) -> None:
         """Release times, latent truth and text of all articles."""
@@ -217,6 +219,8 @@ class World:
         after = before.copy()
         for r in np.flatnonzero(self._shifts):
             after[r] = self._draw_interest(rng, self._elsewhere(before[r]))
+            if self.config.rising:
+                self._turn(after[r], int(rng.choice(self.rising_topics)))
         self._interest = {
             Phase(shifted, quiet): self._hushed(base) if quiet else base
             for shifted, base in ((False, before), (True, after))
@@ -242,6 +246,11 @@ class World:
         weights[interest.argsort()[-2:]] = 0.0
         weights[self.quiet_topic] = 0.0
         return weights
+
+    def _turn(self, interest: Floats, topic: int) -> None:
+        """Let a topic change places with the main one."""
+        main = int(interest.argmax())
+        interest[[main, topic]] = interest[[topic, main]]
 
     def _hushed(self, interest: Floats) -> Floats:
         """Interests [readers, topics] while the topic is quiet: fans turn to their second one."""

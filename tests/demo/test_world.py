@@ -110,6 +110,15 @@ def test_text_and_section_only_hint_at_the_topic(world: World) -> None:
     assert 0.65 < np.mean(np.equal(truth, sections)) < 0.80
 
 
+def test_shifted_readers_may_all_turn_to_a_few_topics() -> None:
+    world = World(WorldConfig(rising=3))
+    turned = [r for r in world.readers if world.shifted(r)]
+    mains = {int(world.interest(r, 0.99).argmax()) for r in turned}
+    assert mains == {int(t) for t in world.rising_topics} and len(mains) == 3
+    calm = [r for r in world.readers if not world.shifted(r)]
+    assert all((world.interest(r, 0.0) == world.interest(r, 0.99)).all() for r in calm)
+
+
 def test_a_site_of_another_size_works_and_one_of_too_few_topics_is_refused() -> None:
     small = World(WorldConfig(topics=6, articles=60, readers=10))
     assert small.click(small.next_visitors(0.0, 1)[0], small.released(0.0)[:10], 0.0) is not None

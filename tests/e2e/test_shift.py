@@ -1,0 +1,72 @@
+"""The synthetic site's own readers turn to other topics; the monitor's report says which."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from streamrec.demo.log import at, simulate
+from streamrec.demo.world import World, WorldConfig
+from streamrec.errors import RetryLater
+from streamrec.events import DriftReport
+from streamrec.operate.drift import reports
+from tests.e2e.harness import Stack, wait_until
+
+pytestmark = pytest.mark.server
+SITE = WorldConfig(seed=2, articles=800, rising=3, quiet_from=2.0, section_right=1.0)  # no topic goes quiet
+
+
+def halves(folder: Path) -> list[Path]:
+    """The log before and after the shift."""
+    simulate(folder, SITE, visits=20_000)
+    with gzip.open(folder / "events.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    for name in ("before", "after"):
+        (folder / name).mkdir()
+        some = [r for r in rows if (r["ts"] < at(SITE.shift_at)) == (name == "before")]
+        (folder / name / "events.jsonl").write_text("".join(json.dumps(r) + "\n" for r in some))
+    (folder / "articles.jsonl.gz").rename(folder / "before" / "articles.jsonl.gz")
+    (folder / "after" / "articles.jsonl").write_text("")
+    return [folder / "before", folder / "after"]
+
+
+def rose(report: DriftReport) -> set[str]:
+    """Topics that its alarms say have risen."""
+    return {c.name for f in report.findings if f.alarm for c in f.contributors
+            if c.kind == "topic" and c.after > c.before}
+
+
+def test_a_report_names_the_topics_that_rose(stack: Stack, home: Path) -> None:
+    before, after = halves(home / "log")
+    stack.env["STREAMREC_ENCODER__MAX_TOKENS"] = "16"
+    for name in ("catalogue", "monitor"):
+        stack.start(name)
+    rising = {World(SITE).topic_names[t] for t in World(SITE).rising_topics}
+
+    def published(folder: Path) -> None:
+        done = stack.run("replay", str(folder), "--speed", "max")
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: not behind(stack), 60, "the monitor has read it all")
+    published(before)
+    wait_until(lambda: stack.parts.catalogue(1).size() == SITE.articles, 30, "all articles are known")
+    old = {r.report_id for r in told(stack)}
+    published(after)
+
+    def named() -> DriftReport | None:
+        return next((r for r in told(stack) if r.report_id not in old and len(rose(r) & rising) >= 2), None)
+    report = wait_until(named, 30, f"an alarm that names two of {rising}", every=1.0)
+    examples = [c.examples for f in report.findings if f.alarm for c in f.contributors if c.name in rising]
+    assert any(examples), report
+
+
+def told(stack: Stack) -> list[DriftReport]:
+    return reports(stack.parts.broker, stack.topic("drift-reports"))
+
+
+def behind(stack: Stack) -> bool:
+    try:
+        lag = stack.parts.broker.group_lag(stack.parts.names.group("monitor"), [stack.topic("feedback")])
+        return any(lag.values())
+    except RetryLater:  # nobody has joined yet
+        return True
