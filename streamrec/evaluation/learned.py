@@ -16,7 +16,7 @@ from streamrec.evaluation.shown import Shown
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.tuned import TunedNow
 from streamrec.events import Article, Feedback
-from streamrec.learning.increment import Outcome, increment, known_articles, no_plugins
+from streamrec.learning.increment import Outcome, held_of, increment, known_articles, no_plugins
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, encoder_tuning
 from streamrec.model.bundle import from_files
@@ -125,7 +125,9 @@ class Learned:
     def _increment(self) -> Outcome:
         live = self.site.state.articles
         every = [w for rows in self._windows for w in rows]
-        again = self.how.restart != "no"
+        again, settings = self.how.restart != "no", self._s
+        if again:
+            settings = _held_back(settings, len(self._windows[-1]), len(every))
         state = TrainerState.empty(self._s.buffer) if again else self._state
         fitted = self._state.fitted and self.how.restart != "scratch"
         since = state.cursor.get(0, 0)
@@ -134,7 +136,7 @@ class Learned:
         return increment(
             state=state, parent=self.live.net if fitted else None,
             optimizer=None if again else self._optimizer, window=[w for w in every if w.ordinal > since],
-            reservoir=self._memory(), settings=self._s,
+            reservoir=self._memory(), settings=settings,
             articles=known_articles(live, np.flatnonzero(live.live)),
             dim=self.site.state.articles.dim, encoder=self._fingerprint, now=self.site.clock.now(),
             seed=self._s.trainer.seed + len(self._windows), plugins=self._regulariser,
@@ -163,6 +165,13 @@ class Learned:
 
     def _text_of(self, item: str) -> str:
         return self._texts.get(item, "")
+
+
+def _held_back(settings: Settings, newest: int, every: int) -> Settings:
+    """With as many rows kept from a fit over all of them as an increment keeps of the newest window: their
+    share of all would be most of that window in the end."""
+    held = {"holdout": held_of(newest, settings.trainer) / max(every, 1), "min_holdout": 1}
+    return settings.model_copy(update={"trainer": settings.trainer.model_copy(update=held)})
 
 
 @torch.no_grad()

@@ -134,12 +134,16 @@ def increment(
     )
 
 
+def held_of(n: int, settings: Trainer) -> float:
+    """How many rows of a window of n the gate is to have."""
+    return max(settings.holdout * n, min(settings.min_holdout, LARGEST_HOLDOUT * n))
+
+
 def split(
     window: Sequence[WindowRow], settings: Trainer
 ) -> tuple[list[WindowRow], list[WindowRow]]:
     """Rows to learn and rows for the gate: the newest share of each partition, by ordinal."""
-    n = len(window)
-    wanted = max(settings.holdout * n, min(settings.min_holdout, LARGEST_HOLDOUT * n))
+    n, wanted = len(window), held_of(len(window), settings)
     by_partition = defaultdict(list)
     for w in sorted(window, key=lambda w: w.ordinal):
         by_partition[w.partition].append(w)
@@ -238,7 +242,7 @@ def _fit_and_judge(
         return _Found(Verdict(False, "no row of the window is about a known article", {}))
     base = tuning.vectors(data.ids, data.base) if tuning else data.base
     net = copy.deepcopy(parent) if parent else Recommender.initial(base.shape[1], settings.model)
-    if first:
+    if parent is None:  # or the parent's weights would mean something else
         real = data.new.feats[data.new.cand >= 0].astype(np.float32)
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)

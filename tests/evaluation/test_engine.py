@@ -148,6 +148,20 @@ def test_the_matrix_knows_each_article_by_its_own_vector(tmp_path):
     assert [gains[windows == w].mean() for w in range(5)] == pytest.approx(list(r[2, :, 1]))
 
 
+@pytest.mark.parametrize("restart", ["scratch", "warm"])
+def test_a_retrain_learns_as_much_of_the_newest_window_as_an_increment_does(tmp_path, restart):
+    log = logs.read(write(tmp_path, *rows(articles=200, events=4000, readers=80)))
+    learned = {}
+    for name, how in (("replay", How()), ("retrain", How(restart=restart, memory="none"))):
+        site, kept = Site(Settings(), vectors, DIM), []
+        arm = Learned(how, site, 0, "test")
+        take = arm._take
+        arm._take = lambda o, take=take, kept=kept: (kept.append(o.rows), take(o))[1]
+        unit.run(log, plan(log, PROTOCOL), site, [arm])
+        learned[name] = kept
+    assert learned["retrain"] == list(np.cumsum(learned["replay"])) and learned["retrain"][-1] > 1000
+
+
 def test_a_window_may_have_more_rows_than_the_buffer_keeps(tmp_path):
     settings = Settings(buffer=Buffer(window_rows=700))
     log = logs.read(write(tmp_path, *rows(articles=200, events=6000, readers=60)))
