@@ -1,8 +1,8 @@
 """The statistics behind the findings, as plain functions."""
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ SMOOTHING = 0.5  # Jeffreys: a topic absent from one window must not make the in
 MAX_TOPICS = 20  # the rest is pooled: chance alone adds to the index with every topic
 NOISE_SIGMAS = 6.0  # the index is looked at many times per window, so chance needs a wide berth
 RESAMPLES = 200
+LARGEST_R = 0.9  # of neighbouring reads: of a reader who reads one topic at a time nothing more can be said
 Pairs = Sequence[tuple[float, float]]
 
 
@@ -109,6 +110,39 @@ def turned(
             more[topic] += new.get(topic, 0) - n * k / whole
             spread[topic] += m * n * k * (whole - k) / (whole**2 * (whole - 1))
     return [(more[t] / weight, math.sqrt(v) / weight) for t, v in spread.items() if v > 0], weight
+
+
+def visits_effect(
+    order: Iterable[tuple[str, str]], *reads: Mapping[str, Mapping[str, int]]
+) -> float:
+    """How much more sums over readers' reads vary than if each read were drawn by itself, at least 1, from
+    the newest reads (reader, topic) in order and all reads by reader and topic.
+
+    (1 + r) / (1 - r), of a sequence whose neighbours correlate by r (Bartlett 1946): by how much neighbours
+    are of one topic more often than any two reads of their reader.
+    """
+    last: dict[str, str] = {}
+    same = expected = pairs = 0.0
+    alike: dict[str, float] = {}
+    for reader, topic in order:
+        if reader in last:
+            if reader not in alike:
+                alike[reader] = _alike(*(of[reader] for of in reads if reader in of))
+            pairs, same, expected = pairs + 1, same + (last[reader] == topic), expected + alike[reader]
+        last[reader] = topic
+    if not pairs or expected >= pairs:
+        return 1.0
+    r = min(max((same - expected) / (pairs - expected), 0.0), LARGEST_R)
+    return (1 + r) / (1 - r)
+
+
+def _alike(*counts: Mapping[str, int]) -> float:
+    """The chance that two reads are of one topic."""
+    whole = Counter[str]()
+    for each in counts:
+        whole.update(each)
+    n = whole.total()
+    return sum(k * (k - 1) for k in whole.values()) / (n * (n - 1)) if n > 1 else 1.0
 
 
 def movers(

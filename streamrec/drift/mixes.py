@@ -44,10 +44,14 @@ class Mix(Detector, ABC, Generic[X]):
     def _rearm(self) -> None:
         # Not the window at the alarm: it is part old, part new, and would alarm once more.
         self._order: deque[tuple[X, float, str]] = deque()
-        self._of: tuple[Counter[tuple[str, X]], ...] = (Counter(), Counter())  # values of each reader
+        self._of: tuple[Counter[tuple[str, str]], ...] = (Counter(), Counter())  # values of each reader
         self._squares = [0.0, 0.0]
         self._referred, self._seen = 0, 0
         self._clear()
+
+    @abstractmethod
+    def _name(self, x: X) -> str:
+        """What of a value is counted."""
 
     @abstractmethod
     def _clear(self) -> None:
@@ -81,11 +85,12 @@ class Mix(Detector, ABC, Generic[X]):
         if not who:
             self._squares[window] += n
             return
-        before = self._of[window][who, x]
+        key = who, self._name(x)
+        before = self._of[window][key]
         self._squares[window] += (before + n) ** 2 - before**2
-        self._of[window][who, x] = before + n
+        self._of[window][key] = before + n
         if not before + n:
-            del self._of[window][who, x]
+            del self._of[window][key]
 
     def _effective(self, window: int, n: int) -> float:
         """As many independent values vary as much as these n."""
@@ -142,6 +147,9 @@ class TopicMix(Mix[str]):
         """Take the topic of one article read."""
         super().update(x, at, who)
 
+    def _name(self, x: str) -> str:
+        return x
+
     def _clear(self) -> None:
         self._counts: tuple[Counts, Counts] = (Counter(), Counter())
 
@@ -175,6 +183,9 @@ class TopicGivenShown(Mix[Choice]):
     def update(self, x: Choice, at: float = 0.0, who: str = "") -> None:
         """Take one choice."""
         super().update(x, at, who)
+
+    def _name(self, x: Choice) -> str:
+        return x.topic
 
     def _clear(self) -> None:
         self._chosen: tuple[Counts, Counts] = (Counter(), Counter())

@@ -131,8 +131,13 @@ class SlateOutcomes:
             found.items.append(item)
 
     def expire(self, now: float) -> list[Outcome]:
-        """Outcomes of the slates whose time is up, in the order of their first event."""
-        while self._open and next(iter(self._open.values())).deadline <= now:
+        """Outcomes of the slates whose time is up, in the order of their first event. One that was opened by
+        a clock that ran ahead waits no longer than the others, which it would hold up."""
+        while self._open:
+            oldest = next(iter(self._open.values()))
+            oldest.deadline = min(oldest.deadline, now + self._timeout_s)
+            if oldest.deadline > now:
+                break
             self._ready.append(self._open.popitem(last=False)[1])
         told = [outcome for o in self._ready if (outcome := self._outcome(o))]
         self._ready = []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from streamrec.config import Monitor
-from streamrec.drift.formulas import NOISE_SIGMAS, movers, turned, two_sided
+from streamrec.drift.formulas import NOISE_SIGMAS, movers, turned, two_sided, visits_effect
 from streamrec.drift.mixes import CURRENT, REFERENCE, Counts, Mix, told
 from streamrec.events import Contributor, Finding
 
@@ -36,6 +36,9 @@ class ReadersTurn(Mix[Read]):
         """Take one read."""
         super().update(x, at)
 
+    def _name(self, x: Read) -> str:
+        return x.topic
+
     def _clear(self) -> None:
         self._reads: tuple[dict[str, Counts], ...] = ({}, {})  # of each reader
 
@@ -56,9 +59,16 @@ class ReadersTurn(Mix[Read]):
         return found
 
     def _check(self) -> None:
-        turns, weight = turned(*self._reads)
+        turns, weight = self._turns()
         if weight >= LEAST_WEIGHT and any(abs(value) >= needed(error) for value, error in turns):
             self._latch(self._state())
+
+    def _turns(self) -> tuple[list[tuple[float, float]], float]:
+        """See formulas.turned. Reads of one visit are alike, so they tell less than as many visits would: the
+        errors are larger by what follows from how much."""
+        turns, weight = turned(*self._reads)
+        more = visits_effect(((x.reader, x.topic) for x, _, _ in self._order), *self._reads)
+        return [(value, error * more**0.5) for value, error in turns], weight
 
     def _size(self, found: Finding) -> float:
         return 12.5 * (found.value or 0.0)  # a fifth of all reads is called a large shift
@@ -67,7 +77,7 @@ class ReadersTurn(Mix[Read]):
         n, m = self._referred, len(self._order)
         if m < self.settings.window:
             return self._too_few(n + m, 2 * self.settings.window)
-        turns, weight = turned(*self._reads)
+        turns, weight = self._turns()
         if weight < LEAST_WEIGHT:
             return self._too_few(int(weight), LEAST_WEIGHT)
         value, error = max(turns, key=lambda turn: abs(turn[0]) / needed(turn[1]), default=(0.0, 1.0))

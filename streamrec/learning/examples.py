@@ -102,7 +102,7 @@ def materialise(
     """Examples of `rows` in time order, and how many rows had to be skipped.
 
     `counters` stand before the first row, know every id in the rows and their histories, and are
-    walked past the last. `known` [N] bool: articles announced (as of now); `base` [N, d] their text
+    walked past the last. `known` [N]: ONLY_NAMED, GONE or LIVE (as of now); `base` [N, d] their text
     vectors, `words` their words. A row whose article is not known is neither learned nor counted
     (see `parked`); one that has nobody to compare it with is counted but not learned.
     """

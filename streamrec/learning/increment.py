@@ -17,7 +17,7 @@ import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from streamrec.catalogue import LiveArticles
+from streamrec.catalogue import GONE, LIVE, ONLY_NAMED, LiveArticles
 from streamrec.config import Settings, Trainer
 from streamrec.drift.topics import topic_of
 from streamrec.learning import optimizer as adam
@@ -42,12 +42,14 @@ LARGEST_HOLDOUT = 0.2  # of a window, however many rows the gate would like
 
 
 class Known(NamedTuple):
-    """What a trainer knows of an article: text vector [d], publication (epoch s), title, tags."""
+    """What a trainer knows of an article: text vector [d], publication (epoch s), title, tags; and whether it
+    can still be shown: what was deleted is learned from, but is nothing that readers could have taken."""
 
     vector: Base
     published_at: float | None
     title: str = ""
     tags: Sequence[str] = ()
+    live: bool = True
 
 
 Articles = Mapping[str, Known]
@@ -58,7 +60,8 @@ def known_articles(articles: LiveArticles, rows: Iterable[int]) -> dict[str, Kno
     entries = articles.entries
     return {
         entries[i].item_id: Known(
-            articles.vectors[i], entries[i].published_at, entries[i].title, entries[i].tags
+            articles.vectors[i], entries[i].published_at, entries[i].title, entries[i].tags,
+            bool(articles.live[i]),
         ) for i in rows
     }
 
@@ -101,6 +104,7 @@ def increment(
     """
     if parent is not None and parent.dim != dim:
         parent = optimizer = None  # another encoder: its vectors mean nothing to the old head
+    state = state.of_encoder(encoder)
     first, ids = parent is None or not state.fitted, {r.event_id for r in reservoir}
     taken, held = split(window, settings.trainer)
     late, _ = parked.ripe(state.parked, articles)
@@ -174,8 +178,8 @@ def words_of(counters: Counters, articles: Articles) -> Words:
 
 def _ready(
     state: TrainerState, window: Sequence[WindowRow], articles: Articles
-) -> tuple[TrainerState, NDArray[np.bool_], Counters]:
-    """A copy of the state that knows every id, which articles are known [N], and counters to
+) -> tuple[TrainerState, NDArray[np.uint8], Counters]:
+    """A copy of the state that knows every id, what is known of each article [N], and counters to
     walk through the window with. Both copies of the counters must number articles alike."""
     after = copy.copy(state)
     after.counters, after.cursor = state.counters.copy(), dict(state.cursor)
@@ -185,7 +189,8 @@ def _ready(
     for w in in_time_order(window):
         for item_id in (w.row.item, *w.row.history):
             after.counters.add(item_id)
-    known = np.array([item_id in articles for item_id in after.counters.ids], dtype=np.bool_)
+    found = map(articles.get, after.counters.ids)
+    known = np.array([ONLY_NAMED if a is None else LIVE if a.live else GONE for a in found], dtype=np.uint8)
     return after, known, after.counters.copy()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrec.catalogue import LIVE
 from streamrec.model.counters import Counters
 
 Array = NDArray[Any]
@@ -12,7 +13,8 @@ POWER = 0.75  # of the counts: between what is read and what could be read (word
 
 
 class Sampler:
-    """Negatives for a block of rows, half uniform, half by popularity, as of its first moment."""
+    """Negatives for a block of rows, half uniform, half by popularity, as of its first moment. Of what was
+    deleted since (see `known` of materialise) none is drawn: it would be taught as what nobody ever takes."""
 
     def __init__(
         self, counters: Counters, known: Array, ts: float, negatives: int,
@@ -20,7 +22,7 @@ class Sampler:
     ) -> None:
         self.negatives, self.rng = negatives, rng
         published = counters.published_at[: len(known)]
-        self.alive = np.flatnonzero(known & ~(published > ts))  # unknown time: alive
+        self.alive = np.flatnonzero((known == LIVE) & ~(published > ts))  # unknown time: alive
         self.uniform = 1.0 / max(len(self.alive), 1)
         weight = counters.totals(self.alive) ** POWER
         popular = weight / weight.sum() if weight.any() else np.full(len(weight), self.uniform)

@@ -6,7 +6,7 @@ teach that everything was popular before anybody read it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import msgspec
@@ -43,11 +43,20 @@ class TrainerState:
     older_until: float = 0.0  # the same before the last increment
     parked: list[WindowRow] = field(default_factory=list)  # their article is not announced yet
     best: dict[str, float] = field(default_factory=dict)  # anchor -> NDCG@10 of the best model
+    encoder: str = ""  # fingerprint of the one whose vectors the rows' features are by; "": not known
 
     @classmethod
     def empty(cls, buffer: Buffer) -> "TrainerState":
         """Before the first row."""
         return cls(Counters(buffer), empty(1, 1), empty(1, 1), {})
+
+    def of_encoder(self, encoder: str) -> "TrainerState":
+        """As it is; or, when another encoder reads the texts by now, without rows, whose features would mean
+        something else: a new first model is due."""
+        if self.encoder in ("", encoder):
+            return replace(self, encoder=encoder)
+        none = empty(1, 1)
+        return replace(self, encoder=encoder, examples=none, anchors=none, best={}, fitted=False)
 
     def older_anchors(self) -> Examples:
         """Anchors from before the last increment. The parent has just learned the others, and
@@ -84,7 +93,7 @@ class TrainerState:
             "examples": self.examples.event_ids, "anchors": self.anchors.event_ids,
             "cursor": list(self.cursor.items()), "rows": self.rows, "fitted": self.fitted,
             "learned_until": self.learned_until, "older_until": self.older_until,
-            "parked": parked.to_json(self.parked), "best": self.best,
+            "parked": parked.to_json(self.parked), "best": self.best, "encoder": self.encoder,
         }
         whole = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         return {ARRAYS: save(whole), JSON: json.dumps(rest).encode()}
@@ -104,7 +113,7 @@ class TrainerState:
                 counters=_counters(arrays, rest, buffer), cursor=dict(rest["cursor"]),
                 rows=rest["rows"], fitted=rest["fitted"] and ours, learned_until=rest["learned_until"],
                 older_until=rest["older_until"], parked=parked.from_json(rest["parked"]),
-                best=rest["best"] if ours else {}, **packed,
+                best=rest["best"] if ours else {}, encoder=rest.get("encoder", ""), **packed,
             )
         except (KeyError, ValueError, TypeError, IndexError, SafetensorError,
                 msgspec.ValidationError) as error:

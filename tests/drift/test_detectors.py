@@ -2,9 +2,11 @@
 
 import importlib
 import inspect
+import itertools
 import math
 import pkgutil
 import random
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -234,3 +236,45 @@ def test_a_report_between_two_looks_tells_the_shift_once() -> None:
         d.update(rng.gauss(0.0 if i < 103 else -0.3, 0.1))
         alarms += d.report().alarm
     assert alarms == 1
+
+
+def visits(seed: int, readers: int, length: int, same: float) -> Iterator[tuple[str, str]]:
+    """Reader and topic of reads in visits side by side, of readers whose tastes stay as they are; in a visit
+    the next read is of the same topic as the last with this chance."""
+    rng, np_rng = random.Random(seed), np.random.default_rng(seed)
+    tastes = np_rng.dirichlet([0.5] * 12, readers).tolist()
+
+    def any_topic(reader: int) -> int:
+        return rng.choices(range(12), tastes[reader])[0]
+    open_visits = [[0, 0, 0] for _ in range(20)]
+    while True:
+        visit = rng.choice(open_visits)
+        if visit[1] == 0:
+            reader = rng.randrange(readers)
+            visit[:] = [reader, rng.randint(1, 2 * length - 1), any_topic(reader)]
+        elif rng.random() > same:
+            visit[2] = any_topic(visit[0])
+        visit[1] -= 1
+        yield f"u{visit[0]}", f"t{visit[2]}"
+
+
+@pytest.mark.parametrize(("readers", "length"), [(100, 5), (300, 8), (1000, 8)])
+def test_visits_on_one_topic_are_no_turn_of_readers(readers: int, length: int) -> None:
+    alarms = 0
+    for seed in range(2):
+        d = ReadersTurn(SETTINGS)
+        for reader, topic in itertools.islice(visits(seed, readers, length, same=0.8), 8000):
+            d.update(Read(topic, reader))
+            alarms += d.alarm and d.report().alarm
+    assert alarms == 0
+
+
+def test_visits_on_one_topic_are_no_news_given_what_was_shown() -> None:
+    alarms, rng = 0, random.Random(0)
+    for seed in range(3):
+        d = TopicGivenShown(SETTINGS)
+        for reader, topic in itertools.islice(visits(seed, 2000, 10, same=0.9), 6000):
+            shown = [topic, *(f"t{rng.randrange(12)}" for _ in range(9))]
+            d.update(Choice(topic, tuple(rng.sample(shown, 10))), who=reader)
+            alarms += d.alarm and d.report().alarm
+    assert alarms == 0

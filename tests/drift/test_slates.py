@@ -86,3 +86,13 @@ def test_events_far_apart_in_order_are_not_astray_and_one_out_of_order_is() -> N
     for ts in (at - 86_400.0, *(at + n for n in range(15))):
         last = clock.astray(ts)
     assert last is not None and last > 3600.0
+
+
+def test_a_slate_that_a_clock_ahead_opened_holds_up_no_other() -> None:
+    slates = SlateOutcomes(30.0)
+    for n, now in enumerate((43_200.0, 10.0, 20.0)):
+        slates.served(f"r{n}", RANKED)
+        slates.shown("u", f"r{n}", ITEMS, now)
+    assert slates.expire(30.0) == []
+    told = [outcome for now in (50.0, 60.0, 70.0) for outcome in slates.expire(now)]
+    assert told == [Outcome(False, [], RANKED, "u")] * 3

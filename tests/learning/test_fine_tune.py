@@ -9,6 +9,7 @@ import torch
 from avalanche.training.plugins import EWCPlugin, SupervisedPlugin
 from synthetic_stream import DIM, TOPICS, articles, rows
 
+from streamrec.catalogue import GONE, LIVE
 from streamrec.config import Buffer, Model, Trainer
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import concat, empty, in_time_order, materialise
@@ -30,12 +31,24 @@ class Stream:
         self.articles, self.counters = articles(), Counters(Buffer())
         for item_id, article in self.articles.items():
             self.counters.publish(item_id, article.published_at)
-        self.known = np.ones(len(self.counters), dtype=bool)
+        self.known = np.full(len(self.counters), LIVE)
         self.base = vectors(self.counters, self.articles, DIM)
 
     def examples(self, window, trainer=Trainer()):
         made, _ = materialise(window, self.counters, self.known, self.base, Words(), 20, trainer, 0)
         return made
+
+
+def test_what_was_deleted_is_learned_from_but_is_no_negative():
+    stream, window = Stream(), rows(300, list(articles()))
+    read = {w.row.item for w in window[:150]}
+    gone = {stream.counters.index[i] for i in read}
+    stream.known[list(gone)] = GONE
+    made = stream.examples(window)
+    chosen = made.cand[np.arange(len(made)), made.target]
+    others = made.cand.copy()
+    others[np.arange(len(made)), made.target] = -1
+    assert len(made) > 250 and gone & set(chosen.tolist()) and not gone & set(others.ravel().tolist())
 
 
 def prior(examples):

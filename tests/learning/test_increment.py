@@ -19,10 +19,10 @@ BUFFER, TRAINER = Buffer(), Trainer(anchors=60)
 ARTICLES = articles()
 
 
-def run(state, net, optimizer, window, reservoir, trainer=TRAINER, known=ARTICLES, seed=0):
+def run(state, net, optimizer, window, reservoir, trainer=TRAINER, known=ARTICLES, seed=0, encoder="test"):
     return increment(
         state=state, parent=net, optimizer=optimizer, window=window, reservoir=reservoir,
-        articles=known, settings=Settings(trainer=trainer), dim=DIM, encoder="test", now=0.0,
+        articles=known, settings=Settings(trainer=trainer), dim=DIM, encoder=encoder, now=0.0,
         seed=seed,
     )
 
@@ -72,6 +72,19 @@ def test_the_first_model_beats_the_prior_and_later_ones_are_judged_on_both(train
     for out in later:
         assert {"holdout_lower", "anchors_lower"} <= out.metrics.keys()
     assert trainee.outcomes[-1].learned_until > first.learned_until
+
+
+def test_rows_whose_texts_another_encoder_read_are_neither_rehearsed_nor_judges():
+    stream = rows(900, list(ARTICLES))
+    made = Trainee(stream)
+    made.learn(500)
+    made.learn(700)
+    window, reservoir = made.window(900), [w.row for w in stream[:900]]
+    same = run(made.state, made.net, made.adam, window, reservoir)
+    other = run(made.state, None, None, window, reservoir, encoder="another")
+    assert same.metrics["rows_rehearsal"] > 100 and "anchors_lower" in same.metrics
+    assert other.metrics["rows_rehearsal"] == 0 and "anchors_lower" not in other.metrics
+    assert other.verdict.publish and TrainerState.from_files(other.state_files, BUFFER).encoder == "another"
 
 
 def test_each_row_is_learned_exactly_once():
