@@ -16,6 +16,7 @@ from kafka import KafkaAdminClient
 from streamrec.adapters.embedded import java
 from streamrec.adapters.embedded.kafka import EmbeddedKafka
 from streamrec.adapters.embedded.redis import EmbeddedRedis
+from streamrec.events import Article, Feedback, Match, Rule, encode
 from tests.e2e.harness import Process, Stack, wait_until
 from tests.e2e.load import Load
 from tests.places import JARS
@@ -70,6 +71,32 @@ def nothing_lost_or_doubled(stack: Stack, load: Load) -> None:
 def dead_letters(stack: Stack) -> int:
     lag = stack.parts.broker.group_lag("nobody", [stack.topic("feedback") + ".dlq"])
     return sum(lag.values())
+
+
+def test_a_redis_that_lost_everything_is_filled_again_from_the_topics(on_own_redis: Stack) -> None:
+    """Under the running processes: articles, rules and feedback, each once."""
+    stack = on_own_redis
+    for name in ("catalogue", "collect"):
+        stack.start(name)
+    publisher, parts = stack.parts.broker.publisher(), stack.parts
+
+    def click(i: int) -> None:
+        publisher.send(stack.topic("feedback"), b"u", encode(Feedback(
+            event_id=f"e{i}", user_id="u", event_type="click", item_id=f"a{i}", timestamp=time.time())))
+    for i in range(40):
+        publisher.send(stack.topic("articles"), b"a%d" % i, encode(Article(item_id=f"a{i}", title="text")))
+        click(i)
+    rule = Rule(rule_id="r", action="block", match=Match(item_ids=["a1"]))
+    publisher.send(stack.topic("rules"), b"r", encode(rule))
+    publisher.flush()
+
+    def all_there(events: int) -> bool:
+        return (parts.catalogue(1).size(), stored(stack), parts.rules.all()) == (40, events, [rule])
+    wait_until(lambda: all_there(40), 60, "all is in Redis")
+    wait_until(lambda: set(committed(stack)) and sum(committed(stack).values()) == 40, 30, "and committed")
+    parts.redis.client.flushall()
+    click(40)  # collectors notice with the next event
+    wait_until(lambda: all_there(41), 60, "all is in Redis again")
 
 
 def paused(collector: Process, stack: Stack, seconds: float) -> None:
