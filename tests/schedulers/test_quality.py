@@ -1,5 +1,7 @@
 """An increment as the dashboard and the monitor know it."""
 
+import numpy as np
+
 from schedulers import quality
 from streamrec.drift.remembered import with_eras
 from streamrec.events import ModelDiff
@@ -35,3 +37,12 @@ def test_the_gap_is_to_the_better_control_row_by_row() -> None:
     rows = {"live": [0.5, 0.1], "frozen": [0.0, 0.2], "popularity": [0.4, 0.4], "new": [1.0, 1.0]}
     assert quality._gaps(rows) == [0.1, -0.3]
     assert quality._gaps({"live": [0.5]}) == [] and quality._gaps({}) == []
+    assert quality._gaps({"live": [0.5], "frozen": [0.3], "popularity": [0.4]}) == [0.2]
+
+
+def test_luck_makes_no_control_the_better_one() -> None:
+    """All three are equally good: the mean gap is nothing."""
+    rng, gaps = np.random.default_rng(0), []
+    for _ in range(200):
+        gaps += quality._gaps({arm: rng.random(50).tolist() for arm in ("live", *quality.CONTROLS)})
+    assert abs(np.mean(gaps)) < 3 * np.std(gaps) / len(gaps) ** 0.5
