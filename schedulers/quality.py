@@ -45,7 +45,8 @@ def _gaps(rows: dict[str, list[float]]) -> list[float]:
 def _best_elsewhere(controls: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each row [n] the control that is best on the other half of the rows: chosen on the same it would
     have luck on its side. Takes NDCG@10 [controls, n]."""
-    found, turn = controls[0].copy(), np.arange(controls.shape[1]) % 2
+    found: NDArray[np.float64] = controls[0].copy()
+    turn = np.arange(controls.shape[1]) % 2
     for half in (0, 1):
         other = controls[:, turn != half]
         best = int(other.mean(axis=1).argmax()) if other.size else 0
