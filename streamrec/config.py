@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -25,15 +26,21 @@ from pydantic_settings import (
 from streamrec.errors import SetupError
 
 WEEK = 7 * 86_400.0
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    """Settings of one part. None of them may be infinite or not a number: Redis and models would keep it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Kafka(Section):
     bootstrap_servers: str = Field("", description="host:port,…; empty: `up` starts its own broker")
-    topic_prefix: str = Field("streamrec", description="first word of every topic and Redis key")
+    topic_prefix: str = Field(
+        "streamrec", pattern=r"^[A-Za-z0-9._-]+$", max_length=200,  # a topic's name is 249 long at most
+        description="first word of every topic and Redis key",
+    )
     jars_mirror: str = Field("", description="Maven repository for `up`'s own broker; empty: the usual")
     partitions: int = Field(4, ge=1, description="partitions of a topic made by `topics create`")
     replication_factor: int = Field(1, ge=1, description="copies of each partition")
@@ -69,7 +76,7 @@ class Buffer(Section):
         {"click": 1.0, "read": 1.0, "like": 1.0},
         description="weight of each kind in the rehearsal reservoir; equal weights: uniform",
     )
-    half_lives_s: tuple[float, float, float] = Field(
+    half_lives_s: tuple[Positive, Positive, Positive] = Field(
         (3600.0, 6 * 3600.0, 3 * 86_400.0), description="popularity counters fade by half in these"
     )
     co_half_life_s: float = Field(2 * WEEK, ge=WEEK, description="co-reads fade by half in this")
@@ -77,6 +84,17 @@ class Buffer(Section):
                          "least so many, at most twice, by partition")
     near_keep: int = Field(128, ge=1, description="the same of what its readers read before or after, over "
                            "all partitions")
+
+    @field_validator("weights")
+    @classmethod
+    def _of_kinds_with_rows(cls, weights: dict[str, float]) -> dict[str, float]:
+        known = [*cls.model_fields["weights"].default]
+        for kind, weight in weights.items():
+            if kind not in known:
+                raise ValueError(f"{kind!r} is no kind with rows: {', '.join(known)} are")
+            if weight <= 0:  # a row's key is divided by it
+                raise ValueError(f"the weight of {kind} must be greater than 0")
+        return weights
 
 
 class Encoder(Section):
@@ -206,6 +224,13 @@ class Traces(Section):
     share: float = Field(0.01, gt=0, le=1, description="share of the events that are followed")
 
 
+class _Environment(EnvSettingsSource):
+    """The environment. An empty STREAMREC_HOME, which would be the working folder, counts as not set."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if (name, value) != ("home", "")}
+
+
 class Settings(BaseSettings):
     """The whole configuration. Build with `load()`, which turns mistakes into one sentence."""
 
@@ -242,7 +267,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls)
-        return init_settings, env_settings, file_secret_settings, toml
+        return init_settings, _Environment(settings_cls), file_secret_settings, toml
 
     @property
     def home_dir(self) -> Path:
@@ -266,11 +291,11 @@ def load(**overrides: Any) -> Settings:
         settings = Settings(_secrets_dir=secrets, **overrides)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "STREAMREC_" + "__".join(str(p) for p in first["loc"]).upper()
+        name = "STREAMREC_" + "__".join(str(p) for p in first["loc"][:2]).upper()  # what is within has none
         raise SetupError(f"{name}: {first['msg']}; see the settings table in README.md") from None
-    except (SettingsError, TOMLDecodeError) as error:
+    except (SettingsError, TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SetupError(f"STREAMREC_* or streamrec.toml cannot be read: {error}") from None
-    return _with_running_servers(settings)
+    return _with_running_servers(_with_a_home(settings))
 
 
 _SERVICE = re.compile(r"^STREAMREC_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$")
@@ -320,6 +345,15 @@ def running(home: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError):
         return None
     return found
+
+
+def _with_a_home(s: Settings) -> Settings:
+    try:
+        s.home.expanduser()
+    except RuntimeError:
+        raise SetupError(f"STREAMREC_HOME={s.home}: whose home folder that is cannot be told; give the whole "
+                         "path") from None
+    return s
 
 
 def _with_running_servers(s: Settings) -> Settings:

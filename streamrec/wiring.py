@@ -161,7 +161,7 @@ class Parts:
         ours, said = _encoder_settings(self.settings), False
         while not stop.is_set():
             known = self.board.get(BOARD_ENCODER) or {}
-            if known and all(known.get(name, of) == of for name, of in ours.items()):
+            if known and _fits(known, ours):
                 return known["dim"], known["fingerprint"]
             if not said:
                 log.info("waiting_for_catalogue", ours=ours, its={n: known.get(n) for n in ours})
@@ -178,6 +178,11 @@ class Parts:
 def _encoder_settings(settings: Settings) -> dict[str, Any]:
     """What of them changes a vector."""
     return {"name": settings.encoder.name, "max_tokens": settings.encoder.max_tokens}
+
+
+def _fits(known: dict[str, Any], ours: dict[str, Any]) -> bool:
+    """Whether the catalogue's encoder is set as ours is."""
+    return all(known.get(name, of) == of for name, of in ours.items())
 
 
 def create_topics(settings: Settings) -> list[str]:
@@ -375,7 +380,7 @@ def _web_worker(
     """One of several, with metrics of its own."""
     try:
         _serve_metrics(settings, PROCESSES.index("web") + n)
-    except OSError as error:  # answers are worth more than figures
+    except SetupError as error:  # answers are worth more than figures
         log.error("no_metrics", worker=n, why=str(error))
     _serve_web(settings, listening, stop, where, pages)
 
@@ -450,7 +455,7 @@ def recent_histories(p: Parts, n: int) -> list[list[str]]:
 
 
 def letters(settings: Settings) -> list[dict[str, Any]]:
-    """Dead letters for people. Raises RetryLater, ServerUnreachable."""
+    """Dead letters for people. Raises RetryLater, SetupError."""
     from streamrec.operate.dlq import dead_letters, described
     p = Parts(settings)
     try:
@@ -460,7 +465,7 @@ def letters(settings: Settings) -> list[dict[str, Any]]:
 
 
 def replay_letters(settings: Settings, only: set[str]) -> int:
-    """Send dead letters back to their topics; how many. Raises RetryLater, ServerUnreachable."""
+    """Send dead letters back to their topics; how many. Raises NotFound, RetryLater, SetupError."""
     from streamrec.operate.dlq import replay
     p = Parts(settings)
     try:
@@ -470,12 +475,11 @@ def replay_letters(settings: Settings, only: set[str]) -> int:
 
 
 def diff(settings: Settings, older: str, newer: str, readers: int) -> events.ModelDiff:
-    """What changed between two versions. Raises NotFound, CorruptArtefact, RetryLater."""
+    """What changed between two versions. Raises NotFound, CorruptArtefact, RetryLater, SetupError."""
     from streamrec.drift.remembered import with_eras
     from streamrec.scoring.compare import compare
     p = Parts(settings)
-    if not p.board.get(BOARD_ENCODER):
-        raise SetupError("nothing is known yet: start `streamrec up`, or `streamrec catalogue`")
+    _same_encoder(p)
     served = serving(p, threading.Event())
     try:
         served.scorer.follow()
@@ -487,6 +491,17 @@ def diff(settings: Settings, older: str, newer: str, readers: int) -> events.Mod
     finally:
         served.close()
         p.close()
+
+
+def _same_encoder(p: Parts) -> None:
+    """Raises SetupError where `Parts.encoder` would wait: nobody is about to start a catalogue for us."""
+    known, ours = p.board.get(BOARD_ENCODER), _encoder_settings(p.settings)
+    if not known:
+        raise SetupError("nothing is known yet: start `streamrec up`, or `streamrec catalogue`")
+    if not _fits(known, ours):
+        its, own = (", ".join(f"{n} {of.get(n)}" for n in ours) for of in (known, ours))
+        raise SetupError(f"the catalogue's encoder is set otherwise ({its}) than here ({own}): set "
+                         "STREAMREC_ENCODER__* as the catalogue process has them")
 
 
 def plain(found: Any) -> Any:
@@ -503,8 +518,9 @@ def _keys(settings: Settings) -> list[str]:
 def status(p: Parts) -> dict[str, Any]:
     """What `streamrec status` prints, JSON-like."""
     from streamrec.operate.status import status as look
+    buffer = p.buffer  # first: a URL that is none is told, also where no Kafka is known
     found: dict[str, Any] = plain(look(
-        p.broker, p.buffer, p.registry.pointers, p.board, p.names.groups(), p.catalogue(1).size(),
+        p.broker, buffer, p.registry.pointers, p.board, p.names.groups(), p.catalogue(1).size(),
         time.time(),
     ))
     return found
@@ -537,6 +553,15 @@ def run(name: str, settings: Settings, stop: threading.Event) -> None:
 
 
 def _serve_metrics(settings: Settings, n: int) -> None:
-    if settings.metrics_port:
-        from prometheus_client import start_http_server
-        start_http_server(settings.metrics_port + n, settings.metrics_host)
+    """Raises SetupError if the address cannot be had."""
+    if not settings.metrics_port:
+        return
+    from prometheus_client import start_http_server
+    port = settings.metrics_port + n
+    try:
+        start_http_server(port, settings.metrics_host)
+    except (OSError, UnicodeError) as error:  # UnicodeError: what no name of a machine can be
+        raise SetupError(
+            f"no metrics on {settings.metrics_host}:{port} ({error}): set STREAMREC_METRICS_PORT and "
+            "STREAMREC_METRICS_HOST to what is free and ours, or the port to 0 for none"
+        ) from None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -
     ("STREAMREC_BUFFER__HISTORY", "many"), ("STREAMREC_BUFFER__HISTORY", "0"),
     ("STREAMREC_BUFFER__HISTORY", "1000"), ("STREAMREC_TRAINER__LR_TOWER", "-1"),
     ("STREAMREC_KAFKA__BOOTSTRAP", "a:1"), ("STREAMREC_REDIS__CLUSTER", "perhaps"),
+    ("STREAMREC_BUFFER__HALF_LIVES_S", "[0, 1, 2]"), ("STREAMREC_BUFFER__HALF_LIVES_S", "[1, -1, 2]"),
+    ("STREAMREC_BUFFER__HALF_LIVES_S", "[1, 2, Infinity]"), ("STREAMREC_BUFFER__WEIGHTS", '{"clik": 1}'),
+    ("STREAMREC_BUFFER__WEIGHTS", '{"like": -1}'), ("STREAMREC_BUFFER__WEIGHTS", '{"like": 0}'),
+    ("STREAMREC_BUFFER__WEIGHTS", '{"like": NaN}'), ("STREAMREC_TRAINER__LR_TOWER", "inf"),
+    ("STREAMREC_MONITOR__PERIOD_S", "nan"), ("STREAMREC_KAFKA__TOPIC_PREFIX", "two words"),
+    ("STREAMREC_KAFKA__TOPIC_PREFIX", ""), ("STREAMREC_KAFKA__TOPIC_PREFIX", "x" * 201),
+    ("STREAMREC_HOME", "~nosuchuser/x"),
 ])
 def test_a_mistake_is_one_sentence_that_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -48,7 +56,8 @@ def test_a_mistake_is_one_sentence_that_names_the_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(SetupError) as failure:
         config.load()
-    assert str(failure.value).startswith(name) and "\n" not in str(failure.value)
+    said = str(failure.value)
+    assert re.match(rf"{name}\b", said) and "\n" not in said
 
 
 @pytest.mark.parametrize(("name", "value"), [
@@ -66,6 +75,24 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "streamrec.toml").write_text("[trainer\n")
     with pytest.raises(SetupError, match=r"streamrec\.toml"):
         config.load()
+
+
+def test_a_file_that_is_not_utf_8_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "streamrec.toml").write_bytes(b'log_level = "\xff"\n')
+    with pytest.raises(SetupError, match=r"streamrec\.toml"):
+        config.load()
+
+
+def test_an_empty_home_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STREAMREC_HOME", "")
+    assert config.load().home == config.Settings.model_fields["home"].default
+    (tmp_path / "streamrec.toml").write_text('home = "/from/the/file"\n')
+    assert config.load().home == Path("/from/the/file")
+
+
+def test_weights_of_some_kinds_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMREC_BUFFER__WEIGHTS", '{"like": 2.5}')
+    assert config.load().buffer.weights == {"like": 2.5}
 
 
 def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

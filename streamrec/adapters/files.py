@@ -26,7 +26,7 @@ class FsspecStore:
     does not count. Files of a live version are never written again (they may be mmapped)."""
 
     def __init__(self, url: str, cache: Path | None = None) -> None:
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._fs, self._root = _opened(url)
         self._cache = cache or Path(tempfile.gettempdir()) / f"streamrec-{os.getuid()}"
 
     def write(self, folder: str, files: Mapping[str, Content]) -> None:
@@ -119,6 +119,21 @@ class FsspecStore:
         shutil.rmtree(self._cache / folder, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm(f"{self._root}/{folder}", recursive=True)
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it. Raises SetupError, which does not repeat the URL: a
+    password may stand in it."""
+    protocol = url.partition("://")[0]
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise SetupError(f"STREAMREC_MODELS_URL: {protocol}:// needs a package that is not here ({error}); "
+                         "install it with pip, or give a folder") from None
+    except ValueError:
+        raise SetupError(f"STREAMREC_MODELS_URL begins with {protocol}:// and is no URL fsspec can open; "
+                         "give a folder, or a URL like s3://bucket/models") from None
+    return fs, str(root)
 
 
 def _sync(f: Any) -> None:

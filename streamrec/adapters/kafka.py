@@ -1,13 +1,14 @@
 """Apache Kafka through kafka-python: the only module that imports it (with `embedded/kafka.py`,
 which asks a broker it has started whether it is ready).
 
-Every error of the client becomes RetryLater, Fenced or ServerUnreachable; the client's own
-messages do not name a cause, so a failed connection is probed.
+Every error of the client becomes RetryLater, Fenced or SetupError (ServerUnreachable where nothing answers);
+the client's own messages do not name a cause, so a failed connection is probed.
 """
 
 import contextlib
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 import kafka
 from kafka.admin import NewTopic
 from kafka.errors import (
+    BrokerResponseError,
     CommitFailedError,
     KafkaError,
     RebalanceInProgressError,
@@ -25,7 +27,7 @@ from kafka.structs import OffsetAndMetadata
 
 from streamrec.broker import LINGER_S, Headers, Partition, Record, TopicSpec
 from streamrec.config import Kafka
-from streamrec.errors import Fenced, RetryLater, ServerUnreachable
+from streamrec.errors import Fenced, RetryLater, ServerUnreachable, SetupError
 
 NEVER_MS = 2**31 - 1
 STUCK_S, WAIT_S = 1.0, 0.2
@@ -46,8 +48,18 @@ def _client_config(s: Kafka) -> dict[str, Any]:
             "sasl_plain_password": s.sasl_password.get_secret_value(),
         }
     if s.ssl_cafile:
+        _check_cafile(s.ssl_cafile)
         config["ssl_cafile"] = s.ssl_cafile
     return config
+
+
+def _check_cafile(path: str) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise SetupError(f"STREAMREC_KAFKA__SSL_CAFILE={path} is no CA file that can be read ({why}): name "
+                         "the PEM file of the brokers' CA") from None
 
 
 def _dial(server: str) -> None:
@@ -73,17 +85,33 @@ def _listens(s: Kafka) -> bool:
         time.sleep(WAIT_S)
 
 
-def _why_unreachable(s: Kafka) -> str:
+def _why_unreachable(s: Kafka) -> SetupError:
+    """Nothing answers, or it answers and does not take us as we are set up."""
     where = f"Kafka at {s.bootstrap_servers}"
     try:
         _dial(s.bootstrap_servers.split(",")[0])
     except ValueError:
-        return f"{s.bootstrap_servers!r} is not host:port; set STREAMREC_KAFKA__BOOTSTRAP_SERVERS"
+        return SetupError(f"{s.bootstrap_servers!r} is not host:port; set STREAMREC_KAFKA__BOOTSTRAP_SERVERS")
     except OSError as error:
-        return (f"{where} does not answer ({error.strerror or error}); start it, or set "
-                "STREAMREC_KAFKA__BOOTSTRAP_SERVERS to one that runs")
-    return (f"{where} takes connections but does not speak Kafka to us; check its version (>= 2.1), "
-            f"STREAMREC_KAFKA__SECURITY_PROTOCOL ({s.security_protocol}) and the credentials")
+        return ServerUnreachable(f"{where} does not answer ({error.strerror or error}); start it, or set "
+                                 "STREAMREC_KAFKA__BOOTSTRAP_SERVERS to one that runs")
+    return SetupError(
+        f"{where} takes connections but does not speak Kafka to us; check its version (>= 2.1), "
+        f"STREAMREC_KAFKA__SECURITY_PROTOCOL ({s.security_protocol}) and the credentials"
+    )
+
+
+def _why_no_topics(error: KafkaError, specs: Sequence[TopicSpec]) -> SetupError:
+    """The broker's refusal, without the request that it repeats; or there was none."""
+    name = type(error).__name__
+    if not isinstance(error, BrokerResponseError):
+        return ServerUnreachable(f"Kafka did not answer whether it made the topics ({name}); try again")
+    copies = max(s.replication for s in specs)
+    return SetupError(
+        f"Kafka refused to create topics ({name}: {error.description}); check "
+        f"STREAMREC_KAFKA__REPLICATION_FACTOR ({copies}: at most one copy a broker), "
+        "STREAMREC_KAFKA__PARTITIONS and what our user may do there"
+    )
 
 
 _Message = tuple[str, bytes | None, bytes | None, Headers]
@@ -103,14 +131,14 @@ class KafkaBroker:
 
     def _connect(self, kind: Any, **more: Any) -> Any:
         if not _listens(self._s):  # a client that fails to start would leave its thread behind
-            raise ServerUnreachable(_why_unreachable(self._s))
+            raise _why_unreachable(self._s)
         client_log = logging.getLogger("kafka")
         level = client_log.level
         client_log.setLevel(logging.CRITICAL)  # the one sentence below says it better
         try:
             return kind(**self._config, **more)
         except (KafkaError, OSError, ValueError) as error:
-            raise ServerUnreachable(_why_unreachable(self._s)) from error
+            raise _why_unreachable(self._s) from error
         finally:
             client_log.setLevel(level)
 
@@ -153,7 +181,8 @@ class KafkaBroker:
         have = self.topics()
         missing = [t for t in topics if t not in have]
         if missing:
-            raise ServerUnreachable(f"no topic {missing[0]}: run `streamrec topics create`")
+            raise SetupError(f"no topic {missing[0]}: run `streamrec topics create`, or set "
+                             "STREAMREC_KAFKA__TOPIC_PREFIX to that of topics that are there")
         return [kafka.TopicPartition(t, p) for t in topics for p in range(have[t])]
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> list[str]:
@@ -169,7 +198,7 @@ class KafkaBroker:
             except TopicAlreadyExistsError:
                 return self.create_topics(specs)  # another process was faster
             except KafkaError as error:
-                raise ServerUnreachable(f"Kafka refused to create topics: {error}") from error
+                raise _why_no_topics(error, new) from error
         return [s.name for s in new]
 
     def topics(self) -> dict[str, int]:
@@ -249,7 +278,7 @@ class KafkaPublisher:
         old, owed = self._producer, [m for _, m in self._owed]
         try:
             self._producer = self._make()
-        except ServerUnreachable as error:
+        except SetupError as error:  # it worked before: a broker that starts may take us for strangers
             raise RetryLater(str(error)) from error
         with _retry_later():
             self._owed = [(self._producer.send(*m), m) for m in owed]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -24,7 +25,14 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from streamrec.config import Redis
-from streamrec.errors import Conflict, Fenced, RetryLater, ServerRefused, ServerUnreachable
+from streamrec.errors import (
+    Conflict,
+    Fenced,
+    RetryLater,
+    ServerRefused,
+    ServerUnreachable,
+    SetupError,
+)
 
 T = TypeVar("T")
 OLDEST = (6, 2)  # ZMSCORE and SMISMEMBER
@@ -37,28 +45,59 @@ PASSING = (  # refusals that end by themselves, or when somebody makes room
 def connect(settings: Redis) -> "Connection":
     """Connect and check that the server keeps what it acknowledges.
 
-    Raises ServerUnreachable, or ServerRefused for one too old, without AOF or with eviction.
+    Raises ServerUnreachable if nothing answers, ServerRefused for one too old, without AOF or with eviction,
+    SetupError if the settings are wrong.
     """
     url = settings.url.get_secret_value()
     if not url:
         raise ServerUnreachable(
             "no Redis is known: run `streamrec up` in this home, or set STREAMREC_REDIS__URL"
         )
-    shown = re.sub(r"//.*@", "//***@", url)
+    shown = _without_secrets(url)
     try:
+        _refuse_unescaped(url)
         client = _client(settings, url)
         _refuse_unfit(client, settings, shown)
-    except ValueError as error:
-        raise ServerUnreachable(f"STREAMREC_REDIS__URL={shown} is no redis:// URL: {error}") from None
-    except AuthenticationError as error:
-        raise ServerUnreachable(
-            f"Redis at {shown} refused the password ({error}): set it in STREAMREC_REDIS__URL"
+    except (ValueError, TypeError):  # whose text would repeat a part of the URL
+        raise SetupError(
+            f"STREAMREC_REDIS__URL={shown} is no redis:// URL: write redis://USER:PASSWORD@HOST:PORT/0, with "
+            "user and password percent-encoded"
         ) from None
     except (RedisError, RedisClusterException) as error:
-        raise ServerUnreachable(
-            f"Redis at {shown} does not answer ({error}); start it, or set STREAMREC_REDIS__URL"
-        ) from None
+        raise _why_not(error, shown) from None
     return Connection(client, settings.cluster)
+
+
+def _without_secrets(url: str) -> str:
+    """The URL without what may be secret: all before the last @, and its options."""
+    scheme = "".join(re.findall(r"^\w+://", url))
+    before, at, after = url.removeprefix(scheme).rpartition("@")
+    if "password=" in url.lower():
+        return f"{scheme}***"
+    return f"{scheme}{'***' if before else ''}{at}{after}"
+
+
+def _refuse_unescaped(url: str) -> None:
+    """Raises ValueError where an @ stands behind the address. What is before it is a password that holds a /,
+    ? or #: a part of it would be taken for the server's name, and told."""
+    parts = urlsplit(url)
+    if parts.scheme in ("redis", "rediss") and "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("an @ behind the address")
+
+
+def _why_not(error: Exception, shown: str) -> SetupError:
+    """Nothing answers, or it answers and does not take us as we are set up."""
+    cause = (isinstance(error, RedisClusterException) and error.__cause__) or error
+    if isinstance(cause, AuthenticationError):
+        return SetupError(f"Redis at {shown} refused the password ({cause}): set it in STREAMREC_REDIS__URL")
+    if isinstance(cause, ConnectionError | TimeoutError):
+        return ServerUnreachable(
+            f"Redis at {shown} does not answer ({cause}); start it, or set STREAMREC_REDIS__URL"
+        )
+    return SetupError(
+        f"Redis at {shown} answers, but not to us ({cause}): set STREAMREC_REDIS__URL and "
+        "STREAMREC_REDIS__CLUSTER as it is"
+    )
 
 
 def _client(settings: Redis, url: str) -> Any:

@@ -27,7 +27,7 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
     rows_table([
         {"place": f["place"], "from": f"{f['topic']} {f['partition']}/{f['offset']}",
          "why": f["message"], "value": f["value"][:60]} for f in found
-    ], "no dead letters")
+    ], "no dead letters", whole="place")
 
 
 @app.command(help="Send dead letters back to their topics, byte for byte.\n\n"

@@ -87,7 +87,7 @@ def up() -> None:
 @app.command(help="Show how everything is: lag, buffer, model, gate, drift.\n\n"
              "Example: [bold]streamrec status --json | jq .model[/]")
 def status(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
-    """See help. Exit code 3 when nothing is up."""
+    """See help. Exit code 3 when nothing answers, 2 when the settings are wrong."""
     import json
 
     from streamrec import config, logs, wiring

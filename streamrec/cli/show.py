@@ -8,6 +8,8 @@ from rich.text import Text
 
 from streamrec.events import Recommendation
 
+LEAST = 8  # characters of a column beside one that is shown whole
+
 
 def _table(*columns: str, title: str | None = None) -> Table:
     """What stands in it is somebody's words, not markup: rows are made of `Text`."""
@@ -60,12 +62,19 @@ def recommendation_table(answer: Recommendation) -> None:
         Console().print(Text(answer.error))
 
 
-def rows_table(rows: list[dict[str, Any]], empty: str) -> None:
-    """Any list of like dicts; `empty` is said when there are none."""
+def rows_table(rows: list[dict[str, Any]], empty: str, whole: str = "") -> None:
+    """Any list of like dicts; `empty` is said when there are none. The column `whole` is what another command
+    takes: it is cut on no screen, and the others make room for it."""
+    console = Console()
     if not rows:
-        Console().print(empty)
+        console.print(empty)
         return
     table = _table(*rows[0])
+    for column in table.columns:
+        if column.header == whole:
+            longest = max(len(row[whole]) for row in rows)
+            column.no_wrap = longest <= console.width - LEAST * (len(table.columns) - 1)
+            column.overflow = "fold"  # where it is longer than the screen it goes on below
     for row in rows:
         table.add_row(*(Text(str(v)) for v in row.values()))
-    Console().print(table)
+    console.print(table)

@@ -13,7 +13,15 @@ app = typer.Typer()
 
 
 @app.command(help="Publish a log folder to the topics, in time order.\n\n"
-             "DIR holds articles.jsonl[.gz] and events.jsonl[.gz] (or .csv).\n\n"
+             "DIR holds articles.jsonl[.gz] and events.jsonl[.gz] (or .csv), in UTF-8.\n\n"
+             "An event has event_id, user_id, item_id, type and ts, and may have event_value (seconds read) "
+             "and impression (the articles shown). Types are impression, click, read, like and dismiss; "
+             "others' words are taken too: view and edit as click, answer, create and ask as read, bookmark, "
+             "follow and comment as like, dislike, hide and skip as dismiss.\n\n"
+             "An article has item_id, and may have title, body, published_at, tags, lang, url, source and "
+             "domain.\n\n"
+             "Times are epoch seconds or 2025-01-31T12:00:00Z; lists in a CSV are a|b. A row that cannot be "
+             "used is named with its line, and nothing is published.\n\n"
              "Example: [bold]streamrec replay my-log --speed 3600[/]  plays an hour in a second")
 def replay(
     folder: Path = typer.Argument(..., metavar="DIR"),
@@ -80,13 +88,14 @@ def recommend(
     calibration: float | None = typer.Option(None, min=0, max=1, help="1: tags mixed as in their reads."),
     explain: bool = typer.Option(False, help="Say why each article stands there."),
     locale: str = typer.Option("en", help="Language of the reasons: en or zh."),
-    timeout: float = typer.Option(10.0, help="Seconds to wait for the answer."),
+    timeout: float = typer.Option(10.0, min=0, help="Seconds to wait for the answer."),
 ) -> None:
     """See help."""
     import uuid
 
     from streamrec import config, logs
     from streamrec.events import Filters, Request
+    from streamrec.operate.ask import check
     from streamrec.wiring import Parts
     logs.setup("error", "recommend")
     for value, known, option in ((policy, ("live", "frozen", "popularity"), "--policy"),
@@ -99,6 +108,7 @@ def recommend(
         calibration=calibration, explain=explain, locale=locale,  # type: ignore[arg-type]
         filters=Filters(tags_any=tag, lang=lang) if tag or lang else None,
     )
+    check(request)
     _ask(Parts(config.load()), request, timeout, as_json)
 
 

@@ -3,8 +3,16 @@
 import time
 
 from streamrec.broker import Publisher, Subscription
-from streamrec.errors import InvalidMessage, RetryLater
+from streamrec.errors import InvalidMessage, RetryLater, SetupError
 from streamrec.events import Recommendation, Request, decode, encode
+
+
+def check(request: Request) -> None:
+    """Raises SetupError naming the field for a request that no scorer would answer."""
+    try:
+        decode(Request, encode(request), time.time())
+    except (InvalidMessage, UnicodeEncodeError) as error:
+        raise SetupError(f"this cannot be asked for: {error}; nothing was sent") from None
 
 
 def ask(

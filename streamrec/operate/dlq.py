@@ -5,7 +5,7 @@ from typing import Any
 
 from consumers.dead_letters import dead_letter_topic, origin, original_headers
 from streamrec.broker import Broker, Partition, Record
-from streamrec.errors import RetryLater
+from streamrec.errors import NotFound, RetryLater
 from streamrec.operate.topic_log import NOBODY, PATIENCE, between, ends
 
 
@@ -29,7 +29,8 @@ def described(record: Record) -> dict[str, Any]:
     """One dead letter for people: where from, why, and the beginning of its value."""
     value = (record.value or b"")[:200].decode(errors="replace")
     key = (record.key or b"").decode(errors="replace")
-    return {"place": place(record), **origin(record), "key": key, "value": value}
+    unknown = {"topic": "?", "partition": "?", "offset": "?", "message": ""}  # somebody else wrote it
+    return {"place": place(record), **unknown, **origin(record), "key": key, "value": value}
 
 
 def replay(broker: Broker, topics: list[str], only: set[str], group: str) -> int:
@@ -37,12 +38,12 @@ def replay(broker: Broker, topics: list[str], only: set[str], group: str) -> int
     were not sent back before, which `group` remembers (in Kafka: for a week by default).
 
     They stay in the dead-letter topic (a topic is a log); one that fails again comes back as a
-    new dead letter, and an event that was stored meanwhile is refused as a duplicate.
+    new dead letter, and an event that was stored meanwhile is refused as a duplicate. Raises NotFound,
+    before anything is sent, for a place where none is.
     """
+    chosen = _named(broker, topics, only) if only else dead_letters(broker, topics, group)
     publisher, n, done = broker.publisher(), 0, dict[Partition, int]()
-    for record in dead_letters(broker, topics, NOBODY if only else group):
-        if only and place(record) not in only:
-            continue
+    for record in chosen:
         topic = record.topic.removesuffix(".dlq")
         publisher.send(topic, record.key, record.value, original_headers(record))
         done[Partition(record.topic, record.partition)] = record.offset + 1
@@ -52,6 +53,14 @@ def replay(broker: Broker, topics: list[str], only: set[str], group: str) -> int
     if not only:
         _remember(broker, group, done)
     return n
+
+
+def _named(broker: Broker, topics: list[str], places: set[str]) -> list[Record]:
+    found = [r for r in dead_letters(broker, topics) if place(r) in places]
+    if missing := sorted(places - {place(r) for r in found}):
+        raise NotFound(f"no dead letter {missing[0]!r}, nothing was sent back: `streamrec dlq list` shows "
+                       "the places")
+    return found
 
 
 def _remember(broker: Broker, group: str, done: Mapping[Partition, int]) -> None:

@@ -1,6 +1,7 @@
 """An editor's side of the rules: a file of them, checked before any is published."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,22 @@ from streamrec.events import Rule, decode, encode
 
 
 def read(path: Path, now: float) -> list[Rule]:
-    """The rules of a JSON file: one, or a list. Raises SetupError naming rule and field."""
+    """The rules of a JSON file: one, or a list. Raises SetupError naming rule and field, for an id that is
+    there twice (only the last would stay), and for a list of none."""
     try:
         found = json.loads(path.read_text())
     except OSError as error:
         raise SetupError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SetupError(f"{path} is no JSON: {error}") from None
-    return [_one(path, n, rule, now) for n, rule in enumerate(found if isinstance(found, list) else [found])]
+    rules = [_one(path, n, rule, now) for n, rule in enumerate(found if isinstance(found, list) else [found])]
+    if not rules:
+        raise SetupError(f"{path} holds no rule; `streamrec rules delete ID` ends one that is in force")
+    rule_id, times = Counter(r.rule_id for r in rules).most_common(1)[0]
+    if times > 1:
+        raise SetupError(f"{path}: {times} rules have the id {rule_id!r}, give each its own; nothing was "
+                         "published")
+    return rules
 
 
 def _one(path: Path, n: int, rule: Any, now: float) -> Rule:

@@ -1,5 +1,6 @@
 """A server that is away, locked or unsafe ends in one sentence that names the setting, soon."""
 
+import importlib.util
 import socket
 import threading
 import time
@@ -12,8 +13,10 @@ from pydantic import SecretStr
 
 from streamrec.adapters.embedded import ports
 from streamrec.adapters.embedded.redis import EmbeddedRedis
+from streamrec.adapters.files import FsspecStore
 from streamrec.adapters.kafka import KafkaBroker
 from streamrec.adapters.redis import connect
+from streamrec.broker import TopicSpec
 from streamrec.config import Kafka, Redis
 from streamrec.errors import ServerRefused, ServerUnreachable, SetupError
 
@@ -34,6 +37,14 @@ def fails(call: Callable[[], Any], kind: type[SetupError], *words: str) -> str:
     assert "\n" not in text and "Traceback" not in text
     assert all(w in text for w in words), text
     return text
+
+
+def failure_of(call: Callable[[], Any], *words: str) -> SetupError:
+    """The error itself."""
+    with pytest.raises(SetupError) as failure:
+        call()
+    assert all(w in str(failure.value) for w in words), failure.value
+    return failure.value
 
 
 def redis_at(url: str, **more: Any) -> Callable[[], Any]:
@@ -69,9 +80,32 @@ def test_no_redis_known() -> None:
 
 
 def test_no_url_at_all_and_the_password_stays_hidden() -> None:
-    text = fails(redis_at("http://me:secret@there:6379"), ServerUnreachable, "STREAMREC_REDIS__URL")
+    text = fails(redis_at("http://me:secret@there:6379"), SetupError, "STREAMREC_REDIS__URL", "***@there")
     assert "secret" not in text
-    fails(redis_at("localhost:6379"), ServerUnreachable, "STREAMREC_REDIS__URL")
+    fails(redis_at("localhost:6379"), SetupError, "STREAMREC_REDIS__URL", "localhost:6379")
+
+
+@pytest.mark.parametrize("url", [
+    "redis://:hush/er@h:1/0", "redis://me:pw/hush@h:1/0", "redis://:1/hush@h", "redis://hush:1/x@h",
+    "redis://hush:1?x@h", "redis://hush:1#x@h", "redis://u:p@hush/w@h", "redis:/:hush@h", "redis:hush@h",
+    "redis://h:1/x?password=hush", "redis://h:1/0?no=option&password=hush@er", "redis://u:hush@h:port",
+])
+def test_no_part_of_a_password_is_told(url: str) -> None:
+    said = fails(redis_at(url), SetupError, "STREAMREC_REDIS__URL")
+    assert "hush" not in said
+
+
+def test_a_password_with_a_slash_is_to_be_encoded() -> None:
+    fails(redis_at("redis://:se/cret@h:1/0"), SetupError, "percent-encoded", "***@h:1/0")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(("url", "cluster"), [("{}", True), ("{}99", False), ("{}?no=option", False)])
+def test_a_redis_that_answers_and_is_set_up_otherwise_is_not_away(
+    redis_server: str, url: str, cluster: bool
+) -> None:
+    said = redis_at(url.format(redis_server), cluster=cluster)
+    assert not isinstance(failure_of(said, "STREAMREC_REDIS__URL"), ServerUnreachable)
 
 
 @pytest.mark.server
@@ -93,9 +127,10 @@ def test_a_wrong_redis_password(unsafe: Callable[..., str]) -> None:
     connection = redis_at(url)()
     connection.call(lambda c: c.config_set("requirepass", "right"))
     where = url.removeprefix("redis://")
-    text = fails(redis_at(f"redis://:wrong@{where}"), ServerUnreachable, "STREAMREC_REDIS__URL", "password")
+    text = fails(redis_at(f"redis://:wrong@{where}"), SetupError, "STREAMREC_REDIS__URL", "password")
     assert "wrong@" not in text
-    fails(redis_at(url), ServerUnreachable, "STREAMREC_REDIS__URL", "password")
+    fails(redis_at(url), SetupError, "STREAMREC_REDIS__URL", "password")
+    assert not isinstance(failure_of(redis_at(url)), ServerUnreachable)
     redis_at(f"redis://:right@{where}")()
 
 
@@ -110,25 +145,44 @@ def test_no_kafka_known() -> None:
 
 @pytest.mark.parametrize("where", ["localhost", "localhost:http", ":"])
 def test_an_address_that_is_none(where: str) -> None:
-    fails(kafka_at(where), ServerUnreachable, KAFKA)
+    fails(kafka_at(where), SetupError, KAFKA)
+    assert not isinstance(failure_of(kafka_at(where)), ServerUnreachable)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_file_that_is_none_is_named(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content:
+        file.write_text(content)
+    fails(kafka_at(NOBODY, security_protocol="SSL", ssl_cafile=str(file)), SetupError,
+          f"STREAMREC_KAFKA__SSL_CAFILE={file}")
+
+
+@pytest.mark.server
+def test_more_copies_than_brokers_are_refused_by_name(kafka_broker: Any, prefix: str) -> None:
+    specs = [TopicSpec(f"{prefix}.t", 1, 3, {"retention.ms": "1000"})]
+    said = fails(lambda: kafka_broker.create_topics(specs), SetupError, "InvalidReplicationFactorError",
+                 "STREAMREC_KAFKA__REPLICATION_FACTOR (3")
+    assert "CreateTopicsRequest" not in said and "retention.ms" not in said
 
 
 @pytest.mark.server
 def test_a_port_that_takes_connections_but_is_no_kafka(redis_server: str) -> None:
     where = redis_server.removeprefix("redis://").removesuffix("/0")
-    fails(kafka_at(where), ServerUnreachable, where, "speak Kafka", "STREAMREC_KAFKA__SECURITY_PROTOCOL")
+    fails(kafka_at(where), SetupError, where, "speak Kafka", "STREAMREC_KAFKA__SECURITY_PROTOCOL")
 
 
 @pytest.mark.server
 def test_a_kafka_that_wants_another_security_protocol(kafka_server: str) -> None:
     fails(kafka_at(kafka_server, security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN",
                    sasl_username="me", sasl_password=SecretStr("secret")),
-          ServerUnreachable, "STREAMREC_KAFKA__SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+          SetupError, "STREAMREC_KAFKA__SECURITY_PROTOCOL", "SASL_PLAINTEXT")
 
 
 @pytest.mark.server
 def test_reading_alone_from_a_topic_that_is_not_there(kafka_broker: Any) -> None:
-    fails(lambda: kafka_broker.subscribe(["never.made"], None), ServerUnreachable, "topics create")
+    failure = failure_of(lambda: kafka_broker.subscribe(["never.made"], None), "topics create", "PREFIX")
+    assert not isinstance(failure, ServerUnreachable)
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
@@ -148,3 +202,13 @@ def test_one_server_of_several_that_is_there_is_enough(kafka_server: str) -> Non
     late = ports.free_port()
     broker = KafkaBroker(Kafka(bootstrap_servers=f"127.0.0.1:{late},{host}:{port}", bootstrap_timeout_s=5.0))
     assert isinstance(broker.topics(), dict)
+
+
+@pytest.mark.parametrize(("url", "words"), [
+    ("s3://bucket/models", ("s3://", "s3fs")), ("nosuch://me:hush@there/models", ("nosuch://",)),
+])
+def test_a_model_store_that_cannot_be_opened_is_one_sentence(url: str, words: tuple[str, ...]) -> None:
+    if url.startswith("s3") and importlib.util.find_spec("s3fs"):
+        pytest.skip("s3fs is here")
+    said = fails(lambda: FsspecStore(url), SetupError, "STREAMREC_MODELS_URL", *words)
+    assert "hush" not in said
