@@ -32,10 +32,12 @@ def evaluate(
     html: Path | None = typer.Option(None, "--html", metavar="FILE", help="Write one page with pictures."),
 ) -> None:
     """See help."""
-    from streamrec import config
+    from streamrec import config, datasets
     from streamrec.evaluation import arms as known
     from streamrec.evaluation.evaluate import Request, check
     from streamrec.evaluation.schedule import Protocol
+    for file in (as_json, html):
+        datasets.check_writable(file)
     settings = config.load()
     others = known.parse_outside(outside)
     names = tuple(a.strip() for a in arms.split(",") if a.strip()) or (*known.names(), *others)
@@ -57,7 +59,7 @@ def simulate(
     articles: int = typer.Option(2000, min=50, help="Articles, most of them there from the start."),
     readers: int = typer.Option(500, min=10, help="Readers, a tenth of them new on the way."),
     seasons: int = typer.Option(1, min=1, help="How often a topic goes quiet and returns."),
-    seed: int = typer.Option(7, help="Of everything."),
+    seed: int = typer.Option(7, min=0, help="Of everything."),
 ) -> None:
     """See help."""
     from rich.progress import Progress

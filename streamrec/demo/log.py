@@ -25,16 +25,24 @@ Progress = Callable[[int, int], None]
 def simulate(
     folder: Path, config: WorldConfig, visits: int, progress: Progress = lambda n, of: None
 ) -> int:
-    """Write articles, events and the site's settings; how many events there are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    world = World(config)
+    """Write articles, events and the site's settings; how many events there are. Raises SetupError if
+    the folder cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _simulate(folder, World(config), visits, progress)
+    except OSError as error:
+        raise SetupError(f"{error.filename or folder} cannot be written: {error.strerror}; "
+                         "name another folder") from None
+
+
+def _simulate(folder: Path, world: World, visits: int, progress: Progress) -> int:
     articles = (
         {"item_id": a.item_id, "title": a.title, "body": a.body, "tags": a.tags, "lang": "en",
          "published_at": at(a.released_at) - 1.0} for a in world.articles
     )
     _write(folder / "articles.jsonl.gz", articles)
     n = _write(folder / "events.jsonl.gz", _events(world, visits, progress))
-    (folder / TRUTH).write_text(json.dumps(asdict(config), indent=1))
+    (folder / TRUTH).write_text(json.dumps(asdict(world.config), indent=1))
     return n
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from streamrec import config, logs, wiring
+from streamrec import config, datasets, logs, wiring
 from streamrec.demo.measure import Measured
 from streamrec.demo.site import Site
 from streamrec.demo.view import line, screen
@@ -44,7 +44,10 @@ FAST = {
 def run_demo(
     once: bool, json_file: Path | None, seconds: float, picture: Path | None = None
 ) -> int:
-    """Run it; 0, or 1 when a promise failed. Ctrl-C ends it with a summary."""
+    """Run it; 0, or 1 when a promise failed. Ctrl-C ends it with a summary. Raises SetupError, before
+    anything is started, if a file cannot be written or the demo's folder is not a demo's."""
+    for file in (json_file, picture):
+        datasets.check_writable(file)
     started = time.monotonic()
     console = Console(stderr=True)
     stop = threading.Event()
@@ -69,7 +72,7 @@ def run_demo(
 
 
 def _own_home(base: config.Settings) -> config.Settings:
-    """A home of its own; its own topics where the servers are shared."""
+    """A home of its own, emptied at each start; its own topics where the servers are shared."""
     own = base.kafka.bootstrap_servers or base.redis.url.get_secret_value()
     prefix = f"streamrec-demo-{uuid.uuid4().hex[:8]}" if own else "streamrec"
     return base.model_copy(update={

@@ -1,6 +1,7 @@
 """Every arm by name, each a family of variants; the variant is chosen on the tuning windows."""
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -79,14 +80,14 @@ def build(
 ) -> Arm:
     """One arm over a site; an outside system's factory gets the log's folder."""
     if name in outside:
-        return Outside(_load(outside[name])(folder))
+        return Outside(_made(outside[name], folder))
     if name in LEARNED:
         return Learned(LEARNED[name][variant], site, seed, fingerprint)
     return FAMILIES[name][variant](seed)
 
 
 def parse_outside(pairs: Iterable[str]) -> dict[str, str]:
-    """`name=package.module:factory` pairs. Raises SetupError."""
+    """`name=package.module:factory` pairs, whose factories take a folder. Raises SetupError."""
     found = {}
     for pair in pairs:
         name, _, place = pair.partition("=")
@@ -101,6 +102,21 @@ def _load(place: str) -> Callable[[Path], Recommender]:
     module, _, factory = place.partition(":")
     try:
         found: Callable[[Path], Recommender] = getattr(importlib.import_module(module), factory)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing somebody's module runs it
         raise SetupError(f"{place} cannot be imported: {error}") from None
+    try:
+        inspect.signature(found).bind(Path())
+    except TypeError as error:
+        raise SetupError(f"{place} cannot be called with the log's folder alone: {error}") from None
+    except ValueError:
+        pass  # written in C, and does not say what it takes
     return found
+
+
+def _made(place: str, folder: Path) -> Recommender:
+    made = _load(place)(folder)
+    for method in ("observe", "recommend"):
+        if not callable(getattr(made, method, None)):
+            kind = type(made).__name__
+            raise SetupError(f"{place} made a {kind} without {method}(): give it one, see docs/benchmark.md")
+    return made

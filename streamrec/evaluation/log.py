@@ -6,6 +6,7 @@ known, or is its publication (the same instant), cannot be ranked by anybody, an
 """
 
 import heapq
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ def read(
 
 
 def _bounded(at: float | None, article: Article) -> Article:
+    at = at if at is not None and math.isfinite(at) else None  # NaN has no place in an order: undated
     return replace(article, published_at=at, title=article.title[:MOST_TITLE], tags=article.tags[:MOST_TAGS])
 
 

@@ -25,10 +25,13 @@ from streamrec.supervisor.child import Child
 
 log = logs.get(__name__)
 Say = Callable[[str], None]
+LOCK = "up.lock"
+FRESH = "emptied-at-each-start"  # a file: this home was made by a supervisor that may empty it
 
 
 class Supervisor:
-    """`streamrec up` as an object, so that the demo and tests can run one."""
+    """`streamrec up` as an object, so that the demo and tests can run one. `fresh` ones empty their home
+    at each start, which must be empty or have been made by a fresh one."""
 
     def __init__(
         self, settings: Settings, say: Say, processes: Sequence[str] = wiring.PROCESSES,
@@ -51,6 +54,8 @@ class Supervisor:
         try:
             if self._fresh:
                 self._empty_home()
+            else:
+                (self.home / FRESH).unlink(missing_ok=True)  # what we make here is to be kept
             self._servers()
             self._write_up_file()
             made = wiring.create_topics(self.settings)
@@ -64,7 +69,9 @@ class Supervisor:
     def _own_home(self) -> None:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.home / "up.lock", "a+")  # noqa: SIM115 - held while we run
+            if self._fresh:
+                self._check_expendable()
+            self._lock = open(self.home / LOCK, "a+")  # noqa: SIM115 - held while we run
         except OSError as error:
             raise SetupError(f"cannot use {self.home}: {error.strerror}; set STREAMREC_HOME") from None
         try:
@@ -91,12 +98,25 @@ class Supervisor:
             "or set STREAMREC_HOME to another folder"
         ) from None
 
+    def _check_expendable(self) -> None:
+        """Nobody else's files, nor the models of an `up`, which leaves the same lock."""
+        names = {path.name for path in self.home.iterdir()}
+        if FRESH not in names and names - {LOCK}:
+            raise SetupError(
+                f"{self.home} would be emptied, but holds files that were not made to be thrown away: "
+                "move or delete it, or set STREAMREC_HOME to another folder"
+            )
+
     def _empty_home(self) -> None:
-        """Only now that the home is ours, and all but the lock."""
+        """Only now that the home is ours, and all but the lock and the mark that lets us do so."""
+        try:
+            (self.home / FRESH).touch()
+        except OSError as error:
+            raise trouble.from_os(error, self.home) from error
         for path in self.home.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name != "up.lock":
+            elif path.name not in (LOCK, FRESH):
                 path.unlink(missing_ok=True)
 
     def _servers(self) -> None:

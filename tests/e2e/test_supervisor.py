@@ -90,9 +90,10 @@ def test_a_second_up_names_the_first_even_while_that_one_still_starts(make: Make
 
 
 def test_a_home_is_emptied_only_by_who_owns_it(make: Make, home: Path) -> None:
+    (home / "emptied-at-each-start").touch()
     (home / "models").mkdir()
     (home / "models" / "old").touch()
-    first = make()
+    first = make(fresh=True)
     first._own_home()
     with pytest.raises(AlreadyRunning):
         make(fresh=True).start()

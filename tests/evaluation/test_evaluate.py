@@ -112,6 +112,47 @@ def test_mistakes_are_said_before_any_work():
         arms.parse_outside(["mine"])
     with pytest.raises(SetupError, match="cannot be imported"):
         arms.parse_outside(["mine=nowhere:Nothing"])
+    for place, why in (("os:getcwd", "called with the log's folder alone"), ("os:sep", "called with"),
+                       (":Nothing", "cannot be imported"), (".near:Nothing", "cannot be imported")):
+        with pytest.raises(SetupError, match=why):
+            arms.parse_outside([f"mine={place}"])
+
+
+def test_an_outside_factory_that_makes_no_recommender_is_named(tmp_path):
+    with pytest.raises(SetupError, match=r"os:fspath made a str without observe\(\)"):
+        arms.build("mine", "-", 0, None, "", {"mine": "os:fspath"}, tmp_path)
+
+
+@pytest.mark.parametrize(("option", "target", "why"), [
+    ("--json", "none/r.json", "make it first"), ("--html", ".", "is a folder"),
+    ("--json", ".", "is a folder"),
+])
+def test_a_result_that_cannot_be_written_is_said_before_the_run(tmp_path, option, target, why):
+    """The log is not there: so nothing was read yet."""
+    out = CliRunner().invoke(app, ["evaluate", str(tmp_path / "log"), option, str(tmp_path / target)])
+    assert isinstance(out.exception, SetupError) and why in str(out.exception)
+
+
+def test_a_site_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    for target in ("file", "file/below"):
+        out = CliRunner().invoke(app, ["simulate", str(tmp_path / target), "--visits", "100"])
+        assert isinstance(out.exception, SetupError) and "name another folder" in str(out.exception)
+    (tmp_path / "log" / "events.jsonl.gz").mkdir(parents=True)
+    out = CliRunner().invoke(app, ["simulate", str(tmp_path / "log"), "--visits", "100"])
+    assert isinstance(out.exception, SetupError) and "events.jsonl.gz cannot be written" in str(out.exception)
+    out = CliRunner().invoke(app, ["simulate", str(tmp_path / "new"), "--seed", "-1"])
+    assert out.exit_code == 2 and "--seed" in out.output and not (tmp_path / "new").exists()
+
+
+def test_an_article_dated_nan_is_an_undated_one(tmp_path):
+    """NaN has no order: it would put the other messages out of theirs."""
+    articles, events = rows(articles=8, events=60)
+    undated = [a | {"published_at": None} if n % 3 == 0 else a for n, a in enumerate(articles)]
+    odd = [a | {"published_at": float("nan")} if n % 3 == 0 else a for n, a in enumerate(articles)]
+    clean = logs.read(write(tmp_path / "clean", undated, events))
+    found = logs.read(write(tmp_path / "odd", odd, events))
+    assert found.messages == clean.messages and found.dated == clean.dated
 
 
 def test_very_long_texts_and_blank_ones_are_encoded(tmp_path):
