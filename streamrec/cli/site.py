@@ -28,7 +28,8 @@ def replay(
     speed: str = typer.Option("max", help="How many times faster than it happened, or max."),
     limit: int | None = typer.Option(None, min=1, help="Stop after this many events."),
     announce_unknown: bool = typer.Option(
-        True, help="Announce articles that only events name, with an empty text."),
+        True, help="Announce articles that only events name, with an empty text; it replaces what a site "
+        "knows of them: not for a part of a log."),
 ) -> None:
     """See help."""
     from rich.progress import (
