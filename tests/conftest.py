@@ -20,7 +20,8 @@ from streamrec.adapters.embedded import java, kafka
 from streamrec.adapters.embedded.redis import EmbeddedRedis
 from streamrec.adapters.embedded.server import Server
 from streamrec.config import Redis
-from streamrec.errors import SetupError
+from streamrec.errors import RetryLater, SetupError
+from tests.e2e.harness import wait_until
 from tests.places import JARS
 
 # The same draws each time, however busy the machine is.
@@ -83,8 +84,18 @@ def kafka_broker(kafka_server: str) -> Iterator[Any]:
     from streamrec.config import Kafka
 
     broker = KafkaBroker(Kafka(bootstrap_servers=kafka_server, session_timeout_s=6.0))
+    wait_until(lambda: knows_groups(broker), 60, "the new Kafka knows its groups")
     yield broker
     broker.close()
+
+
+def knows_groups(broker: Any) -> bool:
+    """It makes their topic when somebody first asks, and refuses until that is there."""
+    try:
+        broker.group_lag("nobody", [])
+        return True
+    except RetryLater:
+        return False
 
 
 @pytest.fixture
