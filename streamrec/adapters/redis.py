@@ -142,25 +142,25 @@ class Connection:
     def __init__(self, client: Any, cluster: bool) -> None:
         self.client, self.cluster = client, cluster
         self._scripts: dict[str, Any] = {}
-        self._texts: dict[str, str] = {}
 
     def script(self, name: str, key: str, *args: Any) -> Any:
         """Run `lua/NAME.lua` on the one key prefix. Raises Fenced, Conflict, RetryLater."""
-        if name not in self._scripts:
-            self._scripts[name] = self.client.register_script(self._text(name))
-        return self.call(lambda c: self._scripts[name](keys=[key], args=args, client=c))
+        script = self._script(name)
+        return self.call(lambda c: script(keys=[key], args=args, client=c))
 
     def script_each(self, name: str, keys: Iterable[str], *args: Any) -> list[Any]:
         """Run it on each of some key prefixes, with the same arguments: in one round trip, but on a cluster,
         whose pipelines run no scripts."""
         if self.cluster:
             return [self.script(name, key, *args) for key in keys]
-        return self.pipeline(("eval", self._text(name), 1, key, *args) for key in keys)
+        text = self._script(name).script
+        return self.pipeline(("eval", text, 1, key, *args) for key in keys)
 
-    def _text(self, name: str) -> str:
-        if name not in self._texts:
-            self._texts[name] = files("streamrec.adapters").joinpath(f"lua/{name}.lua").read_text()
-        return self._texts[name]
+    def _script(self, name: str) -> Any:
+        if name not in self._scripts:
+            text = files("streamrec.adapters").joinpath(f"lua/{name}.lua").read_text()
+            self._scripts[name] = self.client.register_script(text)
+        return self._scripts[name]
 
     def call(self, run: Callable[[Any], T]) -> T:
         """Run a command; a server that is away or full is RetryLater."""

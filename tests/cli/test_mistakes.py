@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,15 +14,14 @@ from pydantic import SecretStr
 from streamrec import wiring
 from streamrec.config import Kafka, Redis, Settings
 from streamrec.errors import ServerUnreachable, SetupError
-from tests.e2e.harness import clean_env, wait_until
+from tests.e2e.harness import command, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
 
 def run(home: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    env = clean_env(STREAMREC_HOME=str(home), **{f"STREAMREC_{k}": v for k, v in settings.items()})
-    return subprocess.run([sys.executable, "-m", "streamrec", *arguments], env=env, cwd=home,
-                          capture_output=True, text=True, timeout=60)
+    named = {f"STREAMREC_{k}": v for k, v in settings.items()}
+    return command(home, *arguments, STREAMREC_HOME=str(home), **named)
 
 
 def sentence(done: "subprocess.CompletedProcess[str]", code: int) -> str:

@@ -1,9 +1,7 @@
 """The demo empties its folder at each start: only one that is its own, and says no before it starts."""
 
-import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,12 @@ from pydantic import SecretStr
 from streamrec import config
 from streamrec.errors import SetupError
 from streamrec.supervisor import Supervisor
+from tests.e2e.harness import command
 
 
 def demo(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`streamrec demo` in a home."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("STREAMREC_")}
-    return subprocess.run([sys.executable, "-m", "streamrec", "demo", "--once", *words], text=True,
-                          env=env | {"STREAMREC_HOME": str(home)}, capture_output=True, timeout=100)
+    return command(Path.cwd(), "demo", "--once", *words, seconds=100.0, STREAMREC_HOME=str(home))
 
 
 def refused(done: subprocess.CompletedProcess[str], why: str) -> None:

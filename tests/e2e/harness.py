@@ -36,6 +36,16 @@ def clean_env(**settings: str) -> dict[str, str]:
             "STREAMREC_WEB__PORT": "0", "STREAMREC_WEB__DASHBOARD_PORT": "0", **settings}
 
 
+def command(
+    cwd: Path, *words: str, seconds: float = 60.0, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """A `streamrec` command from its beginning to its end, with no settings but these."""
+    return subprocess.run(
+        [sys.executable, "-m", "streamrec", *words], env=clean_env(**settings), cwd=cwd,
+        capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
+    )
+
+
 class Process:
     """One process of the product, or of a test, with its log."""
 
@@ -132,10 +142,7 @@ class Stack:
 
     def run(self, *words: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """A `streamrec` command from its beginning to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "streamrec", *words], env=clean_env(**self.env), cwd=self.home,
-            capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
-        )
+        return command(self.home, *words, seconds=seconds, **self.env)
 
     def close(self) -> None:
         """End everything it started."""
