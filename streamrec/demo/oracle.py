@@ -24,7 +24,16 @@ class Oracle:
 
     def recommend(self, user: str, t: float, n: int) -> list[str]:
         """See Recommender."""
-        progress = (t - START) / DAYS / 86_400.0
+        progress = _progress(t)
         items = [i for i in self._world.released(progress) if i not in self._read[user]]
         appeal = self._world.relevance(user, items, progress)
         return [items[i] for i in np.argsort(-appeal, kind="stable")[:n]]
+
+    def score(self, user: str, t: float, items: list[str]) -> list[float]:
+        """See Recommender."""
+        found: list[float] = self._world.relevance(user, items, _progress(t)).tolist()
+        return found
+
+
+def _progress(t: float) -> float:
+    return (t - START) / DAYS / 86_400.0

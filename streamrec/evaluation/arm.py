@@ -12,6 +12,7 @@ from streamrec.scoring import ServingState
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Rows = NDArray[np.int64]
 
 
 class Moment(NamedTuple):
@@ -49,13 +50,19 @@ class Arm(Protocol):
     def scores(self, moment: Moment) -> Floats:
         """Scores [N] of the rows of `moment.state`; those not eligible are ignored."""
 
+    def among(self, moment: Moment, rows: Rows) -> Floats:
+        """Scores [n] of a few rows [n], as comparable with each other as the arm can make them: of a slate
+        that was shown, whatever place it has in the whole catalogue."""
+
     def learn(self, rows: Sequence[Row]) -> Cost:
         """A window has ended (the first: the bootstrap); `rows` are its training rows, oldest
         first, without those held out for the matrix R."""
 
 
 class Recommender(Protocol):
-    """The protocol of an outside system: two methods. See docs/benchmark.md for an example."""
+    """The protocol of an outside system: two methods. See docs/benchmark.md for an example. With a third,
+    `score(user, t, items) -> list[float]`, it is asked about slates that were shown; without, a slate is in
+    the order of its list, and what is not on that list is all the same."""
 
     def observe(self, event: Feedback) -> None:
         """An event has happened."""

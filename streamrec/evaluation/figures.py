@@ -33,6 +33,10 @@ def versus(arm: ArmRuns, default: ArmRuns) -> dict[str, Any]:
     for m in INTERVALS:
         pair = default.values[m][at], arm.values[m][at]
         found[m] = list(metrics.difference(*pair, arm.users[at], SEED, windows=arm.window[at]))
+    shown = at & ~np.isnan(arm.auc)
+    if shown.any():
+        found["auc"] = list(metrics.difference(default.auc[shown], arm.auc[shown], arm.users[shown], SEED,
+                                               windows=arm.window[shown]))
     _, low, high = found["ndcg10"]
     return found | {"real": bool(low > 0 or high < 0)}
 
@@ -75,7 +79,8 @@ def cost(arm: ArmRuns, joint: ArmRuns | None) -> dict[str, Any]:
 
 
 def memory(arm: ArmRuns, joint: ArmRuns | None) -> dict[str, Any]:
-    """R of HR@10, and what follows from it, as shares: 0.005 is half a point."""
+    """R of HR@10, and what follows from it, as shares: 0.005 is half a point. Where slates were logged, the
+    AUC within them tells forgetting from no longer ranking first what the site used to show."""
     whole, dormant = arm.matrix(), arm.matrix("matrix_dormant")
     if whole is None or dormant is None:
         return {"R": None}
@@ -85,6 +90,8 @@ def memory(arm: ArmRuns, joint: ArmRuns | None) -> dict[str, Any]:
         "backward_transfer": metrics.backward_transfer(r),
         "forgetting_ndcg10": metrics.forgetting(whole[:, :, 1]),
         "forgetting_dormant": metrics.forgetting(dormant[:, :, 0]),
+        "forgetting_auc": metrics.forgetting(whole[:, :, 2]),
+        "backward_transfer_auc": metrics.backward_transfer(whole[:, :, 2]),
         "intransigence": None if theirs is None else metrics.intransigence(r, np.diag(theirs[:, :, 0])),
     }
 
@@ -101,8 +108,7 @@ def lists(arm: ArmRuns) -> dict[str, float]:
 def trust(arm: ArmRuns) -> dict[str, Any]:
     """Calibration, where scores are logits (of our own model); AUC, where slates were logged."""
     sure, hit = arm.column("confidence", float), arm.ranks[0][arm.reported] == 1.0
-    aucs = arm.column("auc", float)
-    aucs = aucs[~np.isnan(aucs)]
+    aucs = arm.auc[arm.reported & ~np.isnan(arm.auc)]
     judged = {name: sum(r[name] for r in arm.runs) for name in ("published", "refused")}
     known = ~np.isnan(sure)
     ece = metrics.calibration(sure[known], hit[known]) if known.any() else None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.catalogue import Entry, LiveArticles
-from streamrec.evaluation.arm import Cost, Floats, Moment
+from streamrec.evaluation.arm import Cost, Floats, Moment, Rows
 from streamrec.events import Article, Feedback, epoch
 from streamrec.replay import Row
 
@@ -75,6 +75,14 @@ class Heuristic:
     def learn(self, rows: Sequence[Row]) -> Cost:
         """See Arm: nothing to fit."""
         return Cost()
+
+    def scores(self, moment: Moment) -> Floats:
+        """See Arm."""
+        raise NotImplementedError
+
+    def among(self, moment: Moment, rows: Rows) -> Floats:
+        """See Arm."""
+        return self.scores(moment)[rows]
 
 
 class Random(Heuristic):

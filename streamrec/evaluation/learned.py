@@ -11,7 +11,7 @@ import torch
 from streamrec.catalogue import LiveArticles, Vectors
 from streamrec.config import Encoder, Settings, Trainer
 from streamrec.errors import SetupError
-from streamrec.evaluation.arm import Cost, Floats, Moment
+from streamrec.evaluation.arm import Cost, Floats, Moment, Rows
 from streamrec.evaluation.shown import Shown
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.tuned import TunedNow
@@ -100,6 +100,10 @@ class Learned:
         found = scores(moment, self.live, self._s.scorer.rerank, shown.reader(moment, self._encoded))
         return shown.listed(moment, found)
 
+    def among(self, moment: Moment, rows: Rows) -> Floats:
+        """See Arm: the full score, which the whole catalogue's best alone have."""
+        return among(moment, self.live, rows, self.how.shown.reader(moment, self._encoded))
+
     def _encoded(self, text: str) -> Vectors:
         """The vector [d] of what a reader says; the encoder is loaded for the first."""
         if self._encoder is None:
@@ -177,13 +181,28 @@ def _held_back(settings: Settings, newest: int, every: int) -> Settings:
 @torch.no_grad()
 def scores(moment: Moment, served: Served, rerank: int, reader: Reader | None = None) -> Floats:
     """What production's scorer gives each article [N] under a version; `reader`: as another."""
+    _cover(served, moment)
+    batch = Batch(moment.state, served, [reader or Reader(moment.history)], False, rerank)
+    found = batch.scores([moment.eligible])[0]
+    return np.asarray(found, np.float32)
+
+
+@torch.no_grad()
+def among(moment: Moment, served: Served, rows: Rows, reader: Reader | None = None) -> Floats:
+    """The full scores [n] of a few rows [n] under a version."""
+    _cover(served, moment)
+    asks = [reader or Reader(moment.history)]
+    batch, places = Batch(moment.state, served, asks, False, len(rows), only=np.sort(rows)), np.argsort(rows)
+    found = np.empty(len(rows), np.float32)
+    found[places] = batch.full([rows[places]])[0]
+    return found
+
+
+def _cover(served: Served, moment: Moment) -> None:
     articles = moment.state.articles
     if served.covered_at != articles.cursor or served.rows < len(articles):
         served.cover(articles.vectors, articles.changed_since(served.covered_at))
         served.covered_at = articles.cursor
-    batch = Batch(moment.state, served, [reader or Reader(moment.history)], False, rerank)
-    found = batch.scores([moment.eligible])[0]
-    return np.asarray(found, np.float32)
 
 
 def _tuning(how: How, settings: Encoder, seed: int, text_of: Callable[[str], str]) -> EncoderTuning:

@@ -2,16 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.evaluation.learned import Learned, scores
+from streamrec.evaluation.learned import Learned, among, scores
 from streamrec.evaluation.log import Log
 from streamrec.evaluation.metrics import hr, ndcg, rank_of
 from streamrec.evaluation.schedule import Schedule
 from streamrec.evaluation.site import Site
-from streamrec.evaluation.unit import TOP
+from streamrec.evaluation.unit import TOP, slate_auc
 from streamrec.evaluation.walk import Reader, about
 from streamrec.scoring import Served
 
@@ -19,9 +20,10 @@ from streamrec.scoring import Served
 def matrix(
     log: Log, schedule: Schedule, site: Site, arm: Learned, rerank: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """R [versions, windows, 2] over all held-out reads, and over those of dormant articles and
-    readers: each is asked of every version, at its own moment."""
-    shape = (len(arm.versions) - 1, schedule.windows + 1, 2)
+    """R [versions, windows, 3] over all held-out reads, and over those of dormant articles and
+    readers: each is asked of every version, at its own moment. HR@10, NDCG@10, and the AUC within the
+    slate of the reads that have one (NaN in a window where none has)."""
+    shape = (len(arm.versions) - 1, schedule.windows + 1, 3)
     sums, counts = np.zeros((2, *shape)), np.zeros((2, *shape))
     reader, versions = Reader(log, schedule, site), arm.over(site.state.articles)[1:]
     for n, event, moment in reader.moments(schedule.held):
@@ -32,10 +34,11 @@ def matrix(
         for places, served in _distinct(versions):
             scored = scores(moment, served, rerank)
             rank = [rank_of(scored, moment.eligible[: len(scored)], target)]
-            gain = np.concatenate([hr(rank, TOP), ndcg(rank, TOP)])
+            clicked = slate_auc(partial(among, moment, served), moment, event)
+            gain = np.array([*hr(rank, TOP), *ndcg(rank, TOP), clicked])
             for k in ([0, 1] if dormant else [0]):
-                sums[k, places, schedule.window[n]] += gain
-                counts[k, places, schedule.window[n]] += 1
+                sums[k, places, schedule.window[n]] += np.nan_to_num(gain)
+                counts[k, places, schedule.window[n]] += ~np.isnan(gain)
     with np.errstate(invalid="ignore"):
         every, dormant_only = sums / counts
     return every, dormant_only

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streamrec.evaluation.arm import Floats, Moment, Recommender
+from streamrec.evaluation.arm import Floats, Moment, Recommender, Rows
 from streamrec.evaluation.heuristics import Heuristic
 from streamrec.events import Feedback
 
@@ -15,6 +15,7 @@ class Outside(Heuristic):
 
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
+        self._score = getattr(recommender, "score", None)
 
     def observe(self, event: Feedback) -> None:
         """See Arm."""
@@ -30,3 +31,10 @@ class Outside(Heuristic):
             if row is not None and moment.eligible[row]:
                 found[row] = ASKED - rank
         return found
+
+    def among(self, moment: Moment, rows: Rows) -> Floats:
+        """See Arm."""
+        if self._score is None:
+            return super().among(moment, rows)
+        items = [moment.state.articles.entries[i].item_id for i in rows]
+        return np.asarray(self._score(moment.user, moment.t, items), np.float32)

@@ -38,6 +38,9 @@ MEMORY = (
     Column("forgetting", "forgetting", "{:+.3f}", -1, "best quality ever on old windows, less quality now"),
     Column("forgetting, dormant", "forgetting_dormant", "{:+.3f}", -1, "the same on topics that went quiet"),
     Column("backward transfer", "backward_transfer", "{:+.3f}", 1, "quality on old windows now, less then"),
+    Column("forgetting, AUC", "forgetting_auc", "{:+.3f}", -1,
+           "of telling, in the slate shown, what is clicked: where slates were logged, this one counts"),
+    Column("backward transfer, AUC", "backward_transfer_auc", "{:+.3f}", 1, "the same way"),
     Column("intransigence", "intransigence", "{:+.3f}", -1, "quality of joint training, less own"),
 )
 COST = (

@@ -25,6 +25,8 @@ class ArmRuns:
         self.by_seed = [
             {"hr10": metrics.hr(r), "ndcg10": metrics.ndcg(r), "mrr": metrics.mrr(r)} for r in self.ranks
         ]
+        aucs = [np.array(run["rows"]["auc"], dtype=np.float64) for run in runs]
+        self.auc: Floats = np.mean(aucs, axis=0)  # NaN where no slate was shown
         self.values = {m: np.mean([s[m] for s in self.by_seed], axis=0) for m in MEASURES}
 
     def mean(self, measure: str, where: NDArray[Any]) -> float:

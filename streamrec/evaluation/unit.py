@@ -1,7 +1,7 @@
 """Arms over one log: test, then train, window after window."""
 
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.evaluation.arm import Arm, Bools, Cost, Floats, Moment
+from streamrec.evaluation.arm import Arm, Bools, Cost, Floats, Moment, Rows
 from streamrec.evaluation.learned import Learned
 from streamrec.evaluation.log import Log
 from streamrec.evaluation.metrics import auc, rank_of
@@ -27,7 +27,7 @@ class Record:
 
     rows: dict[str, list[Any]] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
-    matrix: NDArray[np.float64] | None = None  # [versions, windows, 2]: HR@10, NDCG@10 of held-out reads
+    matrix: NDArray[np.float64] | None = None  # [versions, windows, 3]: see matrix.matrix
     matrix_dormant: NDArray[np.float64] | None = None
     published: int = 0
     refused: int = 0
@@ -89,7 +89,7 @@ def _score(pairs: Pairs, moment: Moment, event: Feedback, n: int, reader: Reader
         logits = isinstance(arm, Learned) and not arm.how.shown.lists
         record.add(rank=rank_of(scored, eligible, target), top=_top(scored, eligible),
                    confidence=_confidence(scored, eligible) if logits else np.nan,
-                   auc=_auc(scored, moment, event), **asked)
+                   auc=slate_auc(partial(arm.among, moment), moment, event), **asked)
 
 
 def _top(scored: Floats, eligible: Bools) -> list[int]:
@@ -107,11 +107,13 @@ def _confidence(scored: Floats, eligible: Bools) -> float:
     return float(1.0 / np.exp(values - values.max()).sum()) if len(values) else np.nan
 
 
-def _auc(scored: Floats, moment: Moment, event: Feedback) -> float:
-    """Of the article chosen within the slate that was shown; NaN without one."""
-    index, shown = moment.state.articles.index, event.impression
-    rows = [index[i] for i in shown if i in index and index[i] < len(scored)]
+def slate_auc(score: Callable[[Rows], Floats], moment: Moment, event: Feedback) -> float:
+    """Of the article chosen within what was shown and not yet read; NaN without a slate."""
+    index = moment.state.articles.index
     chosen = index.get(event.item_id or "", -1)
-    if chosen not in rows or len(rows) < 2:
+    shown = list(dict.fromkeys(index[i] for i in event.impression if i in index))
+    others = [r for r in shown if r != chosen and moment.eligible[r]]
+    if chosen not in shown or not others:
         return np.nan
-    return auc(scored[[chosen]], scored[[r for r in rows if r != chosen]])
+    found = score(np.array([chosen, *others]))
+    return auc(found[:1], found[1:])
