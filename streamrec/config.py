@@ -44,7 +44,8 @@ class Kafka(Section):
     jars_mirror: str = Field("", description="Maven repository for `up`'s own broker; empty: the usual")
     partitions: int = Field(4, ge=1, description="partitions of a topic made by `topics create`")
     replication_factor: int = Field(1, ge=1, description="copies of each partition")
-    retention_hours: int = Field(168, ge=1, description="how long topics that are not compacted keep")
+    retention_hours: int = Field(
+        168, ge=1, description="how long topics that are not compacted keep; dead letters: 30 days")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"
     )
@@ -135,7 +136,8 @@ class Trainer(Section):
         "loss (what the model is worst at)"
     )
     first_passes: int = Field(3, ge=1, description="passes over the rows of the first model, more over few")
-    negatives: int = Field(40, ge=1, description="sampled negatives per row")
+    negatives: int = Field(40, ge=1, description="sampled negatives per row whose slate was not logged")
+    slate_negatives: int = Field(3, ge=0, description="sampled negatives per row beside the slate shown")
     slate: int = Field(20, ge=0, description="articles of the slate shown that one example compares with")
     lr_tower: float = Field(3e-4, gt=0, description="learning rate of head and reader encoder")
     lr_temperature: float = Field(5e-2, gt=0, description="learning rate of the temperature")

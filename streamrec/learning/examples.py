@@ -3,8 +3,8 @@
 Candidates are the slate shown, if one was logged, and sampled negatives from the articles alive
 at that moment. Without a slate, negatives come half uniformly and half by popularity^0.75, and
 each candidate's log expected count corrects the softmax for it (logQ: Yi et al., RecSys 2019).
-With a slate the softmax is over what the reader saw; its extra negatives are uniform, which
-needs no correction.
+With a slate the softmax is over what the reader saw, and a few negatives drawn uniformly, which
+need no correction: many of them would teach what the site shows, not what the reader chooses of it.
 """
 
 from collections import defaultdict
@@ -112,7 +112,7 @@ def materialise(
     text = base.astype(np.float32)
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        sampler = Sampler(counters, known, block[0].row.ts, settings.negatives, rng)
+        sampler = Sampler(counters, known, block[0].row.ts, settings, rng)
         for r, (partition, _, row) in enumerate(block, start):
             if _fill(out, r, row, counters, known, text, words, sampler, liked[row.user]):
                 made.append(r)
@@ -162,7 +162,7 @@ def _candidates(
     taken = {index[i] for i in (*row.history, *liked) if i in index}
     slate = [index[i] for i in row.slate if i in index]
     shown = [i for i in slate if i not in taken and i < n and known[i]]
-    drawn = [i for i in sampler.draw(uniform=bool(shown)) if i not in taken]
+    drawn = [i for i in sampler.draw(beside_slate=bool(shown)) if i not in taken]
     others = list(dict.fromkeys((*shown[: room - sampler.negatives], *drawn)))
     slot = int(sampler.rng.integers(len(others) + 1))
     return ([*others[:slot], positive, *others[slot:]], slot, bool(shown)) if others else None

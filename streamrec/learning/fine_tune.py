@@ -25,6 +25,7 @@ from streamrec.model.network import Recommender
 
 Base = NDArray[np.float16]
 FEWEST_STEPS, MOST_PASSES = 28, 8  # of a first model
+FEW_STEPS, FEW_PASSES = 16, 4  # of an increment
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ class Plan:
 
 
 def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
-    """How many new and rehearsed rows a batch has, and how many steps follow. A first model of few rows
-    passes over them more often: after a dozen steps it would stand below the prior that it begins as."""
+    """How many new and rehearsed rows a batch has, and how many steps follow. Few rows are passed over
+    more often: a first model would stand below the prior that it begins as after a dozen steps, and an
+    increment of half a dozen learns nothing but noise."""
     passes = settings.first_passes if first else settings.passes
     share = settings.rehearsal_share if rehearsal else 0.0
     old = min(round(settings.batch * share), settings.batch - 1)
@@ -64,6 +66,8 @@ def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
     each = math.ceil(new / size)
     if first and each:
         passes = max(passes, min(MOST_PASSES, min(FEWEST_STEPS, settings.max_steps) // each))
+    elif each and passes == 1:
+        passes = max(1, min(FEW_PASSES, math.ceil(FEW_STEPS / each), settings.max_steps // each))
     return Plan(size, old, passes, passes * each)
 
 
@@ -81,7 +85,7 @@ def fine_tune(
 
     `base_vectors` [N, d] are the text vectors by article index. `first`: full learning rates and
     `first_passes`; otherwise `increment_scale` of them. `plugins`: further Avalanche plugins. With a `tail`
-    of rows held out, several passes of an increment end as soon as one helps it no more (see EarlyStopping).
+    of rows held out, the `passes` of an increment end as soon as one helps it no more (see EarlyStopping).
     Raises SetupError if Avalanche is not installed.
     """
     rehearsing, strategy, stopping = _avalanche()
@@ -91,7 +95,7 @@ def fine_tune(
     window = strategy.dataset(rows[: len(new)], targets[: len(new)])
     memory = strategy.dataset(rows[len(new) :], targets[len(new) :])
     replay = [rehearsing.replay_plugin(memory, sizes.new, sizes.old)] if sizes.old else []
-    several = tail is not None and len(tail) and sizes.passes > 1 and not first
+    several = tail is not None and len(tail) and settings.passes > 1 and not first
     stop = [stopping.EarlyStopping(net, tail, base_vectors)] if several else []
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Avalanche 0.6 warns about its own deprecated calls

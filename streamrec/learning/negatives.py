@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.catalogue import LIVE
+from streamrec.config import Trainer
 from streamrec.model.counters import Counters
 
 Array = NDArray[Any]
@@ -17,10 +18,10 @@ class Sampler:
     deleted since (see `known` of materialise) none is drawn: it would be taught as what nobody ever takes."""
 
     def __init__(
-        self, counters: Counters, known: Array, ts: float, negatives: int,
+        self, counters: Counters, known: Array, ts: float, settings: Trainer,
         rng: np.random.Generator,
     ) -> None:
-        self.negatives, self.rng = negatives, rng
+        self.negatives, self.few, self.rng = settings.negatives, settings.slate_negatives, rng
         published = counters.published_at[: len(known)]
         self.alive = np.flatnonzero((known == LIVE) & ~(published > ts))  # unknown time: alive
         self.uniform = 1.0 / max(len(self.alive), 1)
@@ -30,12 +31,12 @@ class Sampler:
         self.q[self.alive] = 0.5 * self.uniform + 0.5 * popular
         self.cdf = np.cumsum(self.q[self.alive])
 
-    def draw(self, uniform: bool) -> list[int]:
-        """Indices of up to `negatives` articles, with repeats."""
+    def draw(self, beside_slate: bool) -> list[int]:
+        """Indices of up to `negatives` articles, with repeats; beside a slate a few, drawn uniformly."""
         if not len(self.alive):
             return []
-        if uniform:
-            at = self.rng.integers(len(self.alive), size=self.negatives)
+        if beside_slate:
+            at = self.rng.integers(len(self.alive), size=self.few)
         else:
             u = self.rng.random(self.negatives) * self.cdf[-1]
             at = np.minimum(np.searchsorted(self.cdf, u), len(self.alive) - 1)

@@ -51,6 +51,21 @@ def test_what_was_deleted_is_learned_from_but_is_no_negative():
     assert len(made) > 250 and gone & set(chosen.tolist()) and not gone & set(others.ravel().tolist())
 
 
+@pytest.mark.parametrize("few", [0, 3])
+def test_a_row_is_compared_with_the_slate_shown_and_few_others_or_without_one_with_many(few):
+    trainer = Trainer(negatives=30, slate_negatives=few)
+    for slate, least, most in ((8, 1, 8 + few), (0, 20, 30)):
+        window = rows(200, list(articles()), slate=slate)
+        shown = {w.row.event_id: {*w.row.slate} for w in window}
+        stream = Stream()
+        made = stream.examples(window, trainer)
+        others = [c[c >= 0][c[c >= 0] != c[t]] for c, t in zip(made.cand, made.target, strict=True)]
+        assert all(least <= len(o) <= most for o in others)
+        drawn = [len({stream.counters.ids[i] for i in o} - shown[e])
+                 for o, e in zip(others, made.event_ids, strict=True)]
+        assert max(drawn) == (few if slate else max(map(len, others)))
+
+
 def prior(examples):
     net = Recommender.initial(DIM, MODEL)
     net.standardise(torch.from_numpy(examples.feats[examples.cand >= 0].astype(np.float32)))
@@ -111,7 +126,7 @@ def test_several_passes_of_an_increment_end_when_rows_held_out_are_helped_no_mor
     assert again.passes == stopped.passes - 1 and losses[2] == pytest.approx(losses[0])
 
 
-def test_one_pass_and_a_first_model_end_when_planned():
+def test_who_asks_for_one_pass_and_a_first_model_end_when_planned():
     stream = Stream()
     both = stream.examples(rows(200, list(stream.articles)))
     new, tail = both.take(range(150)), both.take(range(150, len(both)))
@@ -119,7 +134,7 @@ def test_one_pass_and_a_first_model_end_when_planned():
     for first in (True, False):
         fit = fine_tune(with_tail, new, new.take([]), stream.base, Trainer(), first=first, seed=1, tail=tail)
         fine_tune(without, new, new.take([]), stream.base, Trainer(), first=first, seed=1)
-        assert fit.passes == (8 if first else 1)  # a first model of few rows
+        assert fit.passes == (8 if first else 4)  # of few rows
     assert all(torch.equal(a, b) for a, b in zip(with_tail.parameters(), without.parameters(), strict=True))
 
 
@@ -129,20 +144,28 @@ def test_a_first_model_of_few_rows_takes_enough_steps_and_warms_up_within_a_fift
         assert sizes.passes == passes and sizes.steps >= 21
         assert warm_up(Trainer(), sizes.steps, first=True) == min(sizes.steps // 5, Trainer().warmup_steps)
     assert plan(150, 0, Trainer(max_steps=4, first_passes=1), first=True).steps <= 4
-    assert plan(150, 0, Trainer(), first=False).passes == 1
     assert warm_up(Trainer(), 5, first=False) == Trainer().warmup_steps
+
+
+def test_an_increment_of_few_rows_passes_over_them_until_it_has_steps_enough_but_four_times_at_most():
+    for new, rehearsal, passes, steps in ((60, 400, 4, 8), (450, 400, 2, 18), (1000, 400, 1, 20), (450, 0, 2, 16)):
+        sizes = plan(new, rehearsal, Trainer(), first=False)
+        assert (sizes.passes, sizes.steps) == (passes, steps)
+    assert plan(450, 400, Trainer(passes=3), first=False).passes == 3  # as was asked for
+    assert plan(450, 400, Trainer(max_steps=9), first=False).steps == 9
 
 
 def test_the_share_asked_for_of_every_batch_is_rehearsal_and_every_new_row_is_seen_once_a_pass():
     stream, recorder = Stream(), Recorder()
     both = stream.examples(rows(328, list(stream.articles)))
     new, old = both.take(range(200)), both.take(range(200, 328))
-    fine_tune(prior(new), new, old, stream.base, Trainer(rehearsal_share=0.5), first=False, seed=1,
-              plugins=[recorder])
-    for batch in recorder.batches[:-1]:
-        assert (batch < 200).sum() == (batch >= 200).sum() == 32
+    fit = fine_tune(prior(new), new, old, stream.base, Trainer(rehearsal_share=0.5), first=False, seed=1,
+                    plugins=[recorder])
+    for n, batch in enumerate(recorder.batches, 1):
+        last = n % (fit.steps // fit.passes) == 0  # of a pass: what is left of the new rows
+        assert (batch < 200).sum() == (200 % 32 if last else 32) and (batch >= 200).sum() == 32
     seen = torch.cat(recorder.batches)
-    assert sorted(seen[seen < 200].tolist()) == list(range(200))
+    assert sorted(seen[seen < 200].tolist()) == sorted([*range(200)] * fit.passes)
 
 
 def test_the_step_cap_makes_batches_larger_and_drops_no_row():
@@ -192,7 +215,7 @@ def test_avalanches_own_plugins_work_on_our_batches():
     new = stream.examples(rows(100, list(stream.articles)))
     fit = fine_tune(prior(new), new, empty(20, 1), stream.base, Trainer(), first=False, seed=0,
                     plugins=[EWCPlugin(0.1, mode="online", decay_factor=0.9)])
-    assert fit.steps == 2 and np.isfinite(fit.loss)
+    assert fit.steps == 8 and np.isfinite(fit.loss)
 
 
 def test_adam_state_survives_its_file():

@@ -56,6 +56,18 @@ def test_nothing_to_judge_by_is_no():
     assert not found.publish and "wait" in found.reason
 
 
+def test_a_gate_that_is_off_lets_any_model_pass_and_says_so():
+    found = verdict(Compared(GOOD, GOOD - 0.5), NONE, Trainer(gate=False), 0)
+    assert found.publish and "STREAMREC_TRAINER__GATE" in found.reason
+
+
+@pytest.mark.parametrize("rows, publish", [(30, False), (29, True)])
+def test_a_model_far_below_the_best_is_refused_where_anchors_suffice_to_tell(rows, publish):
+    same, far = Compared(GOOD[:rows], GOOD[:rows]), Compared(GOOD[:rows], GOOD[:rows] - 0.05)
+    found = judge(Compared(GOOD, GOOD), same, far)
+    assert found.publish == publish and ("best model" in found.reason) != publish
+
+
 def test_ndcg_counts_ties_half_and_cuts_at_ten():
     target = np.array([0, 0, 0])
     scores = np.full((3, 21), -np.inf)
