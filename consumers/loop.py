@@ -15,7 +15,7 @@ from streamrec import logs
 from streamrec.broker import Partition, Publisher, Record, Subscription
 from streamrec.clock import Clock, due
 from streamrec.errors import Fenced, RetryLater
-from streamrec.metrics import LAG, PAUSED
+from streamrec.metrics import LAG, Waits
 
 log = logs.get(__name__)
 T = TypeVar("T")
@@ -77,6 +77,7 @@ class Loop:
     _ready: set[Partition] = field(default_factory=set)
     _done: dict[Partition, int] = field(default_factory=dict)
     _committed_at: float = 0.0
+    _waits: Waits = field(default_factory=Waits)
 
     def run(self) -> None:
         """Until `stop` is set."""
@@ -102,10 +103,17 @@ class Loop:
         if bool(work) and self._patiently(partial(self._handled, work)):
             self._done.update({p: records[-1].offset + 1 for p, records in work})
         self._patiently(self.handler.idle)
-        LAG.set(self.subscription.lag())
+        self._look()
         if due(self.clock.now(), self._committed_at, self.policy.commit_every_s):
             self._patiently(self._settle)
             self._commit()
+
+    def _look(self) -> None:
+        """Of a Kafka that is away no poll says anything."""
+        LAG.set(self.subscription.lag())
+        away = self.subscription.away()
+        if self._waits.note("kafka", away):
+            (log.warning if away else log.info)("kafka_away" if away else "kafka_back")
 
     def _handled(self, work: Sequence[tuple[Partition, Sequence[Record]]]) -> bool:
         """True: what was fenced, or never handled because we were stopped, is not committed. Nor is what
@@ -150,7 +158,7 @@ class Loop:
             except RetryLater as error:
                 if not waiting:
                     log.warning("waiting", why=str(error))
-                    PAUSED.set(1)
+                    self._waits.note("server", True)
                 waiting = True
                 self._wait(delay)
                 delay = min(delay * 2, self.policy.backoff_max_s)
@@ -171,22 +179,25 @@ class Loop:
 
     def _resume(self) -> None:
         log.info("resuming")
-        PAUSED.set(0)
+        self._waits.note("server", False)
         self.subscription.pause(False)
 
     def _commit(self) -> None:
         self._committed_at = self.clock.now()
         if not self._done or self._rebalanced():  # a later owner may have committed more
+            self._waits.note("commit", False)  # nothing is owed any more
             return
         done, self._done = self._done, {}
         try:
             self._settle()
             self.publisher.flush()
             self.subscription.commit(done)
+            self._waits.note("commit", False)
         except Fenced:
             self._generation = -2
             log.info("rebalanced_before_commit")
         except RetryLater as error:
             log.warning("commit_failed", why=str(error))
+            self._waits.note("commit", True)
             self._done = {**done, **self._done}
 

@@ -27,6 +27,10 @@ class TrainingFailed(StreamrecError):
     """The child died or said that it could not."""
 
 
+class NotYet(StreamrecError):
+    """The child waits for something: articles to be announced, or a server that is away."""
+
+
 class ChildLearner:
     """See schedulers.trainer.Learner."""
 
@@ -48,7 +52,7 @@ class ChildLearner:
                 f"the fitting process was not understood ({error}); a new one starts"
             ) from error
         if "error" in answer:
-            raise TrainingFailed(answer["error"])
+            raise (NotYet if answer.get("later") else TrainingFailed)(answer["error"])
         log.info("trained", **answer)
 
     def _running(self) -> subprocess.Popen[str]:

@@ -25,6 +25,7 @@ from streamrec.metrics import (
     BOARD_SEEN,
     LAG,
     Board,
+    Waits,
 )
 
 log = logs.get(__name__)
@@ -54,6 +55,7 @@ class MonitorProcess:
         self._done: dict[Partition, int] = {}
         self._owed: DriftReport | None = None
         self._sent = ""
+        self._waits = Waits()
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
@@ -61,7 +63,9 @@ class MonitorProcess:
         while not stop.is_set():
             try:
                 self.turn()
+                self._waits.note("server", False)
             except RetryLater as error:
+                self._waits.note("server", True)
                 log.warning("waiting", why=str(error))
                 stop.wait(1.0)
         self._commit(self._clock.now())
@@ -81,9 +85,16 @@ class MonitorProcess:
         if self._owed is not None:
             self._publish(self._owed)  # kept until it is out: an alarm is raised once
             self._owed = None
-        LAG.set(self._subscription.lag())
+        self._look()
         if due(now, self._committed_at, COMMIT_S):
             self._commit(now)
+
+    def _look(self) -> None:
+        """Of a Kafka that is away no poll says anything."""
+        LAG.set(self._subscription.lag())
+        away = self._subscription.away()
+        if self._waits.note("kafka", away):
+            (log.warning if away else log.info)("kafka_away" if away else "kafka_back")
 
     def _commit(self, now: float) -> None:
         self._committed_at = now

@@ -14,6 +14,7 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from schedulers.announcer import Announcer
+from schedulers.child import NotYet
 from schedulers.trigger import drift_asks, of_a_day, waiting, why_train
 from streamrec import logs
 from streamrec.clock import Clock
@@ -27,7 +28,9 @@ from streamrec.metrics import (
     BUFFER_ROWS,
     MISFIRES,
     ROWS_WAITING,
+    TRAININGS_FAILED,
     Board,
+    Waits,
 )
 from streamrec.registry import Pointer, PointerStore
 from streamrec.replay import ReplayBuffer
@@ -59,7 +62,7 @@ class Trainer:
         self._token: int | None = None
         self._started_at = self._checked_at = clock.now()
         self._back_off_until = 0.0
-        self._stopping = False
+        self._stopping, self._waits = False, Waits()
 
     def hold(self) -> bool:
         """Take or keep the lease; True while it is ours."""
@@ -74,7 +77,11 @@ class Trainer:
     def check(self) -> str | None:
         """Train if a trigger has fired and the lease is ours; the trigger, or None."""
         now = self._clock.now()
-        if now < self._back_off_until or not self.hold():
+        if now < self._back_off_until:
+            return None
+        held = self.hold()
+        self._waits.note("server", False)  # it has answered
+        if not held:
             return None
         pointer = self._pointers.read()
         self._announcer.tell(pointer, now)
@@ -107,9 +114,19 @@ class Trainer:
         except (StreamrecError, OSError) as error:
             if self._stopping:  # it failed because we ended it
                 return
-            log.error("training_failed", why=str(error))
+            self._tell(error)
             self._back_off_until = self._clock.now() + min(5.0, self._s.trigger_s)
         self._checked_at = self._clock.now()
+
+    def _tell(self, error: Exception) -> None:
+        """Waiting is no failure: it ends without anybody's doing, or another alarm tells of it."""
+        if isinstance(error, RetryLater):
+            self._waits.note("server", True)
+        if isinstance(error, RetryLater | NotYet):
+            log.warning("waiting", why=str(error))
+            return
+        TRAININGS_FAILED.inc()
+        log.error("training_failed", why=str(error))
 
     def _count_late(self, now: float) -> None:
         """Checks that a stalled machine missed. This one makes up for them: what they would have

@@ -90,6 +90,9 @@ class Subscription(Protocol):
     def lag(self) -> int:
         """Messages of the assignment not yet polled."""
 
+    def away(self) -> bool:
+        """No broker has been there for some seconds of polling: polls bring nothing, and raise nothing."""
+
     def close(self) -> None:
         """Leave the group."""
 

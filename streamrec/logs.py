@@ -65,6 +65,9 @@ def setup(level: str, process: str) -> None:
     ))
     handler.addFilter(OncePer())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)  # of libraries: a line of JSON, too
+    # Each task of the client that took a tenth of a second, of whatever the machine did meanwhile.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     for noisy in ("kafka", "urllib3", "filelock"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
     # A check that is skipped because an increment runs is meant to be: not worth a line a second.

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 EVENTS = Counter("streamrec_events_applied_total", "Feedback events applied to the buffer")
 DUPLICATES = Counter("streamrec_duplicates_refused_total", "Events refused: their id was known")
 DEAD_LETTERS = Counter("streamrec_dead_letters_total", "Messages sent to a dead-letter topic", ["topic"])
-PAUSED = Gauge("streamrec_paused", "1 while a consumer waits for a server that is away or full")
+PAUSED = Gauge("streamrec_paused", "1 while a process waits for a server that is away or full")
 LAG = Gauge("streamrec_consumer_lag", "Messages of the assignment not yet polled")
 ENCODED = Counter("streamrec_articles_encoded_total", "Articles run through the text encoder")
 ANSWERS = Counter("streamrec_answers_total", "Recommendations published", ["trigger"])
@@ -23,6 +23,7 @@ SWAPS = Counter("streamrec_swaps_total", "Models swapped in")
 SWAP_FAILURES = Counter("streamrec_swap_failures_total", "Models refused: files corrupt or unreadable")
 INDEX_RECALL = Gauge("streamrec_index_recall", "Recall@10 of the newest article index against exact products")
 MISFIRES = Counter("streamrec_misfires_total", "Scheduled checks that ran late or were coalesced")
+TRAININGS_FAILED = Counter("streamrec_trainings_failed_total", "Increments that ended in an error")
 ROWS_WAITING = Gauge("streamrec_rows_waiting", "Rows made and not yet taken by an increment")
 BUFFER_ROWS = Gauge("streamrec_buffer_rows", "Rows kept for rehearsal")
 BUFFER_BYTES = Gauge("streamrec_buffer_bytes", "Bytes of the rows kept for rehearsal")
@@ -59,6 +60,20 @@ BOARD_SEEN = "articles_seen"  # article -> how often shown and clicked
 # Series on the board: what the dashboard draws, newest last.
 BOARD_PULSE = "pulse"
 BOARD_QUALITY, INCREMENTS_KEPT = "quality", 300
+
+
+class Waits:
+    """What this process waits for; `streamrec_paused` is 1 while there is anything."""
+
+    def __init__(self) -> None:
+        self._reasons: set[str] = set()
+
+    def note(self, reason: str, waits: bool) -> bool:
+        """Whether it waits for this now; True if that is new."""
+        new = waits != (reason in self._reasons)
+        (self._reasons.add if waits else self._reasons.discard)(reason)
+        PAUSED.set(bool(self._reasons))
+        return new
 
 
 class Tracker(Protocol):

@@ -99,8 +99,8 @@ class PointerStore(Protocol):
     def records(self) -> list[VersionRecord]:
         """The newest published versions, RECORDS at most, oldest first."""
 
-    def next_number(self) -> int:
-        """A number never given before."""
+    def next_number(self, above: int = 0) -> int:
+        """A number never given before, and larger than `above`."""
 
     def acquire(self, owner: str, ttl_s: float) -> int | None:
         """Take the lease: a fencing token larger than all before, or None if it is held."""
@@ -145,8 +145,14 @@ class Registry:
         return self.pointers.read()
 
     def new_name(self) -> str:
-        """A version name never used, growing: numbers of failed attempts are skipped."""
-        return str(self.pointers.next_number())
+        """A version name never used, growing: numbers of failed attempts are skipped. Nor has the store a
+        folder of that name or of a later one: it may have outlived the Redis that counted."""
+        there = [int(f) for kind in ("versions", "states") for f in self._numbered(kind)]
+        return str(self.pointers.next_number(max(there, default=0)))
+
+    def _numbered(self, kind: str) -> list[str]:
+        """Folders that we named, oldest first."""
+        return sorted((f for f in self.files.folders(kind) if f.isdecimal()), key=int)
 
     def rollback(self, version: str, now: float) -> Pointer:
         """Point at an older version; what was learned since stays learned from, not lost.
@@ -171,8 +177,7 @@ class Registry:
         pointer = self.current()
         in_use = {pointer.version, pointer.first_trained, pointer.state}
         for kind, keep in (("versions", keep_versions), ("states", keep_states)):
-            names = sorted((f for f in self.files.folders(kind) if f.isdigit()), key=int)
-            for name in names[:-keep]:
+            for name in self._numbered(kind)[:-keep]:
                 if name not in in_use:
                     self.files.delete(f"{kind}/{name}")
 

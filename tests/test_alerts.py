@@ -16,6 +16,7 @@ DEPLOY = Path(__file__).parents[1] / "deploy"
 [GROUP] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
 RULES: list[dict[str, Any]] = GROUP["rules"]
 BOARD = json.loads((DEPLOY / "grafana" / "streamrec.json").read_text())
+BASE = "{{ $externalLabels.runbooks }}"  # where the pages are, only the operator knows
 QUERIES = [t["expr"] for p in BOARD["panels"] for t in p["targets"]]
 
 
@@ -37,7 +38,9 @@ def test_each_query_parses_and_asks_for_what_there_is(query: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r["alert"])
 def test_each_alert_leads_to_its_paragraph(rule: dict[str, Any]) -> None:
-    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    link = rule["annotations"]["runbook_url"]
+    assert link.startswith(BASE)
+    page, _, anchor = link.removeprefix(BASE).partition("#")
     headings = re.findall(r"^### (\w+)$", (DEPLOY / page).read_text(), re.MULTILINE)
     assert anchor == rule["alert"].lower() and rule["alert"] in headings
     assert rule["labels"]["severity"] in ("page", "ticket") and rule["annotations"]["summary"]
@@ -45,5 +48,14 @@ def test_each_alert_leads_to_its_paragraph(rule: dict[str, Any]) -> None:
 
 def test_what_must_be_watched_is_watched() -> None:
     exprs = " ".join(r["expr"] for r in RULES)
-    for name in ("click_to_list", "dead_letters", "drift_alarms", "model_published", "stale_answers"):
+    for name in ("click_to_list", "dead_letters", "drift_alarms", "model_published", "stale_answers",
+                 "trainings_failed", "paused"):
         assert f"streamrec_{name}" in exprs
+
+
+def test_what_is_commented_out_is_what_prometheus_takes() -> None:
+    text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
+    found = yaml.safe_load(re.sub(r"^( *)#(?! )|^#(?=  )", r"\1", text, flags=re.MULTILINE))
+    assert found["global"]["external_labels"]["runbooks"].endswith("/deploy/")
+    assert found["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert found["alerting"]["alert_relabel_configs"][0]["regex"] == "runbooks"

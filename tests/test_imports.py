@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 def loaded(code: str, *names: str) -> list[str]:
@@ -37,3 +41,16 @@ def test_processes_without_a_model_load_no_torch(module: str) -> None:
 def test_an_adapter_loads_only_its_own_client(module: str) -> None:
     other = "redis" if module.endswith("kafka") else "kafka"
     assert loaded(f"import {module}", other, "torch") == []
+
+
+@pytest.mark.parametrize(("client", "home"), [
+    ("kafka", "streamrec.adapters"), ("redis", "streamrec.adapters"), ("avalanche", "streamrec.learning"),
+])
+def test_the_import_contract_names_every_room_but_the_one_that_may(client: str, home: str) -> None:
+    tools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
+    contracts = [c for c in tools["importlinter"]["contracts"] if client in c.get("forbidden_modules", ())]
+    named = {m for c in contracts for m in c["source_modules"]}
+    rooms = {"consumers", "schedulers"} | {
+        f"streamrec.{p.stem}" for p in (REPOSITORY / "streamrec").iterdir() if not p.stem.startswith("_")
+    }
+    assert rooms - named == {home}

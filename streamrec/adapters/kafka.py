@@ -29,8 +29,10 @@ from streamrec.broker import LINGER_S, Headers, Partition, Record, TopicSpec
 from streamrec.config import Kafka
 from streamrec.errors import Fenced, RetryLater, ServerUnreachable, SetupError
 
+OLDEST = (2, 8)  # topics have ids
 NEVER_MS = 2**31 - 1
 STUCK_S, WAIT_S = 1.0, 0.2
+AWAY_S = 3.0  # a connection that is made anew is no outage
 MAX_BYTES = 8_000_000  # a message too large for us still has to reach the dead-letter topic
 
 
@@ -96,8 +98,8 @@ def _why_unreachable(s: Kafka) -> SetupError:
         return ServerUnreachable(f"{where} does not answer ({error.strerror or error}); start it, or set "
                                  "STREAMREC_KAFKA__BOOTSTRAP_SERVERS to one that runs")
     return SetupError(
-        f"{where} takes connections but does not speak Kafka to us; check its version (>= 2.1), "
-        f"STREAMREC_KAFKA__SECURITY_PROTOCOL ({s.security_protocol}) and the credentials"
+        f"{where} takes connections but does not speak Kafka to us; check its version (>= {OLDEST[0]}."
+        f"{OLDEST[1]}), STREAMREC_KAFKA__SECURITY_PROTOCOL ({s.security_protocol}) and the credentials"
     )
 
 
@@ -297,6 +299,8 @@ class KafkaSubscription:
     def __init__(self, consumer: Any, group: str | None) -> None:
         self._consumer, self._group, self._paused = consumer, group, False
         self._stuck_since: float | None = None
+        self._alone_since: float | None = None
+        self._away = False
 
     def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Record]]:
         """See streamrec.broker.Subscription."""
@@ -306,9 +310,20 @@ class KafkaSubscription:
             batches: Mapping[Partition, Sequence[Record]] = self._consumer.poll(
                 int(timeout_s * 1000), max_records
             )
+        now = time.monotonic()
+        self._look(now)
         if not batches and self._group is not None:
-            self._rejoin_if_stuck(time.monotonic())
+            self._rejoin_if_stuck(now)
         return batches
+
+    def _look(self, now: float) -> None:
+        """The client tells of lost connections to its log only. Looked at by polls alone: between two of them
+        may lie any work of ours."""
+        if any(c.connected for c in list(self._consumer._manager._conns.values())):
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+        self._away = self._alone_since is not None and now - self._alone_since > AWAY_S
 
     def _rejoin_if_stuck(self, now: float) -> None:
         """kafka-python 3.0.12 can forget a join that a short poll gave up on: it then is in no
@@ -367,6 +382,10 @@ class KafkaSubscription:
             end = self._consumer.highwater(tp)
             total += max(0, end - self._consumer.position(tp)) if end is not None else 0
         return total
+
+    def away(self) -> bool:
+        """See streamrec.broker.Subscription."""
+        return self._away
 
     def close(self) -> None:
         """See streamrec.broker.Subscription."""

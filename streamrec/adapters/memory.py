@@ -292,9 +292,9 @@ class MemoryPointers:
         """See PointerStore."""
         return list(self._records)
 
-    def next_number(self) -> int:
+    def next_number(self, above: int = 0) -> int:
         """See PointerStore."""
-        self._number += 1
+        self._number = max(self._number, above) + 1
         return self._number
 
     def acquire(self, owner: str, ttl_s: float) -> int | None:

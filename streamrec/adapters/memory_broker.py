@@ -206,6 +206,10 @@ class MemorySubscription:
         """See Subscription."""
         return sum(self._broker.end(tp) - at for tp, at in self._positions.items())
 
+    def away(self) -> bool:
+        """See Subscription."""
+        return False
+
     def close(self) -> None:
         """See Subscription."""
         with self._broker.lock:

@@ -163,9 +163,12 @@ class RedisPointers:
         found = self._redis.call(lambda c: c.lrange(f"{self._p}:versions", 0, -1))
         return [_record.decode(r) for r in found]
 
-    def next_number(self) -> int:
+    def next_number(self, above: int = 0) -> int:
         """See PointerStore."""
-        return int(self._redis.call(lambda c: c.incr(f"{self._p}:number")))
+        number = int(self._redis.call(lambda c: c.incr(f"{self._p}:number")))
+        if number <= above:  # counted on, not set: another's number stays another
+            number = int(self._redis.call(lambda c: c.incrby(f"{self._p}:number", above + 1 - number)))
+        return number
 
     def acquire(self, owner: str, ttl_s: float) -> int | None:
         """See PointerStore."""

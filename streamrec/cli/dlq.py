@@ -31,8 +31,10 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
 
 
 @app.command(help="Send dead letters back to their topics, byte for byte.\n\n"
-             "What was sent back before is not sent again, unless you name its place. One that fails "
-             "again is a new dead letter.\n\n"
+             "It helps where streamrec takes them by now: after an upgrade, or when a time that lay over a "
+             "day ahead has come. One that fails again is a new dead letter: mend the producer, and let "
+             "it send the message anew. What was sent back before is not sent again, unless you name its "
+             "place.\n\n"
              "Example: [bold]streamrec dlq replay[/]  or only one:  "
              "[bold]streamrec dlq replay streamrec.feedback.v1.dlq/0/17[/]")
 def replay(

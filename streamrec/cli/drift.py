@@ -21,19 +21,19 @@ def list_reports(
     """See help."""
     from streamrec.cli.show import rows_table
     from streamrec.events import encode
-    from streamrec.operate.drift import row
-    found = [r for r in _reports() if not alarms or r.trigger == "alarm"]
+    from streamrec.operate.drift import alarmed, row
+    found = [r for r in _reports() if not alarms or alarmed(r)]
     if as_json:
         for report in found:
             typer.echo(encode(report).decode())
         return
-    rows_table([row(r) for r in found], "no report yet: is `streamrec monitor` running?")
+    rows_table([row(r) for r in found], "no report yet: is `streamrec monitor` running?", whole="report")
 
 
 @app.command(help="One report: each detector's statistic, threshold, windows and what moved.\n\n"
-             "Example: [bold]streamrec drift show last[/]")
+             "Example: [bold]streamrec drift show last-alarm[/]")
 def show(
-    report_id: str = typer.Argument("last", help="An id of `drift list`, or last."),
+    report_id: str = typer.Argument("last", help="An id of `drift list`, last, or last-alarm."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """See help."""
@@ -44,14 +44,14 @@ def show(
     if as_json:
         typer.echo(encode(report).decode())
         return
-    rows_table([row(report)], "")
+    rows_table([row(report)], "", whole="report")
     rows_table([
         {"detector": f.detector, "alarm": f"ALARM, {f.severity}" if f.alarm else "-",
          "value": "-" if f.value is None else f"{f.value:.4f}",
          "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}", "samples": f.samples,
          "reference": f.reference or "-", "current": f.current or "-", "detail": f.detail or "-"}
         for f in report.findings
-    ], "the report holds no finding")
+    ], "the report holds no finding", whole="detector")
     for f in report.findings:  # not in the table: another column would break the detectors' names
         if how_sure(f) != "-":
             typer.echo(f"{f.detector}: {how_sure(f)}")

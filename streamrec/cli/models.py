@@ -1,4 +1,4 @@
-"""`streamrec models`: versions, one version, and back to an older one."""
+"""`streamrec models`: versions, one version, what changed between two, and back to an older one."""
 
 import time
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from streamrec.registry import Registry
 
-app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, rollback.\n\n"
+app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, diff, rollback.\n\n"
                   "Example: [bold]streamrec models list[/]")
 
 

@@ -10,12 +10,18 @@ RUN = "\n\nExample: [bold]streamrec {0}[/]  (what a container runs; settings com
 
 def _run(name: str) -> None:
     from streamrec import config, logs, wiring
+    from streamrec.errors import StreamrecError
     from streamrec.processes import stop_on_signals
-    settings = config.load()
-    logs.setup(settings.log_level, name)
+    logs.setup("info", name)  # before the settings: what is wrong with them is a line of the log, too
     stop = threading.Event()
     stop_on_signals(stop)
-    wiring.run(name, settings, stop)
+    try:
+        settings = config.load()
+        logs.setup(settings.log_level, name)
+        wiring.run(name, settings, stop)
+    except StreamrecError as error:
+        logs.get(__name__).critical("ended", why=str(error))
+        raise typer.Exit(2) from None
 
 
 @app.command(help="Collect feedback from Kafka into the replay buffer." + RUN.format("collect"))

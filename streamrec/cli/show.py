@@ -29,7 +29,7 @@ def status_table(s: dict[str, Any]) -> None:
         "events stored": s["stored"], "duplicates refused": s["duplicates_refused"],
         "dead letters": s["dead_letters"],
         "buffer": f"{s['buffer']['rows']} rows, {s['buffer']['bytes'] / 1e6:.1f} MB",
-        "articles": s["articles"],
+        "rows waiting": s["rows_waiting"], "articles": s["articles"],
         "model": f"version {model['version']}, {model['age_s']} s old" if model["version"] else
                  "none yet: the untrained prior answers",
         "serving": s["serving"] or "the untrained prior",

@@ -22,13 +22,18 @@ def reports(broker: Broker, topic: str) -> list[DriftReport]:
 
 
 def one(found: list[DriftReport], report_id: str) -> DriftReport:
-    """The report of an id, or `last`. Raises NotFound."""
-    if report_id == "last" and found:
-        return found[-1]
-    for report in found:
-        if report.report_id == report_id:
+    """The report of an id, `last`, or `last-alarm`: the last with an alarm. Raises NotFound."""
+    if report_id == "last-alarm" and not any(map(alarmed, found)):
+        raise NotFound("no drift report that is kept has an alarm; see `streamrec drift list`")
+    for report in reversed(found):
+        if report_id in (report.report_id, "last") or (report_id == "last-alarm" and alarmed(report)):
             return report
     raise NotFound(f"no drift report {report_id}; see `streamrec drift list`")
+
+
+def alarmed(report: DriftReport) -> bool:
+    """Whether a detector of it has raised an alarm."""
+    return any(f.alarm for f in report.findings)
 
 
 def row(report: DriftReport) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from schedulers.trigger import waiting
 from streamrec.broker import Broker
 from streamrec.metrics import (
     BOARD_DEAD,
@@ -44,6 +45,7 @@ def facts(
         "duplicates_refused": counts.duplicates,
         "dead_letters": counts.dead + board.total(BOARD_DEAD),
         "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
+        "rows_waiting": waiting(buffer.rows_total(), pointer.cursor),
         "model": {"version": pointer.version, "age_s": age},
         "serving": (board.get(BOARD_SCORER) or {}).get("version"),
         "web": web.get("url"),

@@ -3,9 +3,12 @@
 import re
 
 import pytest
+from typer.testing import CliRunner
 
-from streamrec.cli import show
-from streamrec.events import RankedItem, Recommendation
+from streamrec.cli import app, show
+from streamrec.config import Monitor
+from streamrec.drift.monitor import DriftMonitor
+from streamrec.events import DriftReport, Finding, RankedItem, Recommendation
 
 TITLES = ["[/dev/null explained]", "Arrays: a[i] and b[0]", "[bold]not bold[/bold]", "[/b]"]
 
@@ -48,3 +51,21 @@ def test_a_place_longer_than_the_screen_goes_on_below(
     show.rows_table([{"place": place, "why": "no"}], "none", whole="place")
     lines = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
     assert re.sub(r"\s", "", "".join(lines)) == place
+
+
+def test_what_drift_lists_and_shows_is_whole_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that was cut is none that `drift show` takes."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [d.name for d in DriftMonitor(Monitor()).detectors]
+    findings = [Finding(detector=n, alarm=n == names[0], value=0.1234, threshold=0.25, samples=99_999,
+                        reference="2000 reads until 10:00", current="newest 500 reads", detail="rose: a lot")
+                for n in names]
+    reports = [DriftReport(report_id=f"drift-175000000{n}.000", generated_at=1.75e9 + n, trigger="period",
+                           model_version="12", events=12_345, action="asked for an update",
+                           findings=findings if n == 3 else []) for n in range(5)]
+    monkeypatch.setattr("streamrec.cli.drift._reports", lambda: reports)
+    listed = CliRunner().invoke(app, ["drift", "list"]).output
+    assert all(r.report_id in listed for r in reports)
+    shown = CliRunner().invoke(app, ["drift", "show", "last-alarm"]).output
+    table = shown.partition("detector ")[2].partition(f"{names[0]}, since")[0]
+    assert reports[3].report_id in shown and all(f"\n{n} " in table for n in names)

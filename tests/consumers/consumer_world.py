@@ -56,12 +56,12 @@ class World:
     def dead_letters(self) -> DeadLetters:
         return DeadLetters(self.broker.publisher(), "group", self.board)
 
-    def collector(self, buffer: Any = None, tracer: Any = NO_TRACES) -> Loop:
+    def collector(self, buffer: Any = None, tracer: Any = NO_TRACES, weights: Any = None) -> Loop:
         """As wiring.run_collect builds it."""
         subscription = self.broker.subscribe([FEEDBACK], "collect")
         handler = Collector(
             buffer or self.buffer, self.broker.publisher(), self.dead_letters(), self.clock,
-            REQUESTS, self.broker.incarnation, subscription.generation, tracer=tracer,
+            REQUESTS, self.broker.incarnation, subscription.generation, weights, tracer,
         )
         return self.loop(subscription, handler)
 

@@ -1,16 +1,19 @@
 """Feedback into the buffer: each event once, whatever crashes, and a request for each reader."""
 
 import threading
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from consumers.collector import SLATE_KEPT
 from streamrec.adapters.traces import OtelTracer
 from streamrec.config import Traces
 from streamrec.errors import Fenced, RetryLater
 from streamrec.events import Feedback, encode
+from streamrec.replay import a_res_key, digest
 from streamrec.traces import trace_of, traced
 
 FEEDBACK, DLQ = "s.feedback.v1", "s.feedback.v1.dlq"
@@ -47,6 +50,20 @@ def test_after_a_crash_nothing_is_applied_twice_and_owed_requests_go_out_again(w
     counts = world.buffer.counts()
     assert (counts.stored, counts.duplicates, counts.rows) == (2, 0, 2)
     assert world.asked()[before:] == ["u", "u"]
+
+
+def test_what_a_redis_that_came_back_from_an_older_copy_lacks_is_read_again(world: Any) -> None:
+    loop = world.collector()
+    world.click("u", "a0")
+    world.turns(loop)
+    older = deepcopy(world.buffer)
+    for n in range(1, 4):
+        world.click("u", f"a{n}")
+    world.turns(loop)
+    assert sum(world.broker._groups["collect"].committed.values()) == 4
+    world.crash(loop)
+    world.turns(world.collector(older))
+    assert (older.counts().stored, older.counts().duplicates) == (4, 0)
 
 
 def test_two_collectors_share_the_work_and_lose_none_when_one_dies(world: Any) -> None:
@@ -166,6 +183,15 @@ def test_a_row_holds_how_long_the_article_was_read(world: Any) -> None:
     assert [row.dwell for row in rows] == [-1.0, 0.0, 12.5, 86_400.0]
 
 
+def test_a_row_holds_its_propensity_its_weight_and_what_of_the_slate_was_seen(world: Any) -> None:
+    loop = world.collector(weights={"click": 2.5})
+    world.click("u", "a", event_id="e", propensity=0.25, impression=[f"i{n}" for n in range(99)])
+    world.turns(loop)
+    (row,) = (w.row for w in world.buffer.window({}, 9))
+    assert (row.propensity, row.slate) == (0.25, [f"i{n}" for n in range(SLATE_KEPT)])
+    assert row.key == a_res_key(digest("e"), 2.5) != a_res_key(digest("e"))
+
+
 def test_the_next_poll_does_not_wait_for_redis_but_the_commit_does(world: Any) -> None:
     gate = threading.Event()
 
@@ -185,7 +211,9 @@ def test_the_next_poll_does_not_wait_for_redis_but_the_commit_does(world: Any) -
         world.click("u", f"i{i}")
         loop.turn()
     assert world.buffer.counts().stored == 0 and loop.subscription.lag() == 0
-    threading.Timer(0.05, gate.set).start()
+    assert not world.broker._groups["collect"].committed
+    settle = loop.handler.settle
+    loop.handler.settle = lambda: (gate.set(), settle())[1]
     world.turns(loop, 1)
     assert world.buffer.counts().stored == 2
     assert sum(world.broker._groups["collect"].committed.values()) == 2

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from consumers.dead_letters import origin, original_headers
-from streamrec.errors import InvalidMessage
+from streamrec.adapters.memory import MemoryBoard
+from streamrec.adapters.memory_broker import MemoryPublisher
+from streamrec.errors import InvalidMessage, RetryLater
 from streamrec.operate import dlq
 
 FEEDBACK, DLQ, GROUP = "s.feedback.v1", "s.feedback.v1.dlq", "s-dlq-replay"
@@ -31,6 +35,16 @@ def test_it_says_where_it_came_from_and_why(world: Any) -> None:
     assert (found["topic"], int(found["partition"]), int(found["offset"])) == was[:3]
     assert (found["exception"], found["message"], found["group"]) == ("InvalidMessage", "no good", "group")
     assert int(found["timestamp"]) == was.timestamp and world.board.total("dead_letters") == 1
+
+
+def test_a_letter_that_went_out_is_not_sent_again_though_it_cannot_be_counted(world: Any) -> None:
+    class Away(MemoryBoard):
+        def count(self, name: str, n: int = 1) -> None:
+            raise RetryLater("Redis: away")
+
+    world.board = Away()
+    die(world)
+    assert len(world.records(DLQ)) == 1
 
 
 def test_headers_of_our_name_that_others_wrote_break_no_list(world: Any) -> None:
@@ -64,3 +78,16 @@ def test_what_was_replayed_is_not_sent_again_unless_it_is_named(world: Any) -> N
     assert dlq.replay(world.broker, [FEEDBACK], set(), GROUP) == 1
     assert dlq.replay(world.broker, [FEEDBACK], {f"{DLQ}/0/0"}, GROUP) == 1
     assert len(list(dlq.dead_letters(world.broker, [FEEDBACK]))) == 2, "they stay in their topic"
+
+
+def test_what_kafka_did_not_acknowledge_is_sent_again_by_the_next_replay(world: Any) -> None:
+    class Away(MemoryPublisher):
+        def flush(self, timeout_s: float = 30.0) -> None:
+            raise RetryLater("Kafka: away")
+
+    die(world)
+    publisher, world.broker.publisher = world.broker.publisher, lambda: Away(world.broker)
+    with pytest.raises(RetryLater):
+        dlq.replay(world.broker, [FEEDBACK], set(), GROUP)
+    world.broker.publisher = publisher
+    assert dlq.replay(world.broker, [FEEDBACK], set(), GROUP) == 1

@@ -1,5 +1,7 @@
 """A catalogue too large for all products: each version is handed over with an index that finds enough."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -83,7 +85,7 @@ def test_one_that_finds_too_little_is_not_served_and_tried_again(monkeypatch: py
     monkeypatch.undo()
     site.fetch.look()
     assert served.search is None  # not at once: making one takes time
-    monkeypatch.setattr(model_fetch.time, "monotonic", lambda: 1e12)
+    monkeypatch.setattr(model_fetch, "time", SimpleNamespace(monotonic=lambda: 1e12))
     site.fetch.look()
     assert served.search is not None
 

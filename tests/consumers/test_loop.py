@@ -11,6 +11,7 @@ from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import Partition, TopicSpec
 from streamrec.clock import ManualClock
 from streamrec.errors import Fenced, RetryLater
+from streamrec.metrics import PAUSED
 
 FAST = Policy(poll_s=0.0)
 A = Partition("t", 0)
@@ -104,6 +105,61 @@ def test_while_a_server_is_away_nothing_is_lost_nor_committed(broker: MemoryBrok
     assert paused == [(True, None)] * 3 + [(False, None)]
     later(loop)
     assert handler.seen == [b"1", b"2", b"meanwhile"] and committed(broker) == 3
+
+
+def test_what_came_in_just_before_the_pause_is_handled_after_it(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, handler := Handler(trouble=[RetryLater("away")]))
+    loop.turn()
+    send(broker, b"1")
+    pause = loop.subscription.pause
+
+    def too_late(on: bool) -> None:  # the next poll still brings it
+        loop.subscription.pause = pause
+        send(broker, b"2")
+    loop.subscription.pause = too_late
+    loop.turn()
+    later(loop)
+    later(loop)
+    assert handler.seen == [b"1", b"2"] and committed(broker) == 2
+
+
+def paused() -> float:
+    """As Prometheus reads it."""
+    return PAUSED.collect()[0].samples[0].value
+
+
+def test_a_kafka_that_is_away_is_told_of_though_no_poll_fails(
+    broker: MemoryBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = loop_of(broker, Handler())
+    for away in (True, True, False):
+        loop.subscription.away = lambda away=away: away
+        loop.turn()
+        assert paused() == away
+    said = capsys.readouterr().out
+    assert said.count("kafka_away") == said.count("kafka_back") == 1
+
+
+def test_while_commits_fail_it_is_paused_for_who_watches(broker: MemoryBroker) -> None:
+    loop, away = loop_of(broker, Handler()), [RetryLater("Kafka: away")]
+    commit = loop.subscription.commit
+    loop.subscription.commit = lambda o: commit(o) if not away else (_ for _ in ()).throw(away.pop())
+    send(broker, b"1")
+    loop.turn()
+    assert paused() == 1
+    later(loop)
+    assert paused() == 0 and committed(broker) == 1
+
+
+def test_a_commit_that_failed_and_went_to_another_owner_is_not_waited_for(broker: MemoryBroker) -> None:
+    loop = loop_of(broker, Handler())
+    loop.subscription.commit = lambda o: (_ for _ in ()).throw(RetryLater("Kafka: away"))
+    send(broker, b"1")
+    loop.turn()
+    broker.subscribe(["t"], "g")
+    broker._groups["g"].members.reverse()  # the other has the partition now
+    later(loop)
+    assert paused() == 0
 
 
 def test_waiting_gets_longer_up_to_a_limit(broker: MemoryBroker) -> None:
@@ -254,6 +310,24 @@ def test_what_cannot_be_settled_is_waited_for_not_committed(broker: MemoryBroker
     loop.subscription.commit = lambda o: pytest.fail("too early") if handler.settling else commit(o)
     later(loop)
     assert handler.order.count("failed") == 3 and committed(broker) == 1
+
+
+def test_a_rebalance_while_it_settles_leaves_the_offset_to_the_new_owner(broker: MemoryBroker) -> None:
+    """Who may have read on and committed more by then: the offset would go back."""
+    loop, other = loop_of(broker, handler := Behind()), Handler()
+    loop.turn()
+    send(broker, b"1", b"2")
+
+    def meanwhile() -> None:
+        send(broker, b"3")
+        second = loop_of(broker, other)
+        broker._groups["g"].members.reverse()
+        second.turn()
+        later(second)
+        assert other.seen == [b"1", b"2", b"3"] and committed(broker) == 3
+    handler.during, handler.settling = meanwhile, [RetryLater("away")]
+    later(loop)
+    assert "failed" in handler.order and committed(broker) == 3
 
 
 def test_what_was_fenced_behind_is_not_committed_and_read_again(broker: MemoryBroker) -> None:

@@ -104,6 +104,12 @@ def test_a_paused_member_gets_nothing_but_keeps_its_place_in_the_group(broker, t
     assert len(read(member, 10)) == 10
 
 
+def test_a_broker_that_is_there_is_not_away(broker, topic, join) -> None:
+    member = join(topic, "g-there")
+    until(lambda: len(member.assignment()) == 2, member)
+    assert nothing(member) and not member.away()
+
+
 def test_two_members_share_the_partitions_and_the_generation_grows(broker, topic, join) -> None:
     one = join(topic, "g-two")
     assert one.generation() == -1

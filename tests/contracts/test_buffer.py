@@ -33,7 +33,7 @@ def event(offset: int, user: str = "u", item: str = "i", kind: str = "click", **
     event_id = more.get("event_id", f"e{offset}")
     return Applied(
         offset, digest(event_id), event_id, user, item, kind, more.get("ts", NOW + offset),
-        more.get("slate", []), more.get("propensity", 1.0), a_res_key(digest(event_id)),
+        more.get("slate", []), more.get("propensity", 1.0), more.get("key", a_res_key(digest(event_id))),
         more.get("dwell", 0.0),
     )
 
@@ -123,6 +123,21 @@ def test_a_topic_made_again_starts_anew_and_knows_its_ids(make: Make) -> None:
         apply(buffer, claim, reads(range(5, 6)))
     counts = apply(buffer, fresh, [event(0), event(1, event_id="new")], incarnation="y")
     assert (counts.stored, counts.duplicates) == (1, 1)
+
+
+def test_who_holds_a_topic_that_was_made_again_is_fenced_though_the_group_counts_on(make: Make) -> None:
+    buffer = make()
+    old = buffer.claim(0, "x", 7)
+    buffer.claim(0, "y", 7)
+    with pytest.raises(Fenced):
+        apply(buffer, old, reads(range(5)))
+    assert buffer.counts().stored == 0
+
+
+def test_of_a_batch_of_any_length_no_event_is_taken_for_an_old_one(make: Make) -> None:
+    buffer = make()
+    assert apply(buffer, buffer.claim(0, "x", 1), reads(range(501))).stored == 501
+    assert buffer.counts().stored == buffer.counts().rows == 501
 
 
 def test_histories_are_newest_first_and_an_article_is_in_once(make: Make) -> None:

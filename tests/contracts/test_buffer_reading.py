@@ -2,11 +2,13 @@
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from test_buffer import NOW, Make, apply, event, make, reads  # noqa: F401
 
-from streamrec.replay import WindowRow
+from streamrec.replay import Read, WindowRow
+from tests.e2e.harness import wait_until
 
 
 def places(rows: list[WindowRow]) -> list[tuple[int, int]]:
@@ -49,6 +51,21 @@ def test_over_partitions_the_oldest_rows_come_first_and_none_is_skipped(make: Ma
             cursor[r.partition] = max(cursor.get(r.partition, 0), r.ordinal)
     assert taken == [f"i{i}" for i in range(20)]
     assert buffer.rows_total() == {0: 10, 3: 10}
+
+
+def test_a_row_whose_clock_runs_ahead_has_none_behind_it_skipped(make: Make) -> None:  # noqa: F811
+    buffer = make()
+    late, b = event(0, item="late", ts=NOW + 9), event(1, item="b", ts=NOW)
+    apply(buffer, buffer.claim(0, "x", 1), [late, b])
+    c, d = (event(i, item=item, ts=NOW + i + 1, event_id=item) for i, item in enumerate("cd"))
+    apply(buffer, buffer.claim(1, "x", 1), [c, d], partition=1)
+    cursor: dict[int, int] = {}
+    taken: list[str] = []
+    while rows := buffer.window(cursor, 2):
+        taken += [r.row.item for r in rows]
+        for r in rows:
+            cursor[r.partition] = max(cursor.get(r.partition, 0), r.ordinal)
+    assert sorted(taken) == ["b", "c", "d", "late"]
 
 
 def test_histories_of_two_partitions_become_one(make: Make) -> None:  # noqa: F811
@@ -117,6 +134,25 @@ def test_the_reservoir_is_one_sample_over_partitions(make: Make) -> None:  # noq
     assert len(everything) == len(kept) > 5  # exactly the largest keys of the whole stream
 
 
+def test_who_was_turned_away_for_a_better_row_holds_no_place_of_its_article(make: Make) -> None:  # noqa: F811
+    buffer = make(user_cap=1, item_cap=1)
+    claim = buffer.claim(0, "x", 1)
+    for e in (event(0, "u", "a", key=-3.0), event(1, "u", "b", key=-1.0), event(2, "v", "a", key=-2.0)):
+        apply(buffer, claim, [e])
+    assert {(r.user, r.item) for r in buffer.reservoir()} == {("u", "b"), ("v", "a")}
+    assert buffer.counts().reservoir_rows == 2
+
+
+def test_a_reader_turned_away_comes_in_later_only_with_a_better_row(make: Make) -> None:  # noqa: F811
+    """Else which rows stay would hang on the order in which they came."""
+    buffer = make(user_cap=1, item_cap=1)
+    apply(buffer, buffer.claim(0, "x", 1), [
+        event(0, "u", "a", key=-1.0), event(1, "u", "b", key=-2.0), event(2, "v", "a", key=-0.5),
+        event(3, "u", "c", key=-3.0),
+    ])
+    assert {(r.user, r.item) for r in buffer.reservoir()} == {("v", "a")}
+
+
 def test_a_smaller_budget_after_a_restart_is_kept_from_the_next_batch(make: Make, request) -> None:  # noqa: F811
     if "memory" in request.node.name:
         pytest.skip("what is in memory does not outlive its settings")
@@ -144,13 +180,17 @@ def test_a_history_is_read_whole_while_it_is_written(make: Make) -> None:  # noq
                 return
             events = [event(150 * n + i, user=u, item=f"{n}-{'item' * 8}") for i, u in enumerate(readers)]
             apply(buffer, claims[n % 3], events, partition=n % 3)
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        for _ in range(25):
-            found = buffer.histories(readers)
+    with ThreadPoolExecutor(1) as writer:
+        written, seen = writer.submit(write), list[dict[str, list[Read]]]()
+
+        def read() -> bool:
+            assert not written.done(), written.exception()
+            seen.append(found := buffer.histories(readers))
             assert all(h == sorted(h, key=lambda r: -r.ts) for h in found.values())
             assert all(r.ts >= NOW and r.item for h in found.values() for r in h)
-    finally:
-        over.set()
-        writer.join()
+            return len(seen) >= 25 and len(found[readers[-1]]) > 1
+        try:
+            wait_until(read, 60, "histories have grown while they were read", every=0)
+        finally:
+            over.set()
+    assert written.exception() is None and seen[0] != seen[-1]

@@ -94,6 +94,16 @@ def test_names_grow_and_are_never_given_twice(registry: Registry) -> None:
     assert names == sorted(set(names))
 
 
+def test_when_redis_was_lost_names_go_on_above_what_the_store_has(registry: Registry) -> None:
+    registry.stage("versions", "7", FILES)  # all that is left of the time before
+    registry.stage("states", "9", FILES)
+    version = publish(registry)
+    assert int(version) > 9 and int(publish(registry)) > int(version)
+    registry.prune(keep_versions=2, keep_states=1)
+    assert registry.files.folders("versions") and "7" not in registry.files.folders("versions")
+    registry.load("versions", version)
+
+
 def test_rolling_back_points_at_the_old_version_and_forgets_nothing_learned(
     registry: Registry,
 ) -> None:
@@ -109,6 +119,22 @@ def test_rolling_back_to_what_was_never_published_is_not_found(registry: Registr
     registry.stage("versions", "orphan", FILES)
     with pytest.raises(NotFound, match="models list"):
         registry.rollback("orphan", now=1.0)
+
+
+def test_a_version_published_during_a_rollback_is_not_undone_unseen(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, read = publish(registry), registry.pointers.read
+
+    def read_and_then_another_publishes() -> Pointer:
+        monkeypatch.undo()
+        found = read()
+        publish(registry)
+        return found
+    monkeypatch.setattr(registry.pointers, "read", read_and_then_another_publishes)
+    with pytest.raises(Conflict):
+        registry.rollback(first, now=1.0)
+    assert registry.current().version != first
 
 
 def test_rolling_back_to_a_damaged_version_keeps_the_pointer(registry: Registry) -> None:

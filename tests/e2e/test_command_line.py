@@ -1,5 +1,6 @@
 """What the command line says when something is not as it should be: one sentence, an exit code."""
 
+import json
 import signal
 from collections.abc import Iterator
 
@@ -28,19 +29,31 @@ def one_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize("process", ["collect", "score", "train"])
-def test_a_process_without_servers_says_one_sentence(nowhere: Stack, process: str) -> None:
+def test_a_process_without_servers_says_so_in_one_line_of_its_log(nowhere: Stack, process: str) -> None:
     done = nowhere.run(process)
     assert done.returncode == 2
-    one_sentence(done.stderr)
-    assert "does not answer" in done.stderr and "STREAMREC_" in done.stderr
+    why = why_ended(done.stderr, process)
+    assert "does not answer" in why and "STREAMREC_" in why
+
+
+def why_ended(log: str, process: str) -> str:
+    """What the one line says: JSON, as all that a process logs."""
+    (line,) = map(json.loads, log.splitlines())
+    assert (line["event"], line["level"], line["process"]) == ("ended", "critical", process)
+    return str(line["why"])
 
 
 def test_a_process_with_no_address_says_where_one_comes_from(nowhere: Stack) -> None:
     del nowhere.env["STREAMREC_KAFKA__BOOTSTRAP_SERVERS"], nowhere.env["STREAMREC_REDIS__URL"]
     done = nowhere.run("collect")
     assert done.returncode == 2
-    one_sentence(done.stderr)
-    assert "streamrec up" in done.stderr
+    assert "streamrec up" in why_ended(done.stderr, "collect")
+
+
+def test_settings_that_a_process_cannot_read_are_told_in_its_log_too(nowhere: Stack) -> None:
+    nowhere.env["STREAMREC_LOG_LEVEL"] = "verbose"
+    done = nowhere.run("collect")
+    assert done.returncode == 2 and "STREAMREC_LOG_LEVEL" in why_ended(done.stderr, "collect")
 
 
 def test_status_with_nothing_up_exits_with_3(nowhere: Stack) -> None:

@@ -175,6 +175,8 @@ def test_a_killed_kafka_is_waited_for_quietly(redis_server: str, prefix: str, ho
             assert process.alive()
             said = process.log.splitlines()[n:]
             assert len(said) < LINES_A_PERIOD * periods, said
+            told = [e for name in ("kafka_away", "commit_failed", "waiting") for e in process.events(name)]
+            assert told, "by whichever call met it first; each sets streamrec_paused"
             print(f"{len(said)} lines in {10 * (periods - 1):.0f} s without Kafka")
     finally:
         stack.close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -15,7 +16,7 @@ import pytest
 from streamrec import config
 from streamrec.errors import AlreadyRunning, SetupError
 from streamrec.supervisor import Child, Supervisor
-from tests.e2e.harness import wait_until
+from tests.e2e.harness import clean_env, wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 Make = Callable[..., Supervisor]
@@ -73,6 +74,41 @@ def test_a_process_that_cannot_be_started_is_tried_again(home: Path) -> None:
         assert child.tend(now + 0.5) is None, "after a pause"
 
 
+def ended(child: Child, at: float) -> str:
+    """What is said of its next end."""
+    said = child.tend(at)
+    end = time.monotonic() + 30
+    while not said and time.monotonic() < end:
+        time.sleep(0.05)
+        said = child.tend(at)
+    assert said
+    return said
+
+
+def test_what_a_process_died_of_is_printed_and_still_in_its_log_after_the_next_starts(home: Path) -> None:
+    child = Child("collect", clean_env(), home)
+    child._command[1:] = ["-c", "raise SystemExit('the first cause')"]
+    assert "collect ended with 1 (the first cause); " in ended(child, 10.0)
+    child._command[2] = "import os; print('{\"event\": \"stopping\", \"why\": \"no Redis\"}'); os._exit(3)"
+    child._command.insert(1, "-u")
+    child.tend(12.0)
+    assert "ended with 3 (stopping: no Redis)" in ended(child, 12.0)
+    child._command[-1] = "import os; os._exit(4)"
+    child.tend(15.0)
+    assert "ended with 4 (it said nothing)" in ended(child, 15.0)
+    assert "the first cause" in (home / "collect.log").read_text()
+
+
+def test_a_log_does_not_grow_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamrec.supervisor.child.LOG_BYTES", 5)
+    child = Child("collect", clean_env(), home)
+    child._command[1:] = ["-c", "raise SystemExit('long')"]
+    ended(child, 10.0)
+    child._command[2] = "raise SystemExit('new')"
+    child.tend(12.0)
+    assert "(new)" in ended(child, 12.0) and (home / "collect.log.1").read_text() == "long\n"
+
+
 def test_tending_goes_on_when_one_process_cannot_be_started(make: Make, home: Path) -> None:
     up = make()
     up.start()
@@ -103,7 +139,9 @@ def test_a_home_is_emptied_only_by_who_owns_it(make: Make, home: Path) -> None:
     assert not (home / "models").exists() and (home / "up.json").exists()
 
 
-def test_a_server_back_on_another_port_is_followed(make: Make, home: Path) -> None:
+def test_a_server_back_on_another_port_is_followed(
+    make: Make, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     up = make(redis="", processes=("collect",))
     before = up.start().redis.url.get_secret_value()
     first = wait_until(lambda: up.children[0].pid, 10, "the process runs")
@@ -111,6 +149,7 @@ def test_a_server_back_on_another_port_is_followed(make: Make, home: Path) -> No
     taken = taking(int(before.rpartition(":")[2].partition("/")[0]))
     up.tend()
     taken.close()
+    assert re.search(r"redis ended \(.*[Rr]eady.*\); starting it again", capsys.readouterr().out)
     after = up.settings.redis.url.get_secret_value()
     assert after != before
     assert json.loads((home / "up.json").read_text())["redis"] == after

@@ -20,7 +20,8 @@ from tests.e2e.load import whole_topic
 from tests.places import JARS
 
 KEYS = {"stored", "duplicates_refused", "dead_letters", "lag", "buffer", "model",
-        "models_published", "models_refused", "last_gate", "last_drift", "rows_lost"}
+        "models_published", "models_refused", "last_gate", "last_drift", "rows_lost",
+        "rows_waiting"}
 QUICK = {
     "STREAMREC_TRAINER__TRIGGER_ROWS": "400", "STREAMREC_TRAINER__MIN_ROWS": "100",
     "STREAMREC_TRAINER__TRIGGER_S": "2", "STREAMREC_MONITOR__PERIOD_S": "3",

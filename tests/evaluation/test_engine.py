@@ -33,6 +33,9 @@ class Newest:
     def scores(self, moment):
         return moment.state.articles.published.astype(np.float32)
 
+    def among(self, moment, rows):
+        return Newest.scores(self, moment)[rows]
+
     def learn(self, rows):
         return Cost()
 
@@ -47,15 +50,16 @@ class Recording(Newest):
         self.told.append(event.event_id)
 
     def scores(self, moment):
+        assert moment.state.now() == moment.t
         live = {moment.state.articles.entries[i].item_id for i in np.flatnonzero(moment.eligible)}
         self.moments.append((moment.user, moment.t, [r.item for r in moment.history], live, len(self.told)))
         return super().scores(moment)
 
 
-def ran(folder, arm=None, protocol=PROTOCOL, **kw):
+def ran(folder, arm=None, protocol=PROTOCOL, settings=None, **kw):
     log = logs.read(folder, **kw)
     schedule = plan(log, protocol)
-    site = Site(Settings(), vectors, DIM)
+    site = Site(settings or Settings(), vectors, DIM)
     arm = arm(site) if callable(arm) else arm or Newest()
     return log, schedule, unit.run(log, schedule, site, [arm])[0], arm
 
@@ -66,7 +70,8 @@ def learner(how):
 
 def test_a_moment_knows_what_came_before_its_event_and_nothing_else(tmp_path):
     articles, events = rows()
-    log, schedule, record, arm = ran(write(tmp_path, articles, events), Recording())
+    short = Settings(buffer=Buffer(history=2))  # of all that was read
+    log, schedule, record, arm = ran(write(tmp_path, articles, events), Recording(), settings=short)
     published = {a["item_id"]: a["published_at"] for a in articles}
     assert len(arm.moments) == len(record.rows["event"]) > 200
     for (user, t, history, live, told), n in zip(arm.moments, record.rows["event"], strict=True):
@@ -122,7 +127,7 @@ def test_held_out_reads_are_never_learned_and_every_version_is_asked_of_them(tmp
     learned = {w.row.event_id for window in arm._windows for w in window}
     assert schedule.held_ids and not learned & schedule.held_ids
     r, _ = matrix(log, schedule, Site(Settings(), vectors, DIM), arm, 500)
-    assert r.shape == (5, 5, 2) and not np.isnan(r).any()
+    assert r.shape == (5, 5, 3) and not np.isnan(r[..., :2]).any()  # nobody was shown a slate
 
 
 def own_vector(texts):

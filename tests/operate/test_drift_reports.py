@@ -40,6 +40,9 @@ def test_all_reports_are_read_in_time_order_and_rubbish_is_passed_over() -> None
     assert [r.report_id for r in found] == ["drift-1", "drift-2"]
     assert row(found[0])["alarms"] == "topic-mix" and row(found[1])["alarms"] == "-"
     assert one(found, "last") == found[1] and one(found, "drift-1") == found[0]
+    assert one(found, "last-alarm") == found[0], "a report without one may have come since"
+    with pytest.raises(NotFound, match="alarm"):
+        one(found[1:], "last-alarm")
     with pytest.raises(NotFound, match="drift list"):
         one(found, "drift-9")
     assert read() == []

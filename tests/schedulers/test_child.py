@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from schedulers.child import ChildLearner, TrainingFailed
+from schedulers.child import ChildLearner, NotYet, TrainingFailed
 
 CHILD = """
 import json, os, sys
@@ -17,6 +17,7 @@ for line in sys.stdin:
     if order["why"] == "babble": print("[] 3 % done", flush=True)
     print(json.dumps({"event": "progress", "rows": 5}), flush=True)
     error = {"error": "no luck"} if order["why"] == "fail" else {"token": order["token"]}
+    if order["why"] == "wait": error = {"error": "no articles", "later": True}
     print(json.dumps({"event": "done", **error}), flush=True)
 """
 
@@ -38,6 +39,12 @@ def test_one_child_does_one_increment_after_another(learner: ChildLearner) -> No
 def test_what_the_child_could_not_do_is_an_error_and_it_lives_on(learner: ChildLearner) -> None:
     with pytest.raises(TrainingFailed, match="no luck"):
         learner.train(1, "fail")
+    learner.train(1, "rows")
+
+
+def test_what_the_child_waits_for_is_no_failure(learner: ChildLearner) -> None:
+    with pytest.raises(NotYet, match="no articles"):
+        learner.train(1, "wait")
     learner.train(1, "rows")
 
 

@@ -12,8 +12,9 @@ from streamrec.clock import ManualClock
 from streamrec.config import Monitor
 from streamrec.drift.contributors import Published
 from streamrec.drift.monitor import DriftMonitor
+from streamrec.errors import RetryLater
 from streamrec.events import DriftReport, Feedback, decode, encode
-from streamrec.metrics import BOARD_ALARM
+from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, BOARD_QUALITY, PAUSED
 
 FEEDBACK, REPORTS, GROUP = "x.feedback.v1", "x.drift-reports.v1", "x-monitor"
 
@@ -96,6 +97,27 @@ def test_a_rebalance_before_the_commit_is_borne(shop: Shop) -> None:
     assert shop.lag() == 5
 
 
+@pytest.mark.parametrize("server", ["redis", "kafka"])
+def test_while_a_server_is_away_it_is_paused_for_who_watches(
+    shop: Shop, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor, away, seen = shop.monitor(), [False, True, False], list[float]()
+    stop = threading.Event()
+
+    def follow(_: DriftMonitor) -> None:  # once a turn: the clock goes on by a second
+        seen.append(PAUSED.collect()[0].samples[0].value)
+        shop.clock.sleep(1)
+        if len(seen) > 3:
+            stop.set()
+        elif server == "redis" and away[len(seen) - 1]:
+            raise RetryLater("Redis: away")
+
+    monitor._follow_site = follow
+    monitor._subscription.away = lambda: server == "kafka" and away[min(len(seen), 3) - 1]
+    monitor.run(stop)
+    assert seen == [0, 0, 1, 0]
+
+
 def test_an_alarm_asks_for_an_update_and_the_report_says_so(shop: Shop) -> None:
     monitor = shop.monitor()
     shop.clicks(200)
@@ -110,3 +132,45 @@ def test_an_alarm_asks_for_an_update_and_the_report_says_so(shop: Shop) -> None:
     shop.clock.sleep(11)
     monitor.turn()
     assert shop.reports()[1].action == "" and shop.board.get(BOARD_ALARM) == alarm
+
+
+def test_a_report_that_kafka_did_not_acknowledge_is_kept_and_sent_once(shop: Shop) -> None:
+    monitor, away = shop.monitor(), [RetryLater("Kafka: away")]
+    flush = monitor._publisher.flush
+    monitor._publisher.flush = lambda *a: flush(*a) if not away else (_ for _ in ()).throw(away.pop())
+    monitor.turn()
+    shop.clock.sleep(11)
+    with pytest.raises(RetryLater):
+        monitor.turn()
+    assert shop.board.get(BOARD_DRIFT) is None  # it is not out yet
+    monitor.turn()
+    (report,) = shop.reports()
+    assert (shop.board.get(BOARD_DRIFT) or {}).get("report_id") == report.report_id
+
+
+def test_an_alarm_that_learning_cannot_answer_asks_for_no_update(shop: Shop) -> None:
+    monitor = shop.monitor()
+    shop.clicks(200)
+    monitor.turn()
+    shop.sent = 0
+    shop.clicks(200)  # the same again
+    monitor.turn()
+    (report,) = shop.reports()
+    assert [f.detector for f in report.findings if f.alarm] == ["duplicates"]
+    assert report.action == "none: no update mends this" and shop.board.get(BOARD_ALARM) is None
+
+
+def test_increments_of_before_its_start_are_no_news_to_a_monitor(shop: Shop) -> None:
+    def increment(live: float) -> None:
+        entry = {"at": shop.clock.now(), "published": False, "trigger": "rows", "ndcg": {"live": [live, 9]}}
+        shop.board.append(BOARD_QUALITY, {**entry, "eras": []}, 9)
+
+    monitor = shop.monitor()
+    increment(0.1)
+    monitor.turn()
+    shop.clock.sleep(11)
+    monitor.turn()
+    increment(0.2)
+    shop.clock.sleep(11)
+    monitor.turn()
+    assert [r.quality.get("ndcg_live") for r in shop.reports()] == [None, 0.2]

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from schedulers.announcer import Announcer
-from schedulers.child import TrainingFailed
+from schedulers.child import NotYet, TrainingFailed
 from schedulers.trainer import Trainer
 from streamrec.adapters.memory import MemoryBoard, MemoryBuffer, MemoryPointers
 from streamrec.adapters.memory_broker import MemoryBroker, MemoryPublisher
@@ -17,7 +17,7 @@ from streamrec.config import Buffer
 from streamrec.config import Trainer as Settings
 from streamrec.errors import Conflict, Fenced, RetryLater
 from streamrec.events import ModelPointer, decode
-from streamrec.metrics import BOARD_ALARM, BOARD_MISFIRES
+from streamrec.metrics import BOARD_ALARM, BOARD_MISFIRES, PAUSED, TRAININGS_FAILED
 from streamrec.registry import VersionRecord
 from streamrec.replay import Applied, a_res_key, digest
 
@@ -134,6 +134,17 @@ def test_an_alarm_of_drift_asks_for_an_update_and_gets_one(shop: Shop) -> None:
     assert learner.trained == ["drift"]
 
 
+def test_alarms_all_day_long_get_no_more_updates_than_a_day_may_have(shop: Shop) -> None:
+    learner = shop.learner()
+    trainer = shop.trainer(learner)
+    for _ in range(3 * S.drift_per_day):
+        shop.rows(5)
+        shop.clock.sleep(86_000 / (3 * S.drift_per_day))
+        shop.board.put(BOARD_ALARM, {"at": shop.clock.now(), "detectors": ["topic-mix"]})
+        trainer.check()
+    assert learner.trained.count("drift") == S.drift_per_day
+
+
 def test_two_trainers_on_one_lease_train_once(shop: Shop) -> None:
     one, two = shop.learner(), shop.learner()
     trainers = shop.trainer(one), shop.trainer(two)
@@ -188,6 +199,26 @@ def test_a_failure_is_tried_again_after_a_while(shop: Shop, error: Exception) ->
     shop.clock.sleep(5)
     trainer.safely()
     assert learner.trained == ["rows"]
+
+
+@pytest.mark.parametrize(("error", "failed", "paused"), [
+    (TrainingFailed("Directory not empty"), 1, 0), (OSError("disk full"), 1, 0),
+    (NotYet("articles not announced yet"), 0, 0), (RetryLater("Redis: away"), 0, 1),
+])
+def test_a_failed_training_is_counted_and_waiting_is_none(
+    shop: Shop, error: Exception, failed: int, paused: int
+) -> None:
+    def value(metric: object) -> float:
+        return metric.collect()[0].samples[0].value  # type: ignore[attr-defined]
+
+    trainer, before = shop.trainer(shop.learner(trouble=[error])), value(TRAININGS_FAILED)
+    shop.rows(10)
+    trainer.safely()
+    trainer.safely()  # nothing has answered yet
+    assert (value(TRAININGS_FAILED) - before, value(PAUSED)) == (failed, paused)
+    shop.clock.sleep(5)
+    trainer.safely()
+    assert (value(TRAININGS_FAILED) - before, value(PAUSED)) == (failed, 0)
 
 
 def test_checks_that_a_stalled_machine_missed_are_counted(shop: Shop) -> None:

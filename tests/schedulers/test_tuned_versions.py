@@ -20,7 +20,7 @@ from streamrec.adapters.memory import (
 from streamrec.catalogue import Entry, text_hash
 from streamrec.clock import ManualClock
 from streamrec.config import Encoder, Settings
-from streamrec.errors import SetupError
+from streamrec.errors import Conflict, Fenced, SetupError
 from streamrec.learning import increment as increments
 from streamrec.learning.fine_tune import device_of
 from streamrec.learning.gate import Verdict
@@ -30,7 +30,7 @@ from streamrec.model import tuned_files
 from streamrec.model.encoder import TextEncoder
 from streamrec.model.features import Stated
 from streamrec.model.network import Recommender
-from streamrec.registry import Registry
+from streamrec.registry import Pointer, Registry
 from streamrec.replay import Applied, a_res_key, digest
 from streamrec.scoring import Ask, Scorer, Served, ServingState, TunedServed
 
@@ -239,6 +239,37 @@ def test_a_refused_increment_leaves_the_encoder_as_it_was(
     monkeypatch.setattr(increments, "verdict", real)
     shop.reads()
     assert runner.run(shop.token, "test")["published"]
+
+
+def test_what_was_learned_without_the_lease_is_refused(frozen: TextEncoder) -> None:
+    shop = Shop(frozen, "head")
+    shop.registry.pointers.release(shop.token)
+    with pytest.raises(Fenced):
+        shop.train()
+    assert shop.registry.current() == Pointer()
+
+
+def test_an_increment_does_not_undo_a_rollback_that_came_meanwhile(frozen: TextEncoder) -> None:
+    shop = Shop(frozen, "head")
+    shop.train()
+    shop.train()
+    shop.reads()
+    with pytest.raises(Conflict):
+        shop.runner().run(shop.token, "test", lambda _: shop.registry.rollback("1", START))
+    assert shop.registry.current().version == "1"
+
+
+def test_what_a_refused_increment_has_read_is_not_read_again(
+    frozen: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(frozen, "head")
+    shop.train()
+    before = shop.registry.current()
+    monkeypatch.setattr(increments, "verdict", lambda *a, **k: Verdict(False, "worse", {}))
+    assert not shop.train()["published"]
+    now = shop.registry.current()
+    assert now.version == before.version and now.state != before.state
+    assert now.cursor[0] > before.cursor[0]
 
 
 def test_a_version_whose_vectors_are_broken_is_refused_and_the_old_one_serves(frozen: TextEncoder) -> None:

@@ -85,9 +85,10 @@ class Guarded:
 
 def spawn(
     cmd: list[str], log: Path, grace_s: float, lock: int | None = None,
-    env: Mapping[str, str] | None = None, cwd: Path | None = None,
+    env: Mapping[str, str] | None = None, cwd: Path | None = None, most: int = 0,
 ) -> Guarded:
-    """Start `cmd` with its output in `log`; an older log is renamed to `.1`.
+    """Start `cmd` with its output in `log`; an older log goes on, or is renamed to `.1` if it has `most`
+    bytes or more.
 
     Without `cwd` it runs in the log's folder: give absolute paths.
 
@@ -95,7 +96,7 @@ def spawn(
     server holds open for its life, see `claim.claimed`.
     Raises SetupError (no such program), OSError.
     """
-    if log.exists():
+    if log.exists() and log.stat().st_size >= most:
         log.replace(log.with_name(log.name + ".1"))
     fds = () if lock is None else (lock,)
     python = [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), str(grace_s)]
