@@ -1,6 +1,7 @@
 """Vectors of what readers say to like, by the catalogue's own encoder (zero-shot)."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -10,23 +11,26 @@ from streamrec.errors import RetryLater, StreamrecError
 
 log = logs.get(__name__)
 KEPT = 4096  # vectors of the latest interests
-WAIT_S = 3.0  # while it loads; other readers wait as long
+WAIT_S = 3.0  # after the start, while it loads: other readers wait as long
 
 
 class Interests:
-    """See streamrec.scoring.wishes.Encode. The encoder loads in a thread, and who asks meanwhile
-    waits. `prompts`: by domain ("": any other) what is put around the words."""
+    """See streamrec.scoring.wishes.Encode. The encoder loads in a thread; who asks in the first `wait_s`
+    seconds waits for it, all others are told to come again. `prompts`: by domain ("": any other) what is put
+    around the words."""
 
     def __init__(
-        self, load: Callable[[], Callable[[list[str]], Vectors]], prompts: Mapping[str, str]
+        self, load: Callable[[], Callable[[list[str]], Vectors]], prompts: Mapping[str, str],
+        wait_s: float = WAIT_S,
     ) -> None:
-        self._load, self._prompts = load, prompts
+        self._load, self._prompts, self._wait_s, self._until = load, prompts, wait_s, 0.0
         self._ready, self._trouble = threading.Event(), "it is still being loaded"
         self._encode: Callable[[list[str]], Vectors] | None = None
         self._kept = lru_cache(KEPT)(self._vector)
 
     def start(self) -> None:
         """Begin to load."""
+        self._until = time.monotonic() + self._wait_s
         threading.Thread(target=self._run, name="interests", daemon=True).start()
 
     def _run(self) -> None:
@@ -46,7 +50,7 @@ class Interests:
         return text, self._kept(text)
 
     def _vector(self, text: str) -> Vectors:
-        self._ready.wait(WAIT_S)
+        self._ready.wait(max(self._until - time.monotonic(), 0.0))
         if self._encode is None:
             raise RetryLater(f"no encoder for interests: {self._trouble}")
         vectors: Vectors = self._encode([text])

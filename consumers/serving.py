@@ -3,12 +3,12 @@ turn wishes into messages. One thread calls it."""
 
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from consumers.last_lists import Kept, LastLists
 from consumers.model_fetch import ModelFetch
 from streamrec import logs
 from streamrec.clock import Clock, due
@@ -17,11 +17,14 @@ from streamrec.events import Recommendation, Request, Trigger
 from streamrec.metrics import ANSWER_SECONDS, ANSWERS, BOARD_SCORER, MODEL_VERSION, STALE, SWAPS, Board
 from streamrec.rules import RuleStore
 from streamrec.scoring import Ask, Ranked, Scorer, Served
+from streamrec.scoring.lately import Lately
 from streamrec.traces import NO_TRACES, Tracer
 
 log = logs.get(__name__)
 BATCH = 64
-LAST_LISTS = 20_000  # readers whose last list is kept, for who cannot wait
+
+
+SPECIAL = ("filters", "similar_to", "interests", "session", "explain", "diversity", "calibration")
 
 
 class Wish(NamedTuple):
@@ -42,18 +45,10 @@ class Wish(NamedTuple):
         return cls(Ask.of(user, request), request.request_id, request.trigger, due)
 
     @property
-    def plain(self) -> bool:
-        """Asks for the reader's own list and nothing special: one that may stand in for another."""
-        a = self.ask
-        special = a.filters or a.similar_to or a.interests or a.session or a.explain
-        return not (special or a.diversity or a.calibration) and a.policy == "live" and a.locale == "en"
-
-
-class _Kept(NamedTuple):
-    """A list given, and of how many places it was to be."""
-
-    list: Recommendation
-    asked: int
+    def special(self) -> list[str]:
+        """What is asked for beyond the reader's own list: without, one list may stand in for another."""
+        found = [name for name in SPECIAL if getattr(self.ask, name)]
+        return found if self.ask.policy == "live" else [*found, "policy"]
 
 
 class Serving:
@@ -67,8 +62,7 @@ class Serving:
         self.scorer, self._fetch, self._rules = scorer, fetch, rules
         self._board, self._clock, self._s, self._new_id = board, clock, settings, new_id
         self.tracer, self._rules_at = tracer, 0
-        self._last: OrderedDict[str, _Kept] = OrderedDict()
-        self._popular: _Kept | None = None
+        self._last, self.lately = LastLists(), Lately(clock)
         self.synced_at = self._tried_at = 0.0
 
     def close(self) -> None:
@@ -114,24 +108,32 @@ class Serving:
         started, now = time.perf_counter(), self._clock.now()
         late = {i: m for i, w in enumerate(wishes) if w.due and w.due < now and (m := self.last(w))}
         fresh = [i for i in range(len(wishes)) if i not in late]
-        ranked = self.scorer.rank([wishes[i].ask for i in fresh])
+        ranked = self.scorer.rank([self._ask(wishes[i]) for i in fresh])
         done = late | {i: self._message(wishes[i], r) for i, r in zip(fresh, ranked, strict=True)}
         for wish in wishes:
             ANSWERS.labels(wish.trigger).inc()
         ANSWER_SECONDS.observe(time.perf_counter() - started)
         return [done[i] for i in range(len(wishes))]
 
+    def _ask(self, wish: Wish) -> Ask:
+        return wish.ask._replace(without=self.lately.of(wish.ask.user))
+
     def last(self, wish: Wish) -> Recommendation | None:
         """The reader's last list, or the last one of a reader never seen, as the answer to a wish that
         cannot wait, marked stale."""
-        kept = (self._last.get(wish.ask.user) or self._popular) if wish.plain else None
-        items = self.scorer.showable(kept.list.items)[: wish.ask.n] if kept else []
-        if kept is None or kept.asked < wish.ask.n or not items:
+        ask = wish.ask
+        kept = None if wish.special else self._last.of(ask.user, ask.locale, ask.n)
+        if kept is None:
+            return None
+        without = self.lately.of(ask.user)
+        items = [i for i in self.scorer.showable(kept.list.items, kept.pinned) if i.item_id not in without]
+        if not items:
             return None
         STALE.inc()
         return replace(
-            kept.list, recommendation_id=self._new_id(), request_id=wish.request_id, user_id=wish.ask.user,
-            trigger=wish.trigger, stale=True, items=[replace(i, rank=k) for k, i in enumerate(items, 1)],
+            kept.list, recommendation_id=self._new_id(), request_id=wish.request_id, user_id=ask.user,
+            trigger=wish.trigger, stale=True, rules=self.scorer.rules_now(kept.list.rules),
+            items=[replace(i, rank=k) for k, i in enumerate(items[: ask.n], 1)],
         )
 
     def _message(self, wish: Wish, ranked: Ranked) -> Recommendation:
@@ -141,13 +143,8 @@ class Serving:
             generated_at=self._clock.now(), items=ranked.items, state_at=ranked.state_at,
             tier=ranked.tier, rules=list(ranked.rules), error=ranked.error,
         )
-        if wish.plain and ranked.items and message.tier == "popular":
-            self._popular = _Kept(message, wish.ask.n)
-        elif wish.plain and ranked.items:
-            self._last[wish.ask.user] = _Kept(message, wish.ask.n)
-            self._last.move_to_end(wish.ask.user)
-            if len(self._last) > LAST_LISTS:
-                self._last.popitem(last=False)
+        if ranked.items and not wish.special:
+            self._last.keep(Kept(message, wish.ask.n, ranked.pinned), wish.ask.locale)
         return message
 
     def refusal(self, request_id: str, user: str, error: str) -> Recommendation:

@@ -345,7 +345,7 @@ def decode(kind: type[T], value: bytes | None, now: float) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidMessage(str(error)) from None
     if b"\\" in value and kind in (Feedback, Article):  # JSON escapes them: else a scan per id
-        _no_control_characters(_ids_of(message))
+        _no_control_characters(message)
     check = _CHECKS.get(kind)
     if check:
         check(message, now)
@@ -369,14 +369,11 @@ def who_asks(value: bytes | None) -> Asker | None:
         return None
 
 
-def _ids_of(message: Any) -> list[str]:
-    return [i for i in (getattr(message, "user_id", None), message.item_id) if i]
-
-
-def _no_control_characters(ids: list[str]) -> None:
+def _no_control_characters(message: Any) -> None:
     """Ids are joined with control characters in Redis, so they may hold none."""
-    if any(c < " " for i in ids for c in i):
-        raise InvalidMessage("an id holds a control character")
+    for field in ("user_id", "item_id"):
+        if any(c < " " for c in getattr(message, field, None) or ""):
+            raise InvalidMessage(f"an id holds a control character - at `$.{field}`")
 
 
 def _check_feedback(event: Feedback, now: float) -> None:

@@ -151,7 +151,7 @@ class Parts:
         try:
             from streamrec.adapters.traces import OtelTracer
         except ImportError:
-            raise SetupError("traces need OpenTelemetry: pip install 'streamrec[traces]'") from None
+            raise SetupError("traces need OpenTelemetry: in the clone, pip install -e '.[traces]'") from None
         tracer: Tracer = self._once("tracer", lambda: OtelTracer(self.settings.traces, process))
         return tracer
 
@@ -246,7 +246,7 @@ def run_catalogue(settings: Settings, stop: threading.Event) -> None:
 
 def serving(p: Parts, stop: threading.Event, process: str = "score") -> "Serving":
     """What a process that answers needs, following everything; waits for the catalogue's encoder."""
-    from consumers.interests import Interests
+    from consumers.interests import WAIT_S, Interests
     from consumers.model_fetch import ModelFetch
     from consumers.own_texts import OwnTexts
     from consumers.serving import Serving
@@ -258,7 +258,9 @@ def serving(p: Parts, stop: threading.Event, process: str = "score") -> "Serving
     snapshots = Snapshots(p.registry, p.catalogue(dim), fingerprint)
     state, texts = snapshots.begin(lambda: ServingState(p.buffer, p.catalogue(dim), s.buffer, dim))
     prior = Served("0", Recommender.initial(dim, s.model), exact=s.scorer.exact)
-    interests = Interests(lambda: TextEncoder(s.encoder).encode, s.scorer.prompts)
+    # Over HTTP who asks too early may ask again; on a topic nobody does, so there the others wait, too.
+    wait_s = 0.0 if process == "web" else WAIT_S
+    interests = Interests(lambda: TextEncoder(s.encoder).encode, s.scorer.prompts, wait_s)
     scorer = Scorer(state, p.buffer, prior, s.scorer, s.trainer.seed, interests, p.clock)
     own = OwnTexts(p.catalogue(dim), state.articles, s.encoder, s.scorer.exact)
     fetch = ModelFetch(p.registry, state.articles, fingerprint, own,
@@ -306,7 +308,7 @@ def run_train(settings: Settings, stop: threading.Event) -> None:
 def run_learn(settings: Settings, stop: threading.Event) -> None:
     """The fitting child: one JSON line in, progress and the outcome out, until stdin closes."""
     from schedulers.child import orders, take_stdout
-    from streamrec.errors import StreamrecError
+    from streamrec.errors import RetryLater, StreamrecError
     say, incoming = take_stdout(), orders()
     from schedulers.learner import IncrementRunner
     from streamrec.adapters.tracking import tracker
@@ -324,7 +326,7 @@ def run_learn(settings: Settings, stop: threading.Event) -> None:
             say("done", runner.run(order["token"], order["why"], lambda f: say("progress", f)))
             runner.between()
         except (StreamrecError, OSError) as error:
-            say("done", {"error": str(error)})
+            say("done", {"error": str(error), "later": isinstance(error, RetryLater)})
 
 
 def run_monitor(settings: Settings, stop: threading.Event) -> None:

@@ -1,6 +1,6 @@
 """What a reader wishes, and the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from streamrec.events import Filters, Locale, Policy, RankedItem, Request, Tier
@@ -8,7 +8,7 @@ from streamrec.events import Filters, Locale, Policy, RankedItem, Request, Tier
 
 class Ask(NamedTuple):
     """One reader's wish; see `events.Request` for the fields' meaning. `explore`: no for who only looks, so
-    that new articles keep their chances for readers."""
+    that new articles keep their chances for readers. `without`: articles that may not be in it."""
 
     user: str
     n: int
@@ -22,6 +22,7 @@ class Ask(NamedTuple):
     explain: bool = False
     locale: Locale = "en"
     explore: bool = True
+    without: Collection[str] = ()
 
     @classmethod
     def of(cls, user: str, request: Request) -> "Ask":
@@ -32,8 +33,8 @@ class Ask(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """One answer: which version made it, from which state of the reader and from what (`tier`), and
-    which rules changed it."""
+    """One answer: which version made it, from which state of the reader and from what (`tier`), which rules
+    changed it, and which pinned an article of it (item -> rule)."""
 
     version: str
     items: list[RankedItem]
@@ -41,3 +42,4 @@ class Ranked(NamedTuple):
     error: str | None
     tier: Tier = "popular"
     rules: Sequence[str] = ()
+    pinned: Mapping[str, str] = {}

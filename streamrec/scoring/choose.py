@@ -100,6 +100,19 @@ def beside(
     return fit
 
 
+def unlike(rows: Rows, vectors: Array, every: Sequence[Entry], same: float, seen: Sequence[int],
+           texts: Array) -> Bools:
+    """Which of some rows [P], of `vectors` [P, d], are none of those `seen`, of vectors `texts` [S, d], under
+    another name. No cap counts these."""
+    likest = (vectors @ texts.T).max(axis=1, initial=-1.0)
+    new: Bools = likest < min(same, SAME_TITLE)
+    near = np.flatnonzero(~new).tolist()
+    titles = {_title(every[row]) for row in seen} - {""} if near else set()
+    for i in near:
+        new[i] = not _again(every[rows[i]], float(likest[i]), titles, same)
+    return new
+
+
 def deal(entries: Sequence[Entry], caps: Caps, places: int) -> Rows:
     """[P]: for which of some places, drawn side by side, each article may be drawn, so that no two places can
     show one kind that is counted; -1: for none, as its kinds went to two."""

@@ -3,6 +3,7 @@ reader read is named only if the article's score falls without it (leave one out
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +27,13 @@ WORDS: dict[str, dict[Locale, str]] = {
     "interplay": {"en": "a good fit on the whole", "zh": "综合匹配"},
     "exploration": {"en": "explores what is new", "zh": "探索新内容"},
     "rule": {"en": "placed by the editors", "zh": "编辑推荐"},
+    "boost": {"en": "lifted by the editors", "zh": "编辑提升了排名"},
+    "bury": {"en": "moved down by the editors", "zh": "编辑降低了排名"},
 }
 OF_THE_ARTICLE = ("popularity", "freshness")  # all that can be claimed of a reader never seen
-READS = FEATURES.index("popular_ever")
+READS, AGE = FEATURES.index("popular_long"), FEATURES.index("age")
+READ_NOW = np.log1p(0.5)  # decayed reads at the longest half-life: one within that time
+NEW = 3.0  # of the longest half-lives: what is older is not called new
 CO_READS = [FEATURES.index(name) for name in ("co_read", "co_near")]
 MOST = 20  # newest reads that may be named
 LEAST = 1e-3  # of a score: less is rounding
@@ -40,17 +45,25 @@ def words(kind: str, locale: Locale, title: str = "") -> str:
     return WORDS[kind][locale].format(title=title)
 
 
-def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[str]]:
+class Strongest(NamedTuple):
+    """Which words name the part of a score that lifts an article most, and by how much."""
+
+    kind: str
+    lift: float = 0.0
+
+
+def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[Strongest]]:
     """For each reader and each of the rows chosen for them: the additive part that lifts it most over
     the list's average."""
     if batch.popularity:
-        return [["popularity"] * len(rows) for rows in chosen]
+        return [[Strongest("popularity")] * len(rows) for rows in chosen]
     found = []
     for b, (parts, rows) in enumerate(zip(batch.parts(chosen), chosen, strict=True)):
         kinds = [_said(k, batch, b) for k in (*parts, "interplay")]
         lifts = true_lifts(batch, b, rows, parts)
-        best = np.where(lifts.max(axis=0, initial=0.0) > 0, lifts.argmax(axis=0), len(parts))
-        found.append([kinds[k] for k in best.tolist()])
+        most = lifts.max(axis=0, initial=0.0)
+        best = np.where(most > 0, lifts.argmax(axis=0), len(parts))
+        found.append([Strongest(kinds[k], w) for k, w in zip(best.tolist(), most.tolist(), strict=True)])
     return found
 
 
@@ -58,26 +71,39 @@ def _said(kind: str, batch: Batch, b: int) -> str:
     """Which words say it truly: not everybody who asks has read anything."""
     if batch.readers[b].alike:
         return {"content": "near it", "co_read": "read with it"}.get(kind, kind)
-    return "interests" if kind == "content" and not batch.reads[b] else kind
+    return "interests" if kind == "content" and not _has_text(batch, b) else kind
+
+
+def _has_text(batch: Batch, b: int) -> bool:
+    """Whether anything that a reader read has a text: nothing is close to what has none."""
+    return bool(batch.state.articles.vectors[batch.reads[b]].any())
 
 
 def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor]) -> Array:
     """By how much each part lifts each of some rows [parts, n] of reader b's list over the list's average,
-    where that is true of the article: popular is only what was read, and read together only what was. 0:
-    not at all."""
+    where that is true of the article: popular is only what is read now, new what has come of late, and read
+    together only what was. 0: not at all."""
     reader, feats = batch.readers[b], batch.features_of(b, rows)
     nobody = not batch.reads[b] and reader.stated is None
     unknown = [k for k in parts if k not in OF_THE_ARTICLE] if nobody else []
+    unknown += ["content"] if reader.stated is None and not _has_text(batch, b) else []
     mixed_in = [k for k in parts if k not in ("content", "co_read")] if reader.alike else []
     lifts = np.stack([part.numpy() for part in parts.values()])
     if len(rows) > 1:  # of one alone: features are standardised, so 0 is the average
         lifts = lifts - lifts.mean(axis=1, keepdims=True)
     at = {kind: k for k, kind in enumerate(parts)}
     lifts[[at[k] for k in (*unknown, *mixed_in)]] = 0.0
-    lifts[at["popularity"]] *= feats[:, READS] > 0
+    lifts[at["popularity"]] *= feats[:, READS] > READ_NOW
+    lifts[at["freshness"]] *= feats[:, AGE] < _new_until(batch)  # of unknown age: not
     lifts[at["co_read"]] *= (feats[:, CO_READS] > 0).any(axis=1)
     found: Array = np.where(lifts >= LEAST, lifts, 0.0)
     return found
+
+
+def _new_until(batch: Batch) -> float:
+    """The feature of an age at which an article is no longer new."""
+    half_lives = batch.state.counters.half_lives
+    return float(np.log1p(NEW * half_lives[-1] / half_lives[0]))
 
 
 def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reason]]:
@@ -102,7 +128,7 @@ def _reads(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[tuple[int, 
     reader = batch.readers[b]
     without = [
         (r.item, reader._replace(history=[*reader.history[:i], *reader.history[i + 1 :]]))
-        for i, r in enumerate(reader.history[:MOST]) if r.kind != "dismiss"
+        for i, r in enumerate(reader.history[:MOST]) if r.kind != "dismiss" and _live(batch, r.item)
     ]
     if reader.stated is not None:
         without.append(("", reader._replace(stated=None)))
@@ -115,11 +141,16 @@ def _reads(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[tuple[int, 
     return [(n, _named(batch, without[i][0], weight, reader.alike, locale)) for n, i, weight in named]
 
 
+def _live(batch: Batch, item: str) -> bool:
+    """Whether an article may be named: not one that nobody announced, or that was deleted since."""
+    row = batch.state.articles.index.get(item)
+    return row is not None and bool(batch.state.articles.live[row])
+
+
 def _named(batch: Batch, item: str, weight: float, alike: bool, locale: Locale) -> Reason:
     articles, weight = batch.state.articles, round(weight, 4)
     if not item:
         return Reason(kind="interests", text=words("interests", locale), weight=weight)
-    row = articles.index.get(item)
-    title = (articles.entries[row].title if row is not None else "") or item
+    title = articles.entries[articles.index[item]].title or item
     kind = "similar" if alike else "read"
     return Reason(kind=kind, text=words(kind, locale, title), weight=weight, item_id=item)

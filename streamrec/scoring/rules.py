@@ -12,17 +12,36 @@ from streamrec.events import Rule, epoch
 from streamrec.scoring.attributes import Attributes
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+class Move(NamedTuple):
+    """A rule that moves an article, and what it adds to the score."""
+
+    rule: str
+    bias: float
 
 
 class Applied(NamedTuple):
-    """The rules in force over a catalogue of N articles. `by_row`: which rules move a row, `blocking`:
-    ids of those that block a live one."""
+    """The rules in force over a catalogue of N articles. `by_row`: what moves a row, `blocking`:
+    ids of those that block a live one, `buries`: the rows that each of those that bury is about."""
 
     bias: Floats | None
-    blocked: NDArray[np.int64]  # rows
+    blocked: Rows
     blocking: frozenset[str]
     pins: Mapping[int, tuple[int, str]]  # row -> position from 1, rule id
-    by_row: Mapping[int, list[str]]
+    by_row: Mapping[int, list[Move]]
+    buries: Mapping[str, Rows] = {}
+    rules: tuple[Rule, ...] = ()
+
+    def burying(self, eligible: NDArray[np.bool_]) -> set[str]:
+        """Ids of those that bury an article that could be in a list, by a mask [N]."""
+        n = len(eligible)
+        return {rule for rule, rows in self.buries.items() if eligible[rows[rows < n]].any()}
+
+    def in_force(self, now: float) -> frozenset[str]:
+        """Ids of those that are, of rules that were a while ago."""
+        return frozenset(r.rule_id for r in self.rules if _in_force(r, now))
 
 
 NO_RULES = Applied(None, np.zeros(0, np.int64), frozenset(), {}, {})
@@ -51,21 +70,26 @@ class Rules:
     def _apply(self, rules: tuple[Rule, ...], n: int) -> Applied:
         if not rules:
             return NO_RULES
-        bias, by_row = np.zeros(n, np.float32), dict[int, list[str]]()
+        bias, by_row = np.zeros(n, np.float32), dict[int, list[Move]]()
         blocked, blocking, pins = set[int](), set[str](), dict[int, tuple[int, str]]()
+        buries = dict[str, Rows]()
         for rule in rules:
-            for row in self._attributes.matching(rule.match).tolist():
+            rows = self._attributes.matching(rule.match)
+            if rule.action == "bury":
+                buries[rule.rule_id] = rows
+            for row in rows.tolist():
                 if rule.action == "block":
                     blocked.add(row)
                     blocking.add(rule.rule_id)
                 elif rule.action == "pin":
                     pins[row] = rule.position, rule.rule_id
                 else:
-                    bias[row] += math.log(rule.factor) * (1 if rule.action == "boost" else -1)
-                    by_row.setdefault(row, []).append(rule.rule_id)
+                    move = Move(rule.rule_id, math.log(rule.factor) * (1 if rule.action == "boost" else -1))
+                    bias[row] += move.bias
+                    by_row.setdefault(row, []).append(move)
         pins = {row: pin for row, pin in pins.items() if row not in blocked}
-        rows = np.array(sorted(blocked), np.int64)
-        return Applied(bias if by_row else None, rows, frozenset(blocking), pins, by_row)
+        out = np.array(sorted(blocked), np.int64)
+        return Applied(bias if by_row else None, out, frozenset(blocking), pins, by_row, buries, rules)
 
 
 def _in_force(rule: Rule, now: float) -> bool:

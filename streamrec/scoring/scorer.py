@@ -1,6 +1,6 @@
 """The scorer: ranks the live catalogue for batches of readers, under a model that may be swapped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from streamrec.model.features import Stated
 from streamrec.replay import Read, ReplayBuffer
 from streamrec.scoring.ask import Ask, Ranked
 from streamrec.scoring.batch import Batch
+from streamrec.scoring.fast import Bools
 from streamrec.scoring.rules import NO_RULES, Applied, Rules
 from streamrec.scoring.served import Served
 from streamrec.scoring.slate import Slates
 from streamrec.scoring.state import ServingState
-from streamrec.scoring.wishes import Encode, Wishes, tier
+from streamrec.scoring.wishes import Encode, Wishes
 
 DEEPER = 2  # times the places of a list: duplicates and caps must leave enough
 
@@ -97,13 +98,15 @@ class Scorer:
         deep = max(self._rerank, *(DEEPER * a.n for a in asks))
         batch = Batch(self.state, served, readers, popularity, deep, rules.bias)
         masks = [self._wishes.eligible(a, h, rules) for a, h in zip(asks, histories, strict=True)]
-        slates = self._slates.make(batch, asks, masks, rules)
+        seen = [self._wishes.seen(a, h) for a, h in zip(asks, histories, strict=True)]
+        slates = self._slates.make(batch, asks, masks, rules, seen)
         version = "popularity" if popularity else served.version
         return [
             Ranked(version, items, max((r.ts for r in h), default=None),
                    None if items else self._wishes.why_none(a, rules),
-                   "popular" if popularity else tier(a, h), self._named(items, rules))
-            for a, h, items in zip(asks, histories, slates, strict=True)
+                   "popular" if popularity else self._wishes.tier(a, h), self._named(items, rules, mask),
+                   self._pinned(items, rules))
+            for a, h, items, mask in zip(asks, histories, slates, masks, strict=True)
         ]
 
     def _rules(self, policy: Policy) -> Applied:
@@ -114,18 +117,32 @@ class Scorer:
         self._applied = self.rules.at(self._clock.now(), articles.cursor, len(articles))
         return self._applied
 
-    def _named(self, items: Sequence[RankedItem], rules: Applied) -> list[str]:
-        """Ids of the rules that changed a list."""
+    def _named(self, items: Sequence[RankedItem], rules: Applied, eligible: Bools) -> list[str]:
+        """Ids of the rules that changed a list, also of those that kept articles out of it."""
         if rules is NO_RULES:
             return []
         rows = self.state.attributes.rows_of([i.item_id for i in items])
-        found = {rule for row in rows for rule in rules.by_row.get(row, [])}
-        found |= {rules.pins[row][1] for row in rows if row in rules.pins}
-        return sorted(found | rules.blocking)
+        found = {move.rule for row in rows for move in rules.by_row.get(row, [])}
+        found |= set(self._pinned(items, rules).values())
+        return sorted(found | rules.blocking | rules.burying(eligible))
 
-    def showable(self, items: Sequence[RankedItem]) -> list[RankedItem]:
-        """Those of an earlier list that may still be shown: they are live and not blocked. For any thread."""
-        articles, blocked = self.state.articles, self._applied.blocked
+    def _pinned(self, items: Sequence[RankedItem], rules: Applied) -> dict[str, str]:
+        """Item -> rule, of what is pinned in a list."""
+        rows = {i.item_id: self.state.articles.index[i.item_id] for i in items} if rules.pins else {}
+        return {item: rules.pins[row][1] for item, row in rows.items() if row in rules.pins}
+
+    def showable(self, items: Sequence[RankedItem], pinned: Mapping[str, str]) -> list[RankedItem]:
+        """Those of an earlier list that may still be shown: they are live, not blocked, and no rule that has
+        ended `pinned` them (item -> rule). For any thread."""
+        articles, rules = self.state.articles, self._applied
         rows = [articles.index[i.item_id] for i in items]  # a row is kept for good
-        free = ~np.isin(rows, blocked)
-        return [i for i, row, ok in zip(items, rows, free, strict=True) if ok and articles.live[row]]
+        ended = set(pinned.values()) - rules.in_force(self._clock.now())
+        free = ~np.isin(rows, rules.blocked)
+        return [i for i, row, ok in zip(items, rows, free, strict=True)
+                if ok and articles.live[row] and pinned.get(i.item_id) not in ended]
+
+    def rules_now(self, named: Sequence[str]) -> list[str]:
+        """Those still in force of the rules that an earlier list names, and those that block. For any
+        thread."""
+        rules = self._applied
+        return sorted((set(named) | rules.blocking) & rules.in_force(self._clock.now()))

@@ -13,11 +13,11 @@ from streamrec.events import RankedItem, Reason
 from streamrec.scoring.ask import Ask
 from streamrec.scoring.batch import Batch
 from streamrec.scoring.calibrate import Mix
-from streamrec.scoring.choose import Caps, beside, choose, deal, distinct, window
+from streamrec.scoring.choose import Caps, beside, choose, deal, distinct, unlike, window
 from streamrec.scoring.explore import Explorer, Lots
 from streamrec.scoring.fast import Bools, Floats, Rows
-from streamrec.scoring.reasons import explain, main_parts, words
-from streamrec.scoring.rules import Applied
+from streamrec.scoring.reasons import Strongest, explain, main_parts, words
+from streamrec.scoring.rules import Applied, Move
 from streamrec.scoring.state import ServingState
 
 
@@ -40,37 +40,39 @@ class Slates:
         self._laid = -1, np.zeros(0, np.int64), np.zeros((0, 0), np.float32)  # see _new
 
     def make(
-        self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied
+        self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied,
+        seen: Sequence[Sequence[int]],
     ) -> list[list[RankedItem]]:
-        """The items of each ask of a batch; `masks` [N] say what is eligible to whom."""
+        """The items of each ask of a batch; `masks` [N] say what is eligible to whom, `seen` [K] are rows
+        that may not come again under another name."""
         masks = [mask[: batch.rows] for mask in masks]  # the state may be ahead of the model
         best, each = batch.candidates(masks), range(len(asks))
         pins = [self._pinned(mask, ask, rules) for ask, mask in zip(asks, masks, strict=True)]
-        lots = [self._lots(batch, b, masks[b], asks[b], pins[b]) for b in each]
+        lots = [self._lots(batch, b, masks[b], asks[b], pins[b], seen[b]) for b in each]
         rows = [_with(best[b], [p.row for p in pins[b]] + [int(of.rows[0]) for of in lots[b]]) for b in each]
         full = batch.full(rows)
         scores = [dict(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, full, strict=True)]
         own = [f[: len(r)] for f, r in zip(full, best, strict=True)]
         slates = [
-            self._places(*of) for of in zip(best, own, asks, pins, lots, batch.reads, strict=True)
+            self._places(*of) for of in zip(best, own, asks, pins, lots, batch.reads, seen, strict=True)
         ]
         self._score_rest(batch, slates, scores)
         chosen = [np.array([p.row for p in places], np.int64) for places in slates]
-        parts = main_parts(batch, chosen)
+        strongest = main_parts(batch, chosen)
         return [
-            self._items(batch, b, asks[b], places, scores[b], parts[b], rules)
+            self._items(batch, b, asks[b], places, scores[b], strongest[b], rules)
             for b, places in enumerate(slates)
         ]
 
     def _places(
         self, rows: Rows, scores: Floats, ask: Ask, pins: Sequence[Place], lots: Sequence[Lots],
-        reads: Sequence[int],
+        reads: Sequence[int], seen: Sequence[int],
     ) -> list[Place]:
         """Pinned places where they belong, the best in between, exploring ones last."""
         pinned = [p.row for p in pins]
         free = ~among(rows, pinned)
         order, n = np.argsort(-scores[free], kind="stable"), ask.n - len(pins)
-        best = self._best(rows[free][order], scores[free][order], ask, n, pinned, reads)
+        best = self._best(rows[free][order], scores[free][order], ask, n, pinned, reads, seen)
         found = self._explorer.place(best, lots, n, partial(self._beside, pinned))
         places, last = [Place(g.row, g.propensity, "exploration" if g.explores else "") for g in found], -1
         for pin in pins:  # in the order of their positions; the second of a position comes after the first
@@ -99,7 +101,8 @@ class Slates:
         return [Place(row, kind="rule", rule=rule, position=pos) for pos, rule, _, row in fit[: ask.n]]
 
     def _best(
-        self, rows: Rows, scores: Floats, ask: Ask, n: int, taken: Sequence[int], reads: Sequence[int]
+        self, rows: Rows, scores: Floats, ask: Ask, n: int, taken: Sequence[int], reads: Sequence[int],
+        seen: Sequence[int],
     ) -> list[int]:
         """Up to n rows of a ranking, best first, for a list without duplicates, those `taken` included."""
         diversity = self._s.diversity if ask.diversity is None else ask.diversity
@@ -107,7 +110,7 @@ class Slates:
         capped = bool(self._s.per_source or self._s.per_topic)
         wide = window(n, bool(diversity or calibration or capped))
         spread = partial(self._spread, n=n, diversity=diversity, calibration=calibration, taken=taken,
-                         reads=reads)
+                         reads=reads, seen=seen)
         places = spread(rows[:wide], scores[:wide])
         if len(places) < n and len(rows) > wide:  # too many of them were one article, or of one source
             places = spread(rows, scores)
@@ -115,13 +118,17 @@ class Slates:
 
     def _spread(
         self, rows: Rows, scores: Floats, n: int, diversity: float, calibration: float,
-        taken: Sequence[int], reads: Sequence[int],
+        taken: Sequence[int], reads: Sequence[int], seen: Sequence[int],
     ) -> list[int]:
         every = self._articles.entries
+        texts = self._texts(rows)
+        if seen:
+            new = self._unlike(seen, rows, texts)
+            rows, scores, texts = rows[new], scores[new], texts[new]
         entries = [every[i] for i in rows]
         others = list(zip(self._texts(taken), [every[i] for i in taken], strict=True))
         mix = Mix((every[i] for i in reads), entries, calibration) if calibration else None
-        at = choose(scores, self._texts(rows), entries, n, diversity, self._caps(), self._s.duplicate, others,
+        at = choose(scores, texts, entries, n, diversity, self._caps(), self._s.duplicate, others,
                     mix)
         return [int(rows[i]) for i in at]
 
@@ -129,12 +136,15 @@ class Slates:
         """For one list: they count."""
         return Caps(self._s.per_source, self._s.per_topic)
 
-    def _lots(self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place]) -> list[Lots]:
+    def _lots(
+        self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place], seen: Sequence[int]
+    ) -> list[Lots]:
         """Drawn among the newest; what the list turns out to hold anyway is ruled out later."""
         places = min(round(self._s.explore * ask.n, 6), ask.n - len(pins))  # .1 * 30 is more than 3
         if places <= 0 or batch.popularity or ask.similar_to or not ask.explore:
             return []
         pool, every = self._explorer.open(self._state.newest(mask)), self._articles.entries
+        pool = pool[self._unlike(seen, pool, self._new(pool))] if seen and len(pool) else pool
         if places <= 1:
             return self._explorer.draw(pool, batch.fast(b, pool), places)
         # Two places are drawn side by side: neither shows what the other may, or another of its kind.
@@ -148,6 +158,10 @@ class Slates:
         fit = beside(rows, self._new(rows), self._articles.entries, self._caps(), self._s.duplicate, others,
                      self._texts(others))
         return fit & ~among(rows, others)
+
+    def _unlike(self, seen: Sequence[int], rows: Rows, texts: NDArray[np.float32]) -> Bools:
+        """Which rows, of text vectors [n, d], are none of those seen under another name."""
+        return unlike(rows, texts, self._articles.entries, self._s.duplicate, seen, self._texts(seen))
 
     def _new(self, rows: Rows) -> NDArray[np.float32]:
         """Text vectors [n, d] of some of the newest rows: every list asks for them, so they are laid out."""
@@ -165,7 +179,7 @@ class Slates:
 
     def _items(
         self, batch: Batch, b: int, ask: Ask, places: Sequence[Place], scores: dict[int, float],
-        parts: Sequence[str], rules: Applied,
+        strongest: Sequence[Strongest], rules: Applied,
     ) -> list[RankedItem]:
         entries, rows = self._articles.entries, np.array([p.row for p in places], np.int64)
         why = explain(batch, b, rows, ask.locale) if ask.explain else [[] for _ in places]
@@ -173,8 +187,8 @@ class Slates:
             RankedItem(
                 item_id=entries[p.row].item_id, title=entries[p.row].title, rank=k + 1,
                 score=scores[p.row], propensity=p.propensity,
-                reason=words(p.kind or parts[k], ask.locale),
-                reasons=[*_own(p, ask, rules), *why[k]] if ask.explain else [],
+                reason=words(p.kind or _main(strongest[k], _moves(p, rules)), ask.locale),
+                reasons=sorted([*_own(p, ask, rules), *why[k]], key=_order) if ask.explain else [],
             )
             for k, p in enumerate(places)
         ]
@@ -192,10 +206,29 @@ def among(rows: Rows, some: Sequence[int]) -> Bools:
     return found
 
 
+def _moves(place: Place, rules: Applied) -> Sequence[Move]:
+    """What moves an article; one that has its place from an editor is moved by nothing else."""
+    return () if place.rule else rules.by_row.get(place.row, ())
+
+
+def _main(strongest: Strongest, moves: Sequence[Move]) -> str:
+    """Kind of what lifts an article most: a part of the score, or the editors."""
+    return "boost" if sum(m.bias for m in moves) > max(strongest.lift, 0.0) else strongest.kind
+
+
 def _own(place: Place, ask: Ask, rules: Applied) -> list[Reason]:
-    """Reasons that lie not in the score: an editor's rule, exploration."""
-    found = [place.rule] if place.rule else list(rules.by_row.get(place.row, []))
-    reasons = [Reason(kind="rule", text=words("rule", ask.locale), rule_id=rule) for rule in found]
-    if place.kind == "exploration":
-        reasons.append(Reason(kind="exploration", text=words("exploration", ask.locale)))
+    """Reasons that lie not in the model's score: an editor's rule, exploration."""
+    locale = ask.locale
+    reasons = [
+        Reason(kind="rule", text=words("boost" if m.bias > 0 else "bury", locale), weight=round(m.bias, 4),
+               rule_id=m.rule)
+        for m in _moves(place, rules)
+    ]
+    if place.kind:  # it is there by a pin, or drawn
+        reasons.append(Reason(kind=place.kind, text=words(place.kind, locale), rule_id=place.rule))
     return reasons
+
+
+def _order(reason: Reason) -> float:
+    """What gave an article its place comes first, then the strongest, last what moved it down."""
+    return -math.inf if reason.weight is None else -reason.weight

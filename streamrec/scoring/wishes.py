@@ -15,6 +15,7 @@ from streamrec.scoring.fast import Bools
 from streamrec.scoring.rules import Applied
 from streamrec.scoring.state import ServingState, Vector
 
+SEEN = 20  # newest reads and dismissals whose copies are kept out
 Encode = Callable[[str, str], tuple[str, Vector]]  # interests and domain -> what is encoded, base vector [d]
 
 
@@ -51,13 +52,38 @@ class Wishes:
     def eligible(self, ask: Ask, history: Sequence[Read], rules: Applied) -> Bools:
         """[N]: live, unread, asked for and not blocked."""
         mask, attributes = self._state.eligible(history), self._state.attributes
-        mask[attributes.rows_of([*ask.session, *([ask.similar_to] if ask.similar_to else [])])] = False
+        mask[attributes.rows_of([*_asked_about(ask), *ask.without])] = False
         if ask.similar_to is not None and not self._known(ask.similar_to):
             mask[:] = False  # nothing is like what nobody knows
         if ask.filters is not None:
             mask &= attributes.passing(ask.filters)
         mask[rules.blocked[rules.blocked < len(mask)]] = False
         return mask
+
+    def seen(self, ask: Ask, history: Sequence[Read]) -> list[int]:
+        """Rows of what the reader asks about, and has read or dismissed last: none of it may come again under
+        another name."""
+        items = [*_asked_about(ask), *(r.item for r in history)]
+        return self._state.attributes.rows_of(items[:SEEN])
+
+    def tier(self, ask: Ask, history: Sequence[Read]) -> Tier:
+        """What a list is made of."""
+        if ask.similar_to is not None:
+            return "similar"
+        if any(r.kind != "dismiss" and self._says(r.item) for r in history[: self._state.row_history]):
+            return "personal"
+        if any(map(self._says, ask.session)):
+            return "session"
+        return "interests" if ask.interests.strip() else "popular"
+
+    def _says(self, item: str) -> bool:
+        """Whether a read of it says anything of who read it: it has a text, or others read it too."""
+        articles = self._state.articles
+        row = articles.index.get(item)
+        if row is None:
+            return False
+        told = articles.entries[row].title or articles.entries[row].tags or articles.vectors[row].any()
+        return bool(told) or any(self._state.counters.near.of(row))
 
     def why_none(self, ask: Ask, rules: Applied) -> str:
         """Why an answer is empty."""
@@ -71,15 +97,10 @@ class Wishes:
                 return "no article passes the filters - at `$.filters`"
         if passing.any() and np.isin(np.flatnonzero(passing), rules.blocked).all():
             return "the rules block every article that passes the filters"
+        if ask.filters is not None:
+            return "this reader has read or dismissed every article that passes the filters - at `$.filters`"
         return "no article is live that this reader has not read"
 
 
-def tier(ask: Ask, history: Sequence[Read]) -> Tier:
-    """What a list is made of."""
-    if ask.similar_to is not None:
-        return "similar"
-    if any(r.kind != "dismiss" for r in history):
-        return "personal"
-    if ask.session:
-        return "session"
-    return "interests" if ask.interests.strip() else "popular"
+def _asked_about(ask: Ask) -> list[str]:
+    return [*([ask.similar_to] if ask.similar_to else []), *ask.session]

@@ -3,6 +3,7 @@
 from collections.abc import MutableMapping
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamrec.metrics import HTTP_ANSWERS
@@ -12,7 +13,8 @@ for _code in ("200", "202", "500", "503", "504"):
 
 
 class Counted:
-    """ASGI middleware. An error that no route has turned into an answer is a 500."""
+    """ASGI middleware. An error that no route has turned into an answer is a 500; of a client that has hung
+    up nothing is counted, as it got no answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,6 +31,8 @@ class Counted:
             await send(message)
         try:
             await self._app(scope, receive, counting)
+        except ClientDisconnect:
+            return
         except Exception:
             HTTP_ANSWERS.labels("500").inc()
             raise

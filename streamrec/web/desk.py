@@ -3,25 +3,25 @@ not queues. Each web process holds a scorer of its own; see ARCHITECTURE for why
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any, TypeVar
 
-from consumers.serving import BATCH, Serving, Wish
+from consumers.serving import Serving, Wish
 from streamrec import logs
 from streamrec.broker import Publisher
 from streamrec.clock import Clock, due
 from streamrec.errors import RetryLater
 from streamrec.events import Recommendation, encode
 from streamrec.metrics import UNPUBLISHED
-from streamrec.web.handover import hand_over, take
+from streamrec.web.handover import hand_over
+from streamrec.web.line import Line, Waiting
 
 log = logs.get(__name__)
 TURN_S, TELL_S = 0.02, 0.2
 FRESH_S = 10.0  # what has followed the servers within this is ready
 UNTOLD = 10_000  # answers that may wait for Kafka; more are dropped, and counted
-Waiting = tuple[Wish, "asyncio.Future[Recommendation]"]
 T = TypeVar("T")
 Job = tuple[Callable[[Serving], Any], "Future[Any]"]
 
@@ -31,7 +31,7 @@ class Desk:
 
     def __init__(self, serving: Serving, publisher: Publisher, topic: str, clock: Clock) -> None:
         self.serving, self._publisher, self._topic, self._clock = serving, publisher, topic, clock
-        self._queue: SimpleQueue[Waiting] = SimpleQueue()
+        self._line = Line()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._stop, self._trouble = threading.Event(), "still starting"
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
@@ -65,10 +65,10 @@ class Desk:
         return self._trouble if stale else None
 
     async def ask(self, wish: Wish) -> Recommendation:
-        """The answer; after the deadline the last list, if there is one. Raises RetryLater,
-        TimeoutError."""
+        """The answer; after the deadline the last list, if there is one. Who cancels it gives it up, and is
+        not answered. Raises RetryLater, TimeoutError."""
         future: asyncio.Future[Recommendation] = asyncio.get_running_loop().create_future()
-        self._queue.put((wish, future))
+        self._line.join(wish, future)
         patience = None if wish.due is None else max(wish.due - self._clock.now(), 0.0)
         try:
             return await asyncio.wait_for(future, patience)
@@ -87,19 +87,27 @@ class Desk:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            batch = self._batch()
-            try:
-                self.serving.follow()
-            except RetryLater as error:
-                self._trouble = str(error)
-            except Exception as error:  # whatever it was, who asks next must be told
-                self._trouble = f"{type(error).__name__}: {error}"
-                log.error("not_following", why=self._trouble)
-            if batch:
+            batch = self._line.batch(TURN_S)
+            away = self._follow()
+            if away is not None:  # to try and answer would be to wait as long again for the same server
+                self._refuse([*batch, *self._line.everybody()], away)
+            elif batch:
                 self._answer(batch)
-            self._one_job()
+            self._one_job(away)
 
-    def _one_job(self) -> None:
+    def _follow(self) -> RetryLater | None:
+        """Follow the servers; why that is to be tried again, if one is away."""
+        try:
+            self.serving.follow()
+        except RetryLater as error:
+            self._trouble = str(error)
+            return error
+        except Exception as error:  # whatever it was, who asks next must be told
+            self._trouble = f"{type(error).__name__}: {error}"
+            log.error("not_following", why=self._trouble)
+        return None
+
+    def _one_job(self, away: RetryLater | None) -> None:
         try:
             job, found = self._jobs.get_nowait()
         except Empty:
@@ -107,25 +115,34 @@ class Desk:
         if not found.set_running_or_notify_cancel():  # whoever asked has given up; from here on nobody can
             return
         try:
+            if away is not None:
+                raise away
             found.set_result(job(self.serving))
         except Exception as error:  # told to who asked for it
             found.set_exception(error)
 
-    def _batch(self) -> list[Waiting]:
-        """What has come; nobody waits any more for those that were given up."""
-        return [(w, f) for w, f in take(self._queue, TURN_S, BATCH) if not f.done()]
-
     def _answer(self, batch: list[Waiting]) -> None:
         try:
-            answers: list[Any] = list(self.serving.answer([wish for wish, _ in batch]))
+            answers = self.serving.answer([w.wish for w in batch])
         except Exception as error:
             if not isinstance(error, RetryLater):
                 log.error("not_answered", why=f"{type(error).__name__}: {error}")
-            answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Recommendation) and not future.done():
+            self._refuse(batch, error)
+            return
+        self._give(batch, answers)
+
+    def _refuse(self, some: list[Waiting], error: Exception) -> None:
+        """No answer can be made: while a server is away the last list for who set a deadline, and an error
+        for all others."""
+        left, away = [w for w in some if not w.future.done()], isinstance(error, RetryLater)
+        lasts = [self.serving.last(w.wish) if w.wish.due and away else None for w in left]
+        self._give(left, [last or error for last in lasts])
+
+    def _give(self, some: list[Waiting], answers: Sequence[Recommendation | Exception]) -> None:
+        for waiting, answer in zip(some, answers, strict=True):
+            if isinstance(answer, Recommendation) and not waiting.future.done():
                 self._note(answer)
-        hand_over([(future, answer) for (_, future), answer in zip(batch, answers, strict=True)])
+        hand_over([(waiting.future, answer) for waiting, answer in zip(some, answers, strict=True)])
 
     def _note(self, answer: Recommendation) -> None:
         try:

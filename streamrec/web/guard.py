@@ -1,5 +1,6 @@
 """Who may ask, and how much at once: API keys and the limit of a body."""
 
+import asyncio
 import hmac
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from streamrec.web.problems import Problem, response
 
 OPEN = ("/", "/login", "/healthz", "/readyz", "/metrics", "/openapi.json")
 OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "")
+BODY_S = 20.0  # for a megabyte at most: whoever takes longer holds a connection for nothing
 PAGES = "/dashboard"  # who may look at them, the dashboard's own guard says
 
 
@@ -69,7 +71,16 @@ def _from_elsewhere(scope: Scope) -> bool:
 
 
 async def body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises Problem as soon as it is over the limit."""
+    """The whole body. Raises Problem as soon as it is over the limit, or if it does not come in time, and
+    ClientDisconnect."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _all(request, limit)
+    except TimeoutError:
+        raise Problem(408, f"the body did not come within {BODY_S:g} s: send it again") from None
+
+
+async def _all(request: Request, limit: int) -> bytes:
     found = bytearray()
     async for chunk in request.stream():
         found += chunk

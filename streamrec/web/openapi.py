@@ -59,13 +59,14 @@ def _paths() -> dict[str, Any]:
     return {
         "/v1/recommendations": {"post": _operation(
             "recommend", "A list for a reader, a visit, stated interests, or more like one article",
-            {200: "Recommendation"}, (400, 413, 503, 504), body=_ref("Wanted"), examples="Wanted")},
+            {200: "Recommendation"}, (400, 408, 413, 503, 504), body=_ref("Wanted"), examples="Wanted")},
         "/v1/feedback": {"post": _operation(
             "feedback", "What readers clicked and read; answered once Kafka has it",
-            {202: "Accepted"}, (400, 413, 503), body=events, examples="Event")},
+            {202: "Accepted"}, (400, 408, 413, 503), body=events, examples="Event")},
         "/v1/articles/{item_id}": {
             "put": _operation("putArticle", "Announce or change an article; answered once Kafka has it",
-                              {202: "Accepted"}, (400, 413, 503), [ITEM], _ref("Described"), "Described"),
+                              {202: "Accepted"}, (400, 408, 413, 503), [ITEM], _ref("Described"),
+                              "Described"),
             "delete": _operation("deleteArticle", "Take an article out of all lists", {202: "Accepted"},
                                  (400, 503), [ITEM]),
         },

@@ -1,5 +1,8 @@
 """Encoding what readers say to like: whatever keeps the encoder from loading, who asks is told."""
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -29,3 +32,17 @@ def test_words_are_put_into_the_prompt_of_the_domain_and_encoded_once() -> None:
     for _ in range(2):
         assert interests("bees", "papers")[0] == "Papers on bees"
     assert interests("bees", "tools")[0] == "bees" and asked == ["Papers on bees", "bees"]
+
+
+def test_nobody_waits_again_and_again_for_an_encoder_that_is_slow_to_load(monkeypatch) -> None:
+    """As one reader who waits holds up all others."""
+    never, waited = threading.Event(), list[Any]()
+    interests = Interests(never.wait, {}, wait_s=0.1)
+    interests.start()
+    wait = interests._ready.wait
+    monkeypatch.setattr(interests._ready, "wait", lambda s: waited.append(s) or wait(s))
+    for _ in range(3):
+        with pytest.raises(RetryLater, match="still being loaded"):
+            interests("bees", "")
+    assert 0 <= waited[0] <= 0.1 and waited[1:] == [0.0, 0.0]
+    never.set()

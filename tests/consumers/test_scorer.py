@@ -1,12 +1,13 @@
 """The scoring worker: every request is answered, a late one from the last list, a bad one with words."""
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import numpy as np
 import pytest
 from consumer_world import ANSWERS, REQUESTS, World
 
+from consumers.last_lists import OLD_S
 from consumers.model_fetch import ModelFetch
 from consumers.own_texts import OwnTexts
 from consumers.scorer import ScoringWorker
@@ -18,10 +19,12 @@ from streamrec.config import Buffer, Encoder, Model, Scorer
 from streamrec.errors import RetryLater
 from streamrec.events import Filters, Match, Recommendation, Request, Rule, decode, encode
 from streamrec.metrics import BOARD_SHED
+from streamrec.model.bundle import to_files
 from streamrec.model.network import Recommender
-from streamrec.registry import Registry
+from streamrec.registry import Pointer, Registry
 from streamrec.scoring import Scorer as Ranker
 from streamrec.scoring import Served, ServingState
+from streamrec.scoring.lately import KEPT_S
 
 DIM = 8
 
@@ -40,9 +43,10 @@ class Site:
         state = ServingState(world.buffer, catalogue, Buffer(), DIM)
         prior = Served("0", Recommender.initial(DIM, Model()))
         ranker = Ranker(state, world.buffer, prior, self.settings, 1, None, clock)
-        registry = Registry(MemoryFiles(), MemoryPointers(clock))
-        fetch = ModelFetch(registry, state.articles, "e", OwnTexts(catalogue, state.articles, Encoder()))
-        self.serving = Serving(ranker, fetch, self.rules, world.board, clock, self.settings)
+        self.registry = Registry(MemoryFiles(), MemoryPointers(clock))
+        own = OwnTexts(catalogue, state.articles, Encoder())
+        self.fetch = ModelFetch(self.registry, state.articles, "e", own)
+        self.serving = Serving(ranker, self.fetch, self.rules, world.board, clock, self.settings)
         publisher = world.broker.publisher()
         self.worker = ScoringWorker(self.serving, publisher, world.dead_letters(), world.board, clock,
                                self.settings, ANSWERS)
@@ -52,6 +56,21 @@ class Site:
     def ask(self, user: str = "u", request_id: str = "r", **wish: Any) -> None:
         request = Request(request_id=request_id, user_id=user, **wish)
         self.world.send(REQUESTS, user.encode(), encode(request))
+
+    def publish(self, version: str, encoder: str = "e") -> None:
+        files = to_files(Recommender.initial(DIM, Model()), {"encoder": encoder})
+        self.registry.stage("versions", version, files, cursor={})
+        old = self.registry.current()
+        new = Pointer(version=version, attempt=old.attempt + 1, first_trained=old.first_trained or version)
+        self.registry.pointers.move(new, old.attempt, None, None)
+        self.fetch.look()
+        self.world.clock.sleep(1)
+
+    def versions(self) -> dict[str, str]:
+        """Which version answers by which policy."""
+        for policy in ("live", "frozen"):
+            self.ask("u", policy, policy=policy)
+        return {a.policy: a.model_version for a in self.answers()}
 
     def touched(self, *users: str) -> None:
         self.touches += 1
@@ -145,6 +164,91 @@ def test_a_last_list_of_all_there_is_will_do_and_its_ranks_have_no_holes(site: S
     assert late.stale
     assert [i.item_id for i in late.items] == [i.item_id for i in first.items if i.item_id != gone]
     assert [i.rank for i in late.items] == list(range(1, 9))
+
+
+def test_a_last_list_that_is_too_short_will_not_do(site: Site) -> None:
+    site.ask("u", "first", n=3)
+    site.answers()
+    site.ask("u", "late", n=5, deadline_ms=50)
+    site.world.clock.sleep(1)
+    (late,) = site.answers()
+    assert not late.stale and len(late.items) == 5
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_short_list_does_not_cost_the_next_late_request_its_longer_one(site: Site, reads: bool) -> None:
+    if reads:
+        site.world.click("u", "a1")
+        site.world.turns(site.world.collector())
+        site.answers()  # a refresh
+        site.world.clock.sleep(OLD_S)
+    site.ask("u", "long", n=8)
+    [long] = site.answers()
+    site.world.clock.sleep(1)
+    site.ask("u", "short", n=2)
+    [short] = site.answers()
+    assert short.tier == long.tier == ("personal" if reads else "popular")
+    for n, of in ((5, long), (1, short)):
+        answer = late(site, n=n)
+        assert answer.stale and answer.generated_at == of.generated_at and len(answer.items) == n
+    site.world.clock.sleep(OLD_S)
+    site.ask("u", "short", n=2)  # by now it says more of the reader than the long one
+    site.answers()
+    assert not late(site, n=5).stale and late(site, n=2).stale
+
+
+def test_who_reads_chinese_gets_a_stale_list_in_chinese_and_nobody_else_does(site: Site) -> None:
+    site.ask("u", "first", n=5, locale="zh")
+    [first] = site.answers()
+    again = late(site, n=5, locale="zh")
+    assert again.stale and [i.reason for i in again.items] == [i.reason for i in first.items]
+    assert not late(site, n=5, locale="en").stale
+
+
+def test_a_stale_list_goes_without_what_a_rule_pinned_that_has_ended(site: Site) -> None:
+    site.rules.change([Rule(rule_id="r", action="pin", match=Match(item_ids=["a7"])),
+                       Rule(rule_id="off", action="block", match=Match(item_ids=["a8"]))], [])
+    site.ask("u", "first", n=9)
+    [first] = site.answers()
+    assert first.items[0].item_id == "a7" and first.rules == ["off", "r"]
+    assert [i.item_id for i in late(site, n=5).items] == [i.item_id for i in first.items[:5]]
+    site.rules.change([], ["r"])
+    site.world.clock.sleep(1)
+    site.answers()  # it follows
+    again = late(site, n=5)
+    assert again.stale and again.rules == ["off"] and again.items[0].rank == 1
+    assert [i.item_id for i in again.items] == [i.item_id for i in first.items[1:6]]
+
+
+def late(site: Site, **wish: Any) -> Recommendation:
+    """The answer to a request whose deadline had passed when it was taken up."""
+    site.ask("u", "late", deadline_ms=50, **wish)
+    site.world.clock.sleep(1)
+    [answer] = site.answers()
+    return answer
+
+
+def test_what_was_acknowledged_a_moment_ago_is_in_no_list_though_nobody_has_counted_it(site: Site) -> None:
+    lately = site.serving.lately
+    site.ask("u", "first", n=9)
+    assert len(site.answers()[0].items) == 9
+    lately.read([("u", "a1"), ("other", "a2")])
+    lately.deleted("a3")
+    for stale in (True, False):
+        if stale:
+            answer = late(site, n=9)
+        else:
+            site.ask("u", "fresh", n=9)
+            [answer] = site.answers()
+        assert answer.stale == stale
+        assert {i.item_id for i in answer.items} == {f"a{n}" for n in range(9)} - {"a1", "a3"}
+    lately.announced("a3")
+    site.ask("u", "fresh", n=9)
+    assert {i.item_id for i in site.answers()[0].items} == {f"a{n}" for n in range(9)} - {"a1"}
+    lately.read([("u", "a4")])
+    site.world.clock.sleep(KEPT_S)
+    site.ask("u", "later", n=9)  # it has long come round through Kafka, or never will
+    assert len(site.answers()[0].items) == 9 and lately._order == deque() and lately._of == {}
 
 
 def test_a_filtered_request_is_never_answered_from_another_list(site: Site) -> None:
@@ -244,3 +348,13 @@ def test_rules_are_followed_and_named(site: Site) -> None:
     assert len(site.answers()[0].items) == 9
 
 
+def test_the_newest_version_answers_and_the_first_one_ever_trained_as_frozen(site: Site) -> None:
+    for version in ("1", "2"):
+        site.publish(version)
+        assert site.versions() == {"live": version, "frozen": "1"}
+
+
+def test_a_version_made_for_another_encoders_vectors_is_refused_and_the_old_one_serves(site: Site) -> None:
+    site.publish("1")
+    site.publish("2", encoder="another")
+    assert site.versions()["live"] == "1"

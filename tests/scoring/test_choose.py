@@ -138,3 +138,27 @@ def test_a_request_may_name_its_calibration() -> None:
         site.event("u", item)
     lists = {c: ids(site.answer("u", 8, calibration=c)) for c in (0.0, 1.0)}
     assert sum(i.startswith("b") for i in lists[1.0]) == 2 and lists[0.0] != lists[1.0]
+
+
+@pytest.mark.parametrize("explore", [0.0, 0.25, 0.5])
+def test_what_the_reader_knows_does_not_come_again_under_another_name(explore: float) -> None:
+    site = Site(explore=explore)
+    for n in range(6):
+        site.article(f"a{n}", EYE[n], title=f"Article {n}")
+    site.article("copy", EYE[0], title="Another title")
+    site.article("again", EYE[1] + 0.5 * EYE[7], title="Article 1")  # the title is the same, the text much so
+    assert "copy" in {i for _ in range(9) for i in ids(site.answer("u", 7))} | set(ids(site.answer("u", 8)))
+    for wish in ({"session": ["a0", "a1"]}, {"similar_to": "a0", "session": ["a1"]}):
+        for _ in range(9):
+            assert not {"copy", "again"} & set(ids(site.answer("u", 8, **wish)))
+    site.event("u", "a0", "dismiss")
+    site.event("u", "a1")
+    for policy in ("live", "popularity"):
+        assert set(ids(site.answer("u", 8, policy))) == {"a2", "a3", "a4", "a5"}
+
+
+def test_what_the_reader_knows_counts_for_no_cap() -> None:
+    site = Site(per_source=1)
+    site.article("read", EYE[0], source="s")
+    site.article("next", EYE[1], source="s")
+    assert ids(site.answer("u", 3, session=["read"])) == ["next"]

@@ -13,7 +13,7 @@ from tests.scoring.scoring_site import DIM, NOW, Site
 def site() -> Site:
     s = Site()
     for i in range(40):
-        s.article(f"a{i}", np.eye(DIM)[i % 4] + 0.05 * np.random.default_rng(i).normal(size=DIM),
+        s.article(f"a{i}", np.eye(DIM)[i % 4] + 0.15 * np.random.default_rng(i).normal(size=DIM),
                   tags=[f"topic-{i % 4}"], title=f"Article {i}")
     for u in range(6):
         s.event(f"u{u}", "a0", at=NOW - 5)

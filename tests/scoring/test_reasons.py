@@ -1,5 +1,7 @@
 """Reasons are parts of the score: what is named lifts it, and without it the score falls most."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from streamrec.replay import Read
 from streamrec.scoring import Served
 from streamrec.scoring.batch import Batch, Reader
 
-EYE = np.eye(DIM)
+EYE, DAY = np.eye(DIM), 86_400.0
 
 
 def trained(seed: int = 0) -> Recommender:
@@ -90,6 +92,56 @@ def test_rounding_is_no_reason(site: Site) -> None:
     items = site.answer("u", 9, explain=True).items
     assert not [r for i in items for r in i.reasons if r.kind == "freshness"]
     assert "new" not in {i.reason for i in items}
+
+
+def test_only_what_has_come_of_late_is_called_new() -> None:
+    site, net = Site(), Recommender.initial(DIM, Model())
+    with torch.no_grad():
+        net.weights[FEATURES.index("age")], net.mean[FEATURES.index("age")] = -1.0, 8.0
+    site.scorer.swap(Served("1", net))
+    for n in range(6):
+        site.article(f"old{n}", EYE[n], age=(20 + 60 * n) * DAY)
+    site.article("older", EYE[6], age=900 * DAY)
+    site.event("other", "older")  # which says what time it is
+    assert not said(site.answer("u", 9, explain=True), "new")
+    site.article("new", EYE[7], age=2 * DAY)
+    assert said(site.answer("u", 9, explain=True), "new") == {"new"}
+
+
+def test_only_what_is_read_now_is_called_popular() -> None:
+    site = Site()
+    for n in range(8):
+        site.article(f"a{n}", EYE[n], age=400 * DAY)
+    for n in range(20):
+        site.event(f"once{n}", "a0", at=NOW - 100 * DAY)
+    site.event("now", "a1")
+    assert said(site.answer("u", 9, explain=True), "popular now") == {"a1"}
+
+
+def test_the_title_of_a_deleted_article_is_not_said_any_more(site: Site) -> None:
+    site.event("u", "s0")
+    site.event("u", "f0", at=NOW + 1)
+    assert said(site.answer("u", 10, explain=True), "because you read “Streams 0”")
+    site.catalogue.remove(["s0"])
+    answer = site.answer("u", 10, explain=True)
+    assert not said(answer, "because you read “Streams 0”")
+    assert said(answer, "because you read “Food 0”")
+
+
+def test_nothing_is_close_to_a_read_without_a_text(site: Site) -> None:
+    site.event("other", "ghost")
+    site.event("other", "s1", at=NOW + 1)
+    for wish in ({"session": ["ghost"]}, {"session": ["nothing"]}):
+        assert not said(site.answer("u", 9, explain=True, **wish), "close to what you read")
+    site.interests["streams"] = EYE[0]
+    answer = site.answer("u", 9, explain=True, session=["ghost"], interests="streams")
+    assert not said(answer, "close to what you read") and said(answer, "fits the interests you named")
+    assert said(site.answer("u", 9, explain=True, session=["s0"]), "close to what you read")
+
+
+def said(answer: Any, text: str) -> set[str]:
+    """Of which articles something is said."""
+    return {i.item_id for i in answer.items if text in (i.reason, *(r.text for r in i.reasons))}
 
 
 def test_without_the_article_that_is_named_a_score_falls_more_than_without_any_other() -> None:

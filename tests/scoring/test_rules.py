@@ -7,7 +7,7 @@ import pytest
 from scoring_site import DIM, NOW, Site, ids
 
 from streamrec.errors import InvalidMessage
-from streamrec.events import Match, Rule, decode, encode
+from streamrec.events import Filters, Match, Rule, decode, encode
 
 EYE = np.eye(DIM)
 
@@ -113,6 +113,14 @@ def test_a_rule_follows_the_catalogue(site: Site) -> None:
     assert set(ids(site.answer("u", 9))) == {f"a{n}" for n in range(6)}
 
 
+def test_an_article_that_is_no_longer_what_a_rule_blocks_comes_back(site: Site) -> None:
+    site.scorer.rules.replace([rule("block", match=Match(tags=["only"]))])
+    site.article("a4", EYE[4], ["only"])
+    assert "a4" not in ids(site.answer("u", 9))
+    site.article("a4", EYE[4], ["y"])
+    assert "a4" in ids(site.answer("u", 9))
+
+
 def test_who_looks_at_a_list_while_articles_come_in_leaves_no_wrong_rule_behind(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +128,7 @@ def test_who_looks_at_a_list_while_articles_come_in_leaves_no_wrong_rule_behind(
     follow = attributes.follow
 
     def meanwhile(*given: object) -> None:  # another thread, for whom the deadline has passed
-        site.scorer.showable(last.items)
+        site.scorer.showable(last.items, {})
         follow(*given)
 
     monkeypatch.setattr(attributes, "follow", meanwhile)
@@ -135,7 +143,56 @@ def test_of_an_earlier_list_what_was_blocked_or_removed_since_is_not_shown(site:
     site.scorer.rules.replace([rule("block")])
     site.catalogue.remove(["a0"])
     site.scorer.follow()
-    assert {i.item_id for i in site.scorer.showable(last.items)} == {"a1", "a2", "a3", "a5"}
+    assert {i.item_id for i in site.scorer.showable(last.items, {})} == {"a1", "a2", "a3", "a5"}
+
+
+def test_of_an_earlier_list_what_a_rule_pinned_goes_with_the_rule(site: Site) -> None:
+    site.scorer.rules.replace([rule("pin", match=Match(item_ids=["a5"]), until=NOW + 10.0),
+                               rule("pin", "for good", Match(item_ids=["a4"])), rule("boost", "up")])
+    last = site.answer("u", 4)
+    assert ids(last)[:2] == ["a4", "a5"] and last.pinned == {"a4": "for good", "a5": "r"}
+    shown = [i.item_id for i in site.scorer.showable(last.items, last.pinned)]
+    assert shown == ids(last) and site.scorer.rules_now(last.rules) == ["for good", "r", "up"]
+    site.clock.sleep(10)  # and nobody has followed since
+    shown = [i.item_id for i in site.scorer.showable(last.items, last.pinned)]
+    assert shown == [i for i in ids(last) if i != "a5"]
+    assert site.scorer.rules_now(last.rules) == ["for good", "up"]
+    site.scorer.rules.replace([rule("block", "over", Match(item_ids=["a0"]))])
+    site.scorer.follow()
+    assert site.scorer.rules_now(last.rules) == ["over"]
+
+
+def test_a_rule_that_moves_an_article_up_or_down_has_words_and_a_weight(site: Site) -> None:
+    everything = Match(tags=["x"])
+    for action, factor, weight, texts in (
+        ("boost", 100.0, math.log(100), {"en": "lifted by the editors", "zh": "编辑提升了排名"}),
+        ("bury", 100.0, -math.log(100), {"en": "moved down by the editors", "zh": "编辑降低了排名"}),
+    ):
+        site.scorer.rules.replace([rule(action, match=everything, factor=factor)])
+        for locale, text in texts.items():
+            [item] = [i for i in site.answer("u", 6, explain=True, locale=locale).items if i.item_id == "a4"]
+            [said] = [r for r in item.reasons if r.kind == "rule"]
+            assert (said.text, said.rule_id) == (text, "r") and said.weight == pytest.approx(weight, abs=1e-3)
+            assert (item.reason == text) == (action == "boost")
+
+
+def test_the_one_reason_is_the_strongest_of_all_reasons(site: Site) -> None:
+    """Whether it is the editors or the score itself that lifts an article most."""
+    for factor in (1.001, 1.3, 2.0, 8.0, 500.0):
+        site.scorer.rules.replace([rule("boost", match=Match(item_ids=["a0", "a4", "a5"]), factor=factor)])
+        for wish in ({}, {"session": ["a3"]}):
+            for item in site.answer("u", 6, explain=True, **wish).items:
+                parts = [r for r in item.reasons if r.kind not in ("read", "interests")]
+                assert not parts or item.reason == parts[0].text, (factor, item)
+
+
+def test_what_was_buried_out_of_the_list_is_named_where_it_could_have_been(site: Site) -> None:
+    site.scorer.rules.replace([rule("bury", match=Match(item_ids=["a0"]), factor=1000.0)])
+    answer = site.answer("u", 3)
+    assert "a0" not in ids(answer) and answer.rules == ["r"]
+    assert site.answer("u", 3, filters=Filters(source="t")).rules == []
+    site.event("u", "a0")
+    assert site.answer("u", 3).rules == []
 
 
 def test_all_that_a_match_gives_must_fit(site: Site) -> None:

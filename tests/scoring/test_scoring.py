@@ -147,6 +147,15 @@ def test_control_arms_answer_under_their_own_name() -> None:
     assert ids(popular)[0] == "a4" and all(i.propensity == 1.0 for i in popular.items)
 
 
+def test_the_frozen_version_knows_the_articles_that_came_after_it() -> None:
+    site = Site()
+    site.announce(3)
+    site.scorer.follow()
+    site.scorer.swap(Served("7", Recommender.initial(DIM, Model())))
+    site.announce(1, first=9)
+    assert "a9" in ids(site.answer("u", 9, "frozen"))
+
+
 class Blinking(MemoryCatalogue):
     """A catalogue whose server goes away at the second page of changes."""
 

@@ -43,10 +43,17 @@ def test_filters_that_leave_nothing_are_an_empty_list_with_the_reason(site: Site
     for item in ("soup", "bread"):
         site.event("u", item)
     answer = site.answer("u", filters=Filters(tags_any=["food"]))
-    assert answer.items == [] and "has not read" in answer.error
+    assert answer.items == [] and answer.error == (
+        "this reader has read or dismissed every article that passes the filters - at `$.filters`")
+    answer = site.answer("u", filters=Filters(exclude_items=["kafka", "flink", "derby"]))
+    assert answer.error.endswith("at `$.filters`")
+    for item in ("kafka", "flink", "derby"):
+        site.event("u", item)
+    assert site.answer("u").error == "no article is live that this reader has not read"
 
 
 def test_filters_follow_an_article_whose_tags_change_or_that_goes(site: Site) -> None:
+    assert set(ids(site.answer("u", filters=Filters(tags_any=["food"])))) == {"soup", "bread"}
     site.article("soup", EYE[2], ["sport"])
     site.catalogue.remove(["bread"])
     assert ids(site.answer("u", filters=Filters(tags_any=["food"]))) == []
@@ -62,6 +69,17 @@ def test_the_tier_says_what_the_list_is_made_of(site: Site) -> None:
     site.event("u", "soup")
     assert site.answer("u", session=["kafka"]).tier == "personal"
     assert site.answer("u", policy="popularity").tier == "popular"
+
+
+def test_a_read_of_what_nobody_knows_is_nothing_a_list_is_made_of(site: Site) -> None:
+    site.interests["stream processing"] = EYE[0]
+    assert site.answer("new", session=["nothing"]).tier == "popular"
+    assert site.answer("new", session=["nothing"], interests="stream processing").tier == "interests"
+    site.event("ghosts", "ghost")  # read, but never announced
+    assert site.answer("ghosts").tier == "popular"
+    assert site.answer("ghosts", session=["ghost", "soup"]).tier == "session"
+    site.event("ghosts", "bread")  # from here on others have read it, too
+    assert site.answer("new", session=["ghost"]).tier == "session"
 
 
 def test_a_visit_counts_as_if_it_had_been_read(site: Site) -> None:

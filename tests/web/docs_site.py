@@ -44,13 +44,18 @@ def encoder() -> TextEncoder:
     return TextEncoder(Encoder(max_tokens=48))
 
 
+def encode(text: str, domain: str) -> Any:
+    return text, encoder().encode([text])[0]
+
+
 class DocsSite(WebSite):
-    """See module. What is published over HTTP is handled as the consumers would, without Kafka."""
+    """See module. What is published over HTTP is handled as the consumers would, without Kafka; web and the
+    scoring worker are two processes, which hold nothing in common."""
 
     def __init__(self) -> None:
         super().__init__()
         self.dim = encoder().dim
-        self.rebuild(self.dim, lambda text, domain: (text, encoder().encode([text])[0]))
+        self.rebuild(self.dim, encode)
         now = self.clock.now()
         texts = {i: article_text(title, body) for i, title, body, *_ in ARTICLES}
         entries = [Entry(i, title, now - 3600 * age, tags, lang, i, source)
@@ -61,8 +66,9 @@ class DocsSite(WebSite):
         self.read("u42", "kafka-1")
         asked, publisher = "w.requests.v1", self.broker.publisher()
         self.broker.create_topics([TopicSpec(t, 1, 1, {}) for t in (asked, dead_letter_topic(asked))])
-        self.worker = ScoringWorker(self.serving, publisher, DeadLetters(publisher, "w"), MemoryBoard(),
-                                    self.clock, Scorer(), "w.recommendations.v1")
+        serving, dead = self.another(self.dim, encode), DeadLetters(publisher, "w")
+        self.worker = ScoringWorker(serving, publisher, dead, MemoryBoard(), self.clock, Scorer(),
+                                    "w.recommendations.v1")
 
     def on_topic(self, topic: str, value: bytes, waited_s: float) -> Any:
         """What answers a message on a topic that waited so long until the worker took it up."""

@@ -3,12 +3,13 @@
 import json
 import math
 import re
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from docs_site import DocsSite
+
+from tests.e2e.harness import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
 PAIR = re.compile(r"```(http|kafka)\n([^\n]+)\n(.*?)```(?:\s+```json\n(?:(\d{3})\n)?(.*?)```)?", re.DOTALL)
@@ -42,7 +43,8 @@ def test_each_request_gets_the_answer_that_the_page_shows() -> None:
     with site.client() as http:
         for how, where, body, status, shown in PAIRS:
             site.handled()
-            time.sleep(0.05)  # it follows what was handled
+            at = site.clock.now()
+            wait_until(lambda at=at: site.serving.synced_at > at, 10, "it has followed what was handled")
             if how == "kafka":
                 waited = WAITED.search(where)
                 found = site.on_topic(where, body.encode(), int(waited[1]) / 1000 if waited else 0.0)

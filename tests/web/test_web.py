@@ -1,6 +1,7 @@
 """What HTTP promises: the same answers as on the topics, 202 only once Kafka has it, mistakes by name."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 from web_site import DIM, WebSite
 
+from consumers.interests import Interests
 from streamrec.errors import RetryLater
 from streamrec.events import Article, Feedback, Match, Recommendation, Rule, decode
 from tests.e2e.harness import wait_until
@@ -51,11 +53,8 @@ def test_a_list_is_answered_and_published_and_knows_what_was_read(site: WebSite,
     assert answer.status_code == 200 and len(ids(answer)) == 5 and "a1" not in ids(answer)
     body = answer.json()
     assert (body["request_id"], body["tier"], body["user_id"]) == ("mine", "personal", "u")
-    for _ in range(100):
-        if site.sent("recommendations"):
-            break
-        time.sleep(0.01)
-    on_topic = decode(Recommendation, site.sent("recommendations")[-1].value, NOW)
+    sent = wait_until(lambda: site.sent("recommendations"), 10, "it is on the topic")
+    on_topic = decode(Recommendation, sent[-1].value, NOW)
     assert on_topic.recommendation_id == body["recommendation_id"]
 
 
@@ -104,6 +103,29 @@ def test_rules_are_named(site: WebSite, http: httpx.Client) -> None:
 ])
 def test_a_mistake_is_a_problem_with_the_fields_name(http: httpx.Client, body: Any, named: str) -> None:
     assert named in problem(http.post("/v1/recommendations", json=body), 400)["detail"]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "field"), [
+    ("POST", "/v1/recommendations", {"foo": 1}, "$.foo"),
+    ("POST", "/v1/recommendations", {"a`b - at `$.n": 1}, "$.a`b - at `$.n"),
+    ("POST", "/v1/recommendations", {"filters": {"tag": ["x"]}}, "$.filters.tag"),
+    ("POST", "/v1/feedback", {"event_type": "click", "item_id": "a"}, "$.user_id"),
+    ("POST", "/v1/feedback", {"user_id": "u", "event_type": "click", "item_id": "a\u0001"}, "$.item_id"),
+    ("POST", "/v1/feedback", {"user_id": "\n", "event_type": "click", "item_id": "a"}, "$.user_id"),
+    ("PUT", "/v1/articles/a", {"titel": "T"}, "$.titel"),
+    ("GET", "/v1/articles/a1/similar?m=1", None, "$.m"),
+])
+def test_a_mistake_has_the_path_of_its_own_field(
+    http: httpx.Client, method: str, path: str, body: Any, field: str
+) -> None:
+    assert problem(http.request(method, path, json=body), 400)["field"] == field
+
+
+def test_of_many_events_the_one_without_a_field_is_named(http: httpx.Client) -> None:
+    good = {"user_id": "u", "event_type": "click", "item_id": "a1"}
+    for wrong, field in (({"user_id": "u", "item_id": "a"}, "$[1].event_type"), ({**good, "n": 1}, "$[1].n"),
+                         ({**good, "item_id": "\t"}, "$[1].item_id")):
+        assert problem(http.post("/v1/feedback", json=[good, wrong]), 400)["field"] == field
 
 
 @pytest.mark.parametrize("body", [b"", b"rubbish", b"\xff\xfe", b"[" * 100_000, b'{"n":'])
@@ -167,6 +189,80 @@ def test_after_the_deadline_comes_the_last_list_or_a_problem(site: WebSite, http
     popular = ask(http, user_id="somebody", n=5)
     site.buffer.slow_s = 0.2
     assert ids(ask(http, user_id="new", n=2, deadline_ms=20)) == ids(popular)[:2]
+
+
+def test_a_deadline_that_passes_says_which_wish_no_other_list_can_answer(
+    site: WebSite, http: httpx.Client
+) -> None:
+    ask(http, user_id="u", n=5)
+    site.buffer.slow_s = 0.2
+    said = problem(ask(http, user_id="u", n=5, explain=True, session=["a1"], deadline_ms=20), 504)["detail"]
+    assert "a request with session, explain is answered by no other list" in said
+    assert "no earlier list as long" in problem(ask(http, user_id="u", n=9, deadline_ms=20), 504)["detail"]
+
+
+def test_while_a_server_hangs_nobody_waits_for_it_twice(
+    site: WebSite, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.read("u", "a1")
+    first, tried = ask(http, user_id="u", n=5), list[Any]()
+
+    def hangs() -> None:
+        time.sleep(0.05)
+        raise RetryLater("Redis does not answer")
+
+    monkeypatch.setattr(site.serving, "follow", hangs)
+    monkeypatch.setattr(site.serving.scorer, "rank", lambda *asks: tried.append(asks))
+    answer = ask(http, user_id="u", n=3)
+    assert "Redis does not answer" in problem(answer, 503)["detail"] and answer.headers["retry-after"] == "1"
+    late = ask(http, user_id="u", n=3, deadline_ms=20_000).json()
+    assert late["stale"] and [i["item_id"] for i in late["items"]] == ids(first)[:3]
+    problem(ask(http, user_id="u", n=3, deadline_ms=20_000, explain=True), 503)
+    with pytest.raises(RetryLater):
+        site.desk.run(lambda serving: tried.append(serving)).result(10)
+    assert tried == []
+
+
+def test_while_the_encoder_loads_interests_are_to_be_sent_again_and_nobody_waits(
+    site: WebSite, http: httpx.Client
+) -> None:
+    loaded = threading.Event()
+
+    def load() -> Any:
+        loaded.wait(30)
+        return lambda texts: np.ones((1, DIM), np.float16)
+
+    interests = Interests(load, {}, wait_s=0.0)
+    interests.start()
+    site.serving.scorer._wishes._encode = interests
+    answer = ask(http, interests="bees")
+    found = problem(answer, 503)
+    assert "still being loaded" in found["detail"] and found["field"] == "$.interests"
+    assert answer.headers["retry-after"] == "1" and ask(http).status_code == 200
+    loaded.set()
+    wait_until(lambda: ask(http, interests="bees").status_code == 200, 30, "it is loaded")
+
+
+def test_what_a_process_has_acknowledged_is_in_none_of_its_lists(http: httpx.Client) -> None:
+    """Though nothing has handled what lies on the topics."""
+    ask(http, user_id="u", n=9)
+    events = [{"user_id": "u", "event_type": kind, "item_id": item}
+              for kind, item in (("click", "a1"), ("dismiss", "a2"))]
+    assert http.post("/v1/feedback", json=events).status_code == 202
+    assert http.delete("/v1/articles/a3").status_code == 202
+    every = {f"a{n}" for n in range(9)}
+    assert set(ids(ask(http, user_id="u", n=9))) == every - {"a1", "a2", "a3"}
+    assert set(ids(ask(http, user_id="other", n=9))) == every - {"a3"}
+    assert "a3" not in ids(http.get("/v1/articles/a4/similar"))
+    http.put("/v1/articles/a3", json={"title": "T"})
+    assert set(ids(ask(http, user_id="other", n=9))) == every
+
+
+def test_what_was_not_acknowledged_counts_for_nothing(site: WebSite, http: httpx.Client) -> None:
+    site.publisher.away = True
+    http.post("/v1/feedback", json={"user_id": "u", "event_type": "click", "item_id": "a1"})
+    http.delete("/v1/articles/a3")
+    assert len(ids(ask(http, user_id="u", n=9))) == 9
 
 
 def test_answers_are_counted_by_status(site: WebSite, http: httpx.Client) -> None:

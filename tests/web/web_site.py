@@ -77,18 +77,20 @@ class WebSite:
     def rebuild(self, dim: int, encode: Any) -> None:
         """An empty site over vectors of `dim`; `encode`: of interests."""
         self.buffer, self.catalogue = Buffered(Buffer()), MemoryCatalogue(dim)
-        self.claim, self.events = self.buffer.claim(0, "t", 1), 0
+        self.claim, self.events, self.rules = self.buffer.claim(0, "t", 1), 0, MemoryRules()
+        self.serving = self.another(dim, encode)
+        self.desk = Desk(self.serving, self.broker.publisher(), "w.recommendations.v1", self.clock)
+        self.outbox = Outbox(self.publisher)
+        self.app = build(Behind(self.desk, self.outbox, self.clock, "w", self.keys, self.local))
+
+    def another(self, dim: int, encode: Any) -> Serving:
+        """What a process that answers holds of the site."""
         state = ServingState(self.buffer, self.catalogue, Buffer(), dim)
         prior, settings = Served("0", Recommender.initial(dim, Model())), Scorer(explore=0.0, sync_s=0.01)
         ranker = Ranker(state, self.buffer, prior, settings, 1, encode, self.clock)
         registry = Registry(MemoryFiles(), MemoryPointers(self.clock))
         fetch = ModelFetch(registry, state.articles, "e", OwnTexts(self.catalogue, state.articles, Encoder()))
-        self.rules = MemoryRules()
-        serving = Serving(ranker, fetch, self.rules, MemoryBoard(), self.clock, settings)
-        self.serving = serving
-        self.desk = Desk(serving, self.broker.publisher(), "w.recommendations.v1", self.clock)
-        self.outbox = Outbox(self.publisher)
-        self.app = build(Behind(self.desk, self.outbox, self.clock, "w", self.keys, self.local))
+        return Serving(ranker, fetch, self.rules, MemoryBoard(), self.clock, settings)
 
     def article(self, item: str, vector: Any) -> None:
         entry = Entry(item, f"Title {item}", self.clock.now() - 99, ["x"], "en", item)
