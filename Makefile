@@ -40,10 +40,10 @@ bench-drift: $(VENV)/dev ## How soon each detector sees a shift, and its false a
 	$(BIN)/python -m tests.benchmarks.drift $(ARGS)
 
 evaluate: $(VENV)/dev ## What learning brings, on the project's own synthetic site, with the oracle beside
-	$(BIN)/streamrec simulate build/site --seasons 2
+	$(BIN)/streamrec simulate build/site --seasons 2 --readers 1200 --visits 60000
 	$(BIN)/streamrec evaluate build/site --seeds 1 --windows 6 --sample 1500 --jobs 2 \
 		--arms random,newest,popular,item-knn,content,frozen,naive,replay,oracle \
-		--outside oracle=streamrec.demo.oracle:Oracle \
+		--outside oracle=streamrec.demo.oracle:Oracle --truth streamrec.demo.oracle:Oracle \
 		--json build/evaluate.json --html build/evaluate.html $(ARGS)
 
 screenshots: $(VENV)/dev ## Pictures of the dashboard into docs/img, from its browser test

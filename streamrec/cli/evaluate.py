@@ -27,6 +27,8 @@ def evaluate(
     limit: int | None = typer.Option(None, min=1, help="Only the first events of the log."),
     outside: list[str] = typer.Option(
         [], metavar="NAME=MODULE:FACTORY", help="An outside system; may be given several times."),
+    truth: str = typer.Option(
+        "", metavar="MODULE:FACTORY", help="Who knows what readers want, to judge lists by."),
     jobs: int = typer.Option(1, min=1, help="Runs side by side; more than one blurs the seconds."),
     as_json: Path | None = typer.Option(None, "--json", metavar="FILE", help="Write the results."),
     html: Path | None = typer.Option(None, "--html", metavar="FILE", help="Write one page with pictures."),
@@ -44,7 +46,7 @@ def evaluate(
     request = Request(
         folder, (*names, *(o for o in others if o not in names)), seeds,
         Protocol(windows=windows, sample=sample), lang, with_text, limit, jobs, others,
-        settings.home_dir / "evaluations",
+        truth, settings.home_dir / "evaluations",
     )
     check(request)
     _show(_run(request, settings), request, as_json, html)
@@ -52,7 +54,7 @@ def evaluate(
 
 @app.command(help="Write the demo's synthetic site as a log folder, whose truth is known.\n\n"
              "Example: [bold]streamrec simulate site-log[/] && "
-             "[bold]streamrec evaluate site-log --outside oracle=streamrec.demo.oracle:Oracle[/]")
+             "[bold]streamrec evaluate site-log --truth streamrec.demo.oracle:Oracle[/]")
 def simulate(
     folder: Path = typer.Argument(..., metavar="DIR"),
     visits: int = typer.Option(30_000, min=100, help="Visits of readers; one in five brings a click."),

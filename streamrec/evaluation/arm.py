@@ -59,6 +59,13 @@ class Arm(Protocol):
         first, without those held out for the matrix R."""
 
 
+class Truth(Protocol):
+    """Who knows what readers want: of a simulated site."""
+
+    def score(self, user: str, t: float, items: list[str]) -> list[float]:
+        """How much each of some articles appeals to a reader at time t (epoch s), in [0, 1]."""
+
+
 class Recommender(Protocol):
     """The protocol of an outside system: two methods. See docs/benchmark.md for an example. With a third,
     `score(user, t, items) -> list[float]`, it is asked about slates that were shown; without, a slate is in

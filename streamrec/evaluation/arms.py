@@ -4,9 +4,10 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from streamrec.errors import SetupError
-from streamrec.evaluation.arm import Arm, Recommender
+from streamrec.evaluation.arm import Arm, Recommender, Truth
 from streamrec.evaluation.families import FAMILIES
 from streamrec.evaluation.learned import How, Learned
 from streamrec.evaluation.outside import Outside
@@ -98,10 +99,10 @@ def parse_outside(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _load(place: str) -> Callable[[Path], Recommender]:
+def _load(place: str) -> Callable[[Path], Any]:
     module, _, factory = place.partition(":")
     try:
-        found: Callable[[Path], Recommender] = getattr(importlib.import_module(module), factory)
+        found: Callable[[Path], Any] = getattr(importlib.import_module(module), factory)
     except Exception as error:  # importing somebody's module runs it
         raise SetupError(f"{place} cannot be imported: {error}") from None
     try:
@@ -113,9 +114,23 @@ def _load(place: str) -> Callable[[Path], Recommender]:
     return found
 
 
+def truth(place: str, folder: Path) -> Truth | None:
+    """Who knows what readers want, if a place `package.module:factory` is named. Raises SetupError."""
+    if place and ":" not in place:
+        raise SetupError(f"--truth {place}: give package.module:factory")
+    if not place:
+        return None
+    made: Truth = _with(_load(place)(folder), place, "score")
+    return made
+
+
 def _made(place: str, folder: Path) -> Recommender:
-    made = _load(place)(folder)
-    for method in ("observe", "recommend"):
+    made: Recommender = _with(_load(place)(folder), place, "observe", "recommend")
+    return made
+
+
+def _with(made: Any, place: str, *methods: str) -> Any:
+    for method in methods:
         if not callable(getattr(made, method, None)):
             kind = type(made).__name__
             raise SetupError(f"{place} made a {kind} without {method}(): give it one, see docs/benchmark.md")

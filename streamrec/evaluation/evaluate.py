@@ -45,6 +45,7 @@ class Request:
     limit: int | None = None
     jobs: int = 1
     outside: dict[str, str] = field(default_factory=dict)
+    truth: str = ""  # place of a Truth
     cache: Path = Path("evaluations")
 
 
@@ -98,15 +99,18 @@ def _seeds(name: str, seeds: int) -> range:
 
 
 def _best(name: str, variants: list[str], folder: Path, tuning: int) -> str:
-    """The variant with the best NDCG@10 on the tuning windows."""
+    """The variant with the best NDCG@10 on the tuning windows, or AUC where slates were logged."""
     if len(variants) == 1:
         return variants[0]
     until = None if _shared(name) else tuning
 
     def quality(variant: str) -> float:
         rows = (read_run(file_of(folder, Run(name, variant, 0, until))) or {})["rows"]
-        ranks, windows = np.array(rows["rank"], dtype=np.float64), np.array(rows["window"])
-        return float(ndcg(ranks[windows <= tuning]).mean())
+        early = np.array(rows["window"]) <= tuning
+        aucs = np.array(rows["auc"], dtype=np.float64)[early]
+        if not np.isnan(aucs).all():
+            return float(np.nanmean(aucs))
+        return float(ndcg(np.array(rows["rank"], dtype=np.float64)[early]).mean())
 
     return max(variants, key=quality)
 
@@ -140,7 +144,8 @@ def work(runs: Unit, request: Request, settings: Settings, folder: Path) -> None
     site = Site(settings, vectors.encode, vectors.dim)
     of = request.outside, request.folder
     made = [arms.build(r.arm, r.variant, r.seed, site, fingerprint, *of) for r in runs]
-    records = unit.run(read, schedule, site, made, runs[0].until)
+    truth = arms.truth(request.truth, request.folder)
+    records = unit.run(read, schedule, site, made, runs[0].until, truth)
     for r, arm, record in zip(runs, made, records, strict=True):
         if isinstance(arm, Learned) and r.until is None:
             again = Site(settings, vectors.encode, vectors.dim)
@@ -176,3 +181,4 @@ def check(request: Request) -> None:
         raise SetupError("no arms: leave --arms out for all of them")
     for name in request.arms:
         arms.variants(name, request.outside)
+    arms.truth(request.truth, request.folder)

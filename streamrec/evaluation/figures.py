@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrec.evaluation import metrics
 from streamrec.evaluation.runs import MEASURES, ArmRuns
@@ -26,19 +27,19 @@ def quality(arm: ArmRuns) -> dict[str, Any]:
 
 
 def versus(arm: ArmRuns, default: ArmRuns) -> dict[str, Any]:
-    """The default's lead over this arm, event by event. `real`: the interval of the lead in NDCG@10
-    holds no 0."""
-    at = arm.reported
+    """The default's lead over this arm, event by event. `real`: the interval of the lead holds no 0, in what
+    the log tells best (`by`): the true appeal of lists, the AUC within slates that were shown, or NDCG@10."""
+    pairs = {m: (default.values[m], arm.values[m]) for m in INTERVALS}
+    pairs |= {"auc": (default.auc, arm.auc), "appeal": (default.appeal, arm.appeal)}
     found: dict[str, Any] = {}
-    for m in INTERVALS:
-        pair = default.values[m][at], arm.values[m][at]
-        found[m] = list(metrics.difference(*pair, arm.users[at], SEED, windows=arm.window[at]))
-    shown = at & ~np.isnan(arm.auc)
-    if shown.any():
-        found["auc"] = list(metrics.difference(default.auc[shown], arm.auc[shown], arm.users[shown], SEED,
-                                               windows=arm.window[shown]))
-    _, low, high = found["ndcg10"]
-    return found | {"real": bool(low > 0 or high < 0)}
+    for m, (ours, theirs) in pairs.items():
+        at = arm.reported & ~np.isnan(ours) & ~np.isnan(theirs)
+        if at.any():
+            pair = ours[at], theirs[at]
+            found[m] = list(metrics.difference(*pair, arm.users[at], SEED, windows=arm.window[at]))
+    by = next((m for m in ("appeal", "auc") if m in found), "ndcg10")
+    _, low, high = found[by]
+    return found | {"by": by, "real": bool(low > 0 or high < 0)}
 
 
 def slices(arm: ArmRuns) -> dict[str, Any]:
@@ -106,10 +107,17 @@ def lists(arm: ArmRuns) -> dict[str, float]:
 
 
 def trust(arm: ArmRuns) -> dict[str, Any]:
-    """Calibration, where scores are logits (of our own model); AUC, where slates were logged."""
+    """Calibration, where scores are logits (of our own model); AUC, where slates were logged; the true
+    appeal of lists, where it is known."""
     sure, hit = arm.column("confidence", float), arm.ranks[0][arm.reported] == 1.0
-    aucs = arm.auc[arm.reported & ~np.isnan(arm.auc)]
+    shown = {"auc": _known(arm.auc[arm.reported]), "appeal": _known(arm.appeal[arm.reported])}
     judged = {name: sum(r[name] for r in arm.runs) for name in ("published", "refused")}
     known = ~np.isnan(sure)
     ece = metrics.calibration(sure[known], hit[known]) if known.any() else None
-    return {"calibration": ece, "auc": float(aucs.mean()) if len(aucs) else None} | judged
+    return {"calibration": ece} | shown | judged
+
+
+def _known(values: NDArray[np.float64]) -> float | None:
+    """The mean of what is known; None if nothing is."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None

@@ -14,8 +14,10 @@ from streamrec.evaluation.report import (
     CHARACTER,
     COST,
     MEMORY,
+    NAMES,
     NOTHING,
     QUALITY,
+    SHOWN,
     Column,
     Outcome,
     Results,
@@ -158,11 +160,12 @@ def _heat(name: str, matrix: Sequence[Sequence[Any]] | None, names: Iterable[Seq
 
 
 def _arms(arms: Arms, default: str) -> list[Html]:
-    head = ["default leads by, HR@10", "default leads by, NDCG@10", "so the arm is"]
-    compared = {n: [versus(a, "hr10"), versus(a, "ndcg10"), verdict(a)] for n, a in arms.items()}
+    told = [m for m in NAMES if any(versus(a, m) for a in arms.values())]
+    head = [*(f"default leads by, {NAMES[m]}" for m in told), "so the arm is"]
+    compared = {n: [*(versus(a, m) for m in told), verdict(a)] for n, a in arms.items()}
     seeds = {n: [a.get("variant") or NOTHING, shown(a.get("seeds"), "{:.0f}")] for n, a in arms.items()}
     return [
-        _figures("Quality", arms, default, QUALITY, head, compared),
+        _figures("Quality", arms, default, (*QUALITY, *SHOWN), head, compared),
         _figures("Memory and cost", arms, default, (*MEMORY, *COST), [], {}),
         _figures("Character", arms, default, CHARACTER, ["variant", "seeds"], seeds),
         tag("p", "Bold: best of its column. The default's lead is its quality less the arm's, with the "

@@ -43,6 +43,8 @@ MEMORY = (
     Column("backward transfer, AUC", "backward_transfer_auc", "{:+.3f}", 1, "the same way"),
     Column("intransigence", "intransigence", "{:+.3f}", -1, "quality of joint training, less own"),
 )
+FORGETTING_AUC = MEMORY[3]
+NAMES = {"hr10": "HR@10", "ndcg10": "NDCG@10", "auc": "AUC", "appeal": "appeal"}
 COST = (
     Column("cost", "cost_ratio", "{:.1%}", -1, "seconds, as a share of the full retrain's"),
     Column("seconds", "seconds", "{:,.1f}", -1, "learning, all windows"),
@@ -50,8 +52,11 @@ COST = (
     Column("tokens", "tokens", "{:,.0f}", -1, "forward and backward, stands for energy"),
     Column("peak MB", "peak_mb", "{:,.0f}", -1, "memory"),
 )
-CHARACTER = (
+SHOWN = (
     Column("AUC", "auc", best=1, means="per impression; only logs that show what was not clicked have it"),
+    Column("appeal", "appeal", best=1, means="of lists to their readers, where the truth is known"),
+)
+CHARACTER = (
     Column("calibration error", "calibration", best=-1, means="predicted against true rate of clicks"),
     Column("coverage", "coverage", means="share of the catalogue that was recommended"),
     Column("novelty", "novelty", "{:.2f}", means="bits: how rarely read the recommended articles are"),
@@ -115,7 +120,7 @@ def verdict(arm: Outcome) -> str:
     against = arm.get("versus_default")
     if not against:
         return ""
-    diffs = [known((against.get(m) or [None])[0]) for m in ("ndcg10", "hr10")]
+    diffs = [known((against.get(m) or [None])[0]) for m in (against.get("by", "ndcg10"), "hr10")]
     lead = next((d for d in diffs if d), 0.0)
     if not against.get("real") or not lead:
         return "alike"
@@ -127,9 +132,8 @@ def table(results: Results, width: int = 120) -> Table:
     column bold, the default's lead over every arm with its interval and whether it is real. What
     does not fit into 120 letters is left to the page."""
     arms, default, wide = ordered(results), str(results.get("default")), width >= 120
-    columns = (*QUALITY, MEMORY[0], *COST[:2]) if wide else (*QUALITY[:2], MEMORY[0], COST[0])
-    metrics = ("ndcg10", "hr10") if wide else ("ndcg10",)
-    leads = [f"default leads by,\n{m.upper().replace('10', '@10')}" for m in metrics]
+    columns, metrics = _columns(arms, wide)
+    leads = [f"default leads by,\n{NAMES[m]}" for m in metrics]
     made = _framed(results, ["arm", *(c.title for c in columns), *leads, "so the\narm is"])
     best = {c.key: best_of(c, arms.values()) for c in columns}
     for name, arm in arms.items():
@@ -139,6 +143,16 @@ def table(results: Results, width: int = 120) -> Table:
         mark = Text(f"{name} (default)", style="cyan") if name == default else Text(name)
         made.add_row(mark, *cells, *(Text(t) for t in compared))
     return made
+
+
+def _columns(arms: Mapping[str, Outcome], wide: bool) -> tuple[list[Column], list[str]]:
+    """What fits, and the leads that are told: where slates were shown, what they tell comes first."""
+    slates = [c for c in SHOWN if any(known(a.get(c.key)) is not None for a in arms.values())]
+    if not slates:
+        figures = [*QUALITY, MEMORY[0], *COST[:2]] if wide else [*QUALITY[:2], MEMORY[0], COST[0]]
+        return figures, ["ndcg10", "hr10"] if wide else ["ndcg10"]
+    figures = [QUALITY[1], *slates, FORGETTING_AUC]
+    return [*figures, *COST[:2]] if wide else figures, [slates[-1].key]
 
 
 def _framed(results: Results, heads: Iterable[str]) -> Table:

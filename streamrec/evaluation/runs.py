@@ -25,9 +25,13 @@ class ArmRuns:
         self.by_seed = [
             {"hr10": metrics.hr(r), "ndcg10": metrics.ndcg(r), "mrr": metrics.mrr(r)} for r in self.ranks
         ]
-        aucs = [np.array(run["rows"]["auc"], dtype=np.float64) for run in runs]
-        self.auc: Floats = np.mean(aucs, axis=0)  # NaN where no slate was shown
+        self.auc = self._over_seeds("auc")  # NaN where no slate was shown
+        self.appeal = self._over_seeds("appeal")  # NaN if the truth is not known
         self.values = {m: np.mean([s[m] for s in self.by_seed], axis=0) for m in MEASURES}
+
+    def _over_seeds(self, name: str) -> Floats:
+        found: Floats = np.mean([np.array(r["rows"][name], dtype=np.float64) for r in self.runs], axis=0)
+        return found
 
     def mean(self, measure: str, where: NDArray[Any]) -> float:
         """Over some of the scored events; NaN over none."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.evaluation.arm import Arm, Bools, Cost, Floats, Moment, Rows
+from streamrec.evaluation.arm import Arm, Bools, Cost, Floats, Moment, Rows, Truth
 from streamrec.evaluation.learned import Learned
 from streamrec.evaluation.log import Log
 from streamrec.evaluation.metrics import auc, rank_of
@@ -43,9 +43,11 @@ Pairs = Sequence[tuple[Arm, Record]]
 
 
 def run(
-    log: Log, schedule: Schedule, site: Site, arms: Sequence[Arm], until: int | None = None
+    log: Log, schedule: Schedule, site: Site, arms: Sequence[Arm], until: int | None = None,
+    truth: Truth | None = None,
 ) -> list[Record]:
-    """Test, then train, over all windows or `until` one (for tuning); each arm is asked the same."""
+    """Test, then train, over all windows or `until` one (for tuning); each arm is asked the same. `truth`
+    judges their lists, where it can be known."""
     pairs = [(arm, Record()) for arm in arms]
     reader, window = Reader(log, schedule, site), 0
     for n, event, moment in reader.moments(schedule.scored, partial(_tell, arms), until):
@@ -53,7 +55,7 @@ def run(
             _learn(site, pairs, schedule, float(event.timestamp))  # type: ignore[arg-type]
             window += 1
         if moment is not None:
-            _score(pairs, moment, event, n, reader)
+            _score(pairs, moment, event, n, reader, truth)
     if until is None:
         _learn(site, pairs, schedule, schedule.bounds[-1][1])
     for arm, record in pairs:
@@ -78,7 +80,9 @@ def _learn(site: Site, pairs: Pairs, schedule: Schedule, now: float) -> None:
         record.costs.append(arm.learn(rows))
 
 
-def _score(pairs: Pairs, moment: Moment, event: Feedback, n: int, reader: Reader) -> None:
+def _score(
+    pairs: Pairs, moment: Moment, event: Feedback, n: int, reader: Reader, truth: Truth | None
+) -> None:
     target = moment.state.articles.index.get(event.item_id or "", -1)
     asked = {"event": n, "window": int(reader.schedule.window[n]), "user": event.user_id,
              "candidates": int(moment.eligible.sum()),
@@ -87,7 +91,8 @@ def _score(pairs: Pairs, moment: Moment, event: Feedback, n: int, reader: Reader
         scored = arm.scores(moment)
         eligible = moment.eligible[: len(scored)]
         logits = isinstance(arm, Learned) and not arm.how.shown.lists
-        record.add(rank=rank_of(scored, eligible, target), top=_top(scored, eligible),
+        top = _top(scored, eligible)
+        record.add(rank=rank_of(scored, eligible, target), top=top, appeal=_appeal(truth, moment, top),
                    confidence=_confidence(scored, eligible) if logits else np.nan,
                    auc=slate_auc(partial(arm.among, moment), moment, event), **asked)
 
@@ -98,6 +103,12 @@ def _top(scored: Floats, eligible: Bools) -> list[int]:
     k = min(TOP, len(rows))
     best = rows[np.argpartition(-values, k - 1)[:k]] if k else rows
     return [int(i) for i in best] + [-1] * (TOP - k)
+
+
+def _appeal(truth: Truth | None, moment: Moment, top: Sequence[int]) -> float:
+    """Of a list to its reader: the mean over its articles; NaN if nobody knows."""
+    items = [moment.state.articles.entries[row].item_id for row in top if row >= 0]
+    return float(np.mean(truth.score(moment.user, moment.t, items))) if truth and items else np.nan
 
 
 def _confidence(scored: Floats, eligible: Bools) -> float:

@@ -82,7 +82,7 @@ class Outcome(Struct, frozen=True):
     state_files: dict[str, bytes]
     cursor: Cursor
     metrics: dict[str, float]
-    rows: int  # learned this time
+    rows: int  # learned this time, or set aside as anchors
     learned_until: float  # newest event time taken, epoch s
     shadows: Shadows | None = None  # if shadows were asked for
 
@@ -113,17 +113,18 @@ def increment(
     base, words = vectors(running, articles, dim), words_of(running, articles)
     old, _ = materialise(late, running, known, base, words, history, settings.trainer, seed)
     made, skipped = materialise(window, running, known, base, words, history, settings.trainer, seed)
+    older, fresh = state.older_anchors(), concat([old, made.only({w.row.event_id for w in taken})])
     data = _Data(
-        new=concat([old, made.only({w.row.event_id for w in taken})]),
+        new=after.set_aside(fresh, settings.trainer),
         rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}),
-        anchors=state.older_anchors(), best={} if first else state.best, base=base,
+        anchors=older, best={} if first else state.best, base=base,
         ids=running.ids,
         topics=_topics(running.ids, articles) if settings.trainer.rehearsal == "strata" else (),
     )
     carried = adam.from_files(optimizer) if optimizer and not first else None
     found = _fit_and_judge(parent, data, settings, first, seed, carried, plugins, tuning)
     dropped = _advance(after, late, taken, articles, settings.trainer)
-    after.keep(data.new, ids, settings.trainer)
+    after.keep(data.new, ids)
     after.best = data.best
     numbers = _numbers(data, found.fit) | {
         "rows_skipped": float(skipped), "rows_late": float(len(old)),
@@ -132,7 +133,7 @@ def increment(
     files = _publish(found, after, data.anchors, encoder, now)
     return Outcome(
         found.verdict, *files, after.to_files(), dict(after.cursor), found.verdict.metrics | numbers,
-        len(data.new), after.learned_until,
+        len(fresh), after.learned_until,
         None if controls is None else in_shadow(controls, data.held_out, data.ids, base, found.held_out,
                                                 data.anchors.ts, found.anchors),
     )

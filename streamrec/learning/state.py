@@ -25,7 +25,7 @@ from streamrec.model.features import FEATURES
 from streamrec.replay import Cursor, WindowRow, a_res_key, digest
 
 ARRAYS, JSON = "state.safetensors", "state.json"
-ANCHOR_SHARE = 0.1  # anchors are never rehearsed, so they may not eat a short stream
+ANCHOR_SHARE = 0.05  # anchors are never learned, so they may not eat a short stream
 
 
 @dataclass
@@ -35,7 +35,7 @@ class TrainerState:
 
     counters: Counters  # as they stood at the cursor, less the rows parked
     examples: Examples  # rows learned and still in the reservoir: rehearsal
-    anchors: Examples  # rows of every era so far, learned once, never rehearsed: for the gate
+    anchors: Examples  # rows of every era so far that no model has learned: for the gate
     cursor: Cursor
     rows: int = 0  # rows taken so far: learned, skipped, parked or dropped
     fitted: bool = False  # a model of this state was published
@@ -59,20 +59,24 @@ class TrainerState:
         return replace(self, encoder=encoder, examples=none, anchors=none, best={}, fitted=False)
 
     def older_anchors(self) -> Examples:
-        """Anchors from before the last increment. The parent has just learned the others, and
-        would look better on them than on anything it is yet to see."""
+        """Anchors from before the last increment: the others are of the era that is being learned."""
         return self.anchors.take(np.flatnonzero(self.anchors.ts <= self.older_until).tolist())
 
-    def keep(self, new: Examples, reservoir: set[str], settings: Trainer) -> None:
-        """Take in rows just learned: some become anchors, those in the reservoir rehearsal."""
+    def set_aside(self, new: Examples, settings: Trainer) -> Examples:
+        """Take some of the rows about to be learned for anchors; the others. Whoever has learned a row ranks
+        it better than one that it never saw: such anchors would call every change forgetting."""
         # A row older than the last increment's would pass for an older anchor at once.
         pool = concat([self.anchors, new.take(np.flatnonzero(new.ts > self.older_until).tolist())])
         # Smallest hashes: a uniform sample of the stream, whatever the size of its increments.
         order = sorted(range(len(pool)), key=lambda i: _anchor_key(pool.event_ids[i]))
-        size = min(settings.anchors, int(self.rows * ANCHOR_SHARE))
+        size = min(settings.anchors, int((self.rows + len(new)) * ANCHOR_SHARE))
         self.anchors = pool.take(sorted(order[:size]))
-        kept = reservoir.difference(self.anchors.event_ids)
-        self.examples = concat([self.examples, new]).only(kept)
+        aside = set(self.anchors.event_ids)
+        return new.take([i for i, e in enumerate(new.event_ids) if e not in aside])
+
+    def keep(self, learned: Examples, reservoir: set[str]) -> None:
+        """Rows just learned: those in the reservoir are rehearsed from now on."""
+        self.examples = concat([self.examples, learned]).only(reservoir)
 
     def raise_best(self, anchors: Examples, ndcg: Array) -> None:
         """A model was published that scores `ndcg` [n] on `anchors`. It is the best so far if it

@@ -130,6 +130,27 @@ def test_held_out_reads_are_never_learned_and_every_version_is_asked_of_them(tmp
     assert r.shape == (5, 5, 3) and not np.isnan(r[..., :2]).any()  # nobody was shown a slate
 
 
+def test_a_slate_is_compared_by_full_scores_whatever_place_it_has_in_the_catalogue(tmp_path):
+    """Only the catalogue's best by the fast score get the full one: a slate may lie on both sides."""
+    articles, events = rows(articles=120)
+    rng = np.random.default_rng(3)
+    for e in events:
+        others = rng.choice([a["item_id"] for a in articles if a["published_at"] < e["ts"]], 6)
+        e["impression"] = [e["item_id"], *others.tolist()]
+    log = logs.read(write(tmp_path, articles, events))
+    schedule, found = plan(log, PROTOCOL), {}
+    for rerank in (2, 500):  # of the catalogue
+        site = Site(Settings(scorer={"rerank": rerank}), vectors, DIM)
+        arm = Learned(How(), site, 0, "test")
+        unit.run(log, schedule, site, [arm])
+        r, _ = matrix(log, schedule, Site(Settings(), vectors, DIM), arm, rerank)
+        found[rerank] = r
+        asked = unit.run(log, schedule, Site(Settings(), vectors, DIM), [Newest()])[0]
+        assert not np.isnan(asked.rows["auc"]).any()
+    assert np.array_equal(found[2][:, :, 2], found[500][:, :, 2]) and found[2][-1, 1:, 2].mean() > 0.6
+    assert not np.array_equal(found[2][:, :, 1], found[500][:, :, 1])
+
+
 def own_vector(texts):
     """Its topic's direction, and some of its own for every text."""
     rngs = [np.random.default_rng(int.from_bytes(t.encode(), "big")) for t in texts]

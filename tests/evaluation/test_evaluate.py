@@ -1,23 +1,30 @@
 """`streamrec evaluate` as a whole: from a log folder to table, JSON and page."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from small_log import rows, write
 from typer.testing import CliRunner
 
 from streamrec.cli import app
 from streamrec.config import Settings
+from streamrec.demo.log import simulate
+from streamrec.demo.world import WorldConfig
 from streamrec.errors import SetupError
 from streamrec.evaluation import arms, evaluate
 from streamrec.evaluation import log as logs
+from streamrec.evaluation.page import page
+from streamrec.evaluation.report import table
 from streamrec.evaluation.results import results
 from streamrec.evaluation.schedule import Protocol, plan
 from streamrec.evaluation.store import folder_name
 
 PROTOCOL = Protocol(windows=4, sample=200, matrix_sample=20, tuning=1)
+ORACLE = "streamrec.demo.oracle:Oracle"
 ARMS = ("replay", "newest", "popular")  # a process that learns takes ten seconds to start
 
 
@@ -163,18 +170,41 @@ def test_very_long_texts_and_blank_ones_are_encoded(tmp_path):
     assert len(log.articles) == 6
 
 
-def test_the_oracle_of_a_simulated_site_knows_better(tmp_path, monkeypatch):
-    monkeypatch.setenv("STREAMREC_HOME", str(tmp_path))
-    small = ["--visits", "4000", "--articles", "300"]
-    out = CliRunner().invoke(app, ["simulate", str(tmp_path / "site"), *small])
-    assert out.exit_code == 0, out.output
-    asked = request(tmp_path / "site", tmp_path / "cache", arms=("random", "oracle"),
-                    outside={"oracle": "streamrec.demo.oracle:Oracle"})
-    runs = evaluate.evaluate(asked, Settings())
-    hits = {arm: np.mean(np.array(run["rows"]["rank"]) <= 10) for (arm, _, _), run in runs.items()}
-    assert hits["oracle"] > hits["random"] + 0.05
-    aucs = np.array(runs["oracle", "-", 0]["rows"]["auc"], dtype=float)
-    assert np.nanmean(aucs) > 0.6  # slates are logged, so the click is compared with what was shown
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A simulated site's log, its results with the truth beside, and the folder of runs."""
+    folder = tmp_path_factory.mktemp("simulated")
+    simulate(folder / "site", WorldConfig(articles=300, readers=200), 8000)
+    asked = request(folder / "site", folder / "cache", arms=("random", "popular", "replay", "oracle"),
+                    outside={"oracle": ORACLE}, truth=ORACLE, seeds=1)
+    log = evaluate.prepare(asked, Settings(), lambda n, of: None)
+    return results(evaluate.evaluate(asked, Settings()), log, plan(log, PROTOCOL), PROTOCOL.tuning)
+
+
+def test_the_oracle_of_a_simulated_site_knows_better(site):
+    of = site["arms"]
+    assert of["oracle"]["hr10"] > of["random"]["hr10"] + 0.05
+    assert of["oracle"]["auc"] > 0.75  # slates are logged: the click is compared with all that was shown
+    assert of["oracle"]["appeal"] > 2 * of["replay"]["appeal"] > 2 * of["random"]["appeal"] > 0
+
+
+def test_where_slates_were_shown_the_truth_or_they_judge_and_not_what_the_site_used_to_show(site):
+    of = site["arms"]
+    lead = of["popular"]["versus_default"]
+    assert lead["by"] == "appeal" and {"hr10", "ndcg10", "auc", "appeal"} <= lead.keys()
+    assert lead["appeal"][0] == pytest.approx(of["replay"]["appeal"] - of["popular"]["appeal"])
+    assert of["replay"]["auc"] > of["popular"]["auc"] and -0.2 < of["replay"]["forgetting_auc"] < 0.2
+    printed = Console(width=120, file=io.StringIO(), record=True)
+    printed.print(table(site, 120))
+    text = printed.export_text()
+    assert all(word in text for word in ("AUC", "appeal", "forgetting, AUC"))
+    assert f"{of['replay']['appeal']:.3f}" in text and "default leads by, AUC" in page(site)
+
+
+def test_whoever_is_to_know_the_truth_must_be_able_to_tell_it(folder, tmp_path):
+    for truth in ("no_such_module:Oracle", "streamrec.demo.oracle", "tests.evaluation.test_evaluate:Backwards"):
+        with pytest.raises(SetupError, match="imported|package.module|score"):
+            evaluate.check(request(folder, tmp_path, truth=truth))
 
 
 def test_an_outside_system_that_was_changed_is_run_again(tmp_path, monkeypatch):

@@ -19,11 +19,12 @@ BUFFER, TRAINER = Buffer(), Trainer(anchors=60)
 ARTICLES = articles()
 
 
-def run(state, net, optimizer, window, reservoir, trainer=TRAINER, known=ARTICLES, seed=0, encoder="test"):
+def run(state, net, optimizer, window, reservoir, trainer=TRAINER, known=ARTICLES, seed=0, encoder="test",
+        **more):
     return increment(
         state=state, parent=net, optimizer=optimizer, window=window, reservoir=reservoir,
         articles=known, settings=Settings(trainer=trainer), dim=DIM, encoder=encoder, now=0.0,
-        seed=seed,
+        seed=seed, **more,
     )
 
 
@@ -40,11 +41,11 @@ class Trainee:
         cursor = self.state.cursor
         return [w for w in self.stream[:until] if w.ordinal > cursor.get(w.partition, 0)]
 
-    def learn(self, until):
+    def learn(self, until, **more):
         seen = [w.row for w in self.stream[:until]]
         reservoir = [r for r in seen if hash_of(r.event_id) % 3]
         out = run(self.state, self.net, self.adam, self.window(until), reservoir, self.trainer,
-                  seed=len(self.outcomes))
+                  seed=len(self.outcomes), **more)
         self.state = TrainerState.from_files(out.state_files, BUFFER)
         if out.model_files:
             self.net, self.adam = bundle.from_files(out.model_files)[0], out.optimizer_files
@@ -172,6 +173,22 @@ def test_a_parent_for_another_encoder_is_not_built_on():
     other = Recommender.initial(DIM * 2, Model())
     out = run(made.state, other, None, made.window(300), [])
     assert bundle.from_files(out.model_files)[0].dim == DIM
+
+
+def test_no_model_ever_learns_an_anchor():
+    """Whoever has learned a row ranks it better: a gate by such rows takes every change for forgetting."""
+    made, learned = Trainee(rows(900, list(ARTICLES))), set()
+
+    def seen(parent, new, rehearsal):
+        learned.update(new.event_ids, rehearsal.event_ids)
+        return ()
+
+    for until in (400, 650, 900):
+        out = made.learn(until, plugins=seen)
+        assert out.rows > out.metrics["rows_new"] > 0.9 * out.rows
+    anchors = made.state.anchors
+    assert len(anchors) > 30 and learned.isdisjoint(anchors.event_ids)
+    assert min(anchors.ts) < made.stream[300].row.ts and max(anchors.ts) > made.stream[600].row.ts
 
 
 class Late(Trainee):
