@@ -202,7 +202,7 @@ def test_where_slates_were_shown_the_truth_or_they_judge_and_not_what_the_site_u
 
 
 def test_whoever_is_to_know_the_truth_must_be_able_to_tell_it(folder, tmp_path):
-    for truth in ("no_such_module:Oracle", "streamrec.demo.oracle", "tests.evaluation.test_evaluate:Backwards"):
+    for truth in ("no_such_module:Oracle", "streamrec.demo.oracle", f"{__name__}:Backwards"):
         with pytest.raises(SetupError, match="imported|package.module|score"):
             evaluate.check(request(folder, tmp_path, truth=truth))
 
