@@ -25,7 +25,7 @@ from streamrec.model.network import Recommender
 
 Base = NDArray[np.float16]
 FEWEST_STEPS, MOST_PASSES = 28, 8  # of a first model
-FEW_STEPS, FEW_PASSES = 16, 4  # of an increment
+FEW_STEPS, FEW_PASSES = 12, 4  # of an increment
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def test_a_first_model_of_few_rows_takes_enough_steps_and_warms_up_within_a_fift
 
 
 def test_an_increment_of_few_rows_passes_over_them_until_it_has_steps_enough_but_four_times_at_most():
-    for new, rehearsal, *wanted in ((60, 400, 4, 8), (450, 400, 2, 18), (1000, 400, 1, 20), (450, 0, 2, 16)):
+    for new, rehearsal, *wanted in ((60, 400, 4, 8), (450, 400, 2, 18), (620, 400, 1, 13), (350, 0, 2, 12)):
         sizes = plan(new, rehearsal, Trainer(), first=False)
         assert [sizes.passes, sizes.steps] == wanted
     assert plan(450, 400, Trainer(passes=3), first=False).passes == 3  # as was asked for
