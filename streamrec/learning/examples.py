@@ -9,7 +9,7 @@ need no correction: many of them would teach what the site shows, not what the r
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Examples:
     feats: Array  # [R, C, F] float16
     logq: Array  # [R, C] float32: log of the expected count of each candidate in its sample
     target: Array  # [R] int64: slot of the article chosen
+    shown: Array  # [R] int16: so many of the candidates, the first ones, are the slate; 0: none was logged
     ts: Array  # [R] float64, epoch s
     dwell: Array  # [R] float32: seconds that the article chosen was read, -1: not known
     event_ids: tuple[str, ...]
@@ -45,6 +46,11 @@ class Examples:
         at = np.asarray(rows, dtype=np.int64)
         arrays = {f.name: getattr(self, f.name)[at] for f in fields(self)[:-1]}
         return Examples(**arrays, event_ids=tuple(self.event_ids[i] for i in rows))
+
+    def as_shown(self) -> "Examples":
+        """Rows to judge by: of those with a slate only its articles, for nobody saw the others."""
+        beside = (self.shown > 0)[:, None] & (np.arange(self.cand.shape[1]) >= self.shown[:, None])
+        return replace(self, cand=np.where(beside, PAD, self.cand))
 
     def only(self, event_ids: Collection[str]) -> "Examples":
         """The rows whose event is among `event_ids`."""
@@ -63,7 +69,7 @@ def blank(rows: int, history: int, candidates: int) -> Examples:
         cand=np.full((rows, candidates), PAD, dtype=np.int32),
         feats=np.zeros((rows, candidates, len(FEATURES)), dtype=np.float16),
         logq=np.zeros((rows, candidates), dtype=np.float32),
-        target=np.zeros(rows, dtype=np.int64), ts=np.zeros(rows), dwell=np.full(rows, -1.0, dtype=np.float32),
+        target=np.zeros(rows, dtype=np.int64), shown=np.zeros(rows, dtype=np.int16), ts=np.zeros(rows), dwell=np.full(rows, -1.0, dtype=np.float32),
         event_ids=("",) * rows,
     )
 
@@ -78,7 +84,8 @@ def concat(parts: Sequence[Examples]) -> Examples:
         for name in ("hist", "cand", "feats", "logq"):
             filled = getattr(part, name)
             getattr(out, name)[rows, : filled.shape[1]] = filled
-        out.target[rows], out.ts[rows], out.dwell[rows] = part.target, part.ts, part.dwell
+        for name in ("target", "shown", "ts", "dwell"):
+            getattr(out, name)[rows] = getattr(part, name)
         start += len(part)
     ids = tuple(e for p in parts for e in p.event_ids)
     return Examples(**{f.name: getattr(out, f.name) for f in fields(out)[:-1]}, event_ids=ids)
@@ -147,22 +154,24 @@ def _fill(
     out.hist[r, : len(hist)], out.cand[r, :n] = hist, cand
     out.feats[r, :n] = all_features(counters, row.ts, idx, history, text, words)
     out.logq[r, :n] = 0.0 if shown else sampler.logq(idx)
-    out.target[r], out.ts[r], out.dwell[r] = slot, row.ts, row.dwell
+    out.target[r], out.shown[r], out.ts[r], out.dwell[r] = slot, shown, row.ts, row.dwell
     return True
 
 
 def _candidates(
     row: Row, counters: Counters, known: Array, sampler: Sampler, liked: set[str], room: int
-) -> tuple[list[int], int, bool] | None:
-    """Candidate indices, the slot of the one chosen, and whether a slate was shown."""
+) -> tuple[list[int], int, int] | None:
+    """Candidate indices, the slot of the one chosen, and how many of them, the first, are a slate shown."""
     index, n = counters.index, len(known)
     positive = index[row.item]
     if not known[positive]:
         return None
     taken = {index[i] for i in (*row.history, *liked) if i in index}
     slate = [index[i] for i in row.slate if i in index]
-    shown = [i for i in slate if i not in taken and i < n and known[i]]
+    shown = list(dict.fromkeys(i for i in slate if i not in taken and i < n and known[i]))
+    shown = shown[: room - sampler.negatives]
     drawn = [i for i in sampler.draw(beside_slate=bool(shown)) if i not in taken]
-    others = list(dict.fromkeys((*shown[: room - sampler.negatives], *drawn)))
-    slot = int(sampler.rng.integers(len(others) + 1))
-    return ([*others[:slot], positive, *others[slot:]], slot, bool(shown)) if others else None
+    others = list(dict.fromkeys((*shown, *drawn)))
+    slot = int(sampler.rng.integers(len(shown or others) + 1))
+    slots = len(shown) + 1 if shown else 0
+    return ([*others[:slot], positive, *others[slot:]], slot, slots) if others else None

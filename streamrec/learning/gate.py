@@ -7,9 +7,8 @@ small window would refuse nearly every good model, and what it taught would be l
 that mean refused half of the increments on real logs, and a stale model cost more than it saved.)
 The holdout says whether the model follows the stream, the anchors whether it forgets. No model has
 learned an anchor (else each would look best on those that it was itself fitted on, and whatever learns on
-would seem to forget). What readers want moves, and a model that follows may lose a little on older eras:
-they may fall by two margins. Losses may not add up: on the anchors no model may be three margins below
-the best so far.
+would seem to forget). Where slates were logged, rows are judged within them. Losses may not add up: on the
+anchors no model may be three margins below the best so far.
 """
 
 from typing import Any, NamedTuple
@@ -22,7 +21,6 @@ from streamrec.config import Trainer
 
 K = 10
 FEW = 30  # fewer rows cannot carry a quantile
-OLDER = 2.0  # margins that a model may lose on older eras
 RATCHET = 3.0  # margins that a model may be below the best so far
 RESAMPLES = 1000
 Array = NDArray[Any]
@@ -74,7 +72,7 @@ def verdict(
     margin = settings.margin
     judged = [_judge("holdout", holdout, margin, settings.gate_quantile, seed)]
     if len(anchors.old):
-        judged.append(_judge("anchors", anchors, OLDER * margin, settings.gate_quantile, seed))
+        judged.append(_judge("anchors", anchors, margin, settings.gate_quantile, seed))
     if len(best.old) >= FEW:
         judged.append(_not_far_below(best, anchors, margin))
     metrics = {k: v for _, _, m in judged for k, v in m.items()}

@@ -116,8 +116,8 @@ def increment(
     older, fresh = state.older_anchors(), concat([old, made.only({w.row.event_id for w in taken})])
     data = _Data(
         new=after.set_aside(fresh, settings.trainer),
-        rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}),
-        anchors=older, best={} if first else state.best, base=base,
+        rehearsal=state.examples.only(ids), held_out=made.only({w.row.event_id for w in held}).as_shown(),
+        anchors=older.as_shown(), best={} if first else state.best, base=base,
         ids=running.ids,
         topics=_topics(running.ids, articles) if settings.trainer.rehearsal == "strata" else (),
     )

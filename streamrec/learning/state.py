@@ -104,11 +104,11 @@ class TrainerState:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], buffer: Buffer) -> "TrainerState":
-        """The state back, bit for bit, but for rows that an older streamrec made of other features: those are
+        """The state back, bit for bit, but for rows that an older streamrec made otherwise: those are
         left out, and a new first model is due. Raises CorruptArtefact."""
         try:
             arrays, rest = load(files[ARRAYS]), json.loads(files[JSON])
-            ours = arrays["examples/feats"].shape[2] == len(FEATURES)
+            ours = arrays["examples/feats"].shape[2] == len(FEATURES) and "examples/shown" in arrays
             packed = {name: Examples(
                 **{f.name: arrays[f"{name}/{f.name}"] for f in fields(Examples)[:-1]},
                 event_ids=tuple(rest[name]),

@@ -66,6 +66,20 @@ def test_a_row_is_compared_with_the_slate_shown_and_few_others_or_without_one_wi
         assert max(drawn) == (few if slate else max(map(len, others)))
 
 
+def test_a_row_with_a_slate_is_judged_within_it_and_one_without_among_all():
+    for slate in (8, 0):
+        window = rows(200, list(articles()), slate=slate)
+        shown = {w.row.event_id: {*w.row.slate} for w in window}
+        stream = Stream()
+        made = stream.examples(window, Trainer(slate_negatives=5))
+        for judged in (made.as_shown(), concat([made, made.take([0])]).as_shown()):
+            there = [{stream.counters.ids[i] for i in c[c >= 0]} for c in judged.cand]
+            if slate:
+                assert all(t <= shown[e] and len(t) > 1 for t, e in zip(there, judged.event_ids, strict=True))
+            assert all(judged.cand[k, t] >= 0 for k, t in enumerate(judged.target))
+        assert slate or (made.as_shown().cand == made.cand).all()
+
+
 def prior(examples):
     net = Recommender.initial(DIM, MODEL)
     net.standardise(torch.from_numpy(examples.feats[examples.cand >= 0].astype(np.float32)))

@@ -88,9 +88,7 @@ def test_few_rows_are_judged_by_whether_their_mean_falls_by_the_margin(loss, pub
     noise -= noise.mean() + loss
     changed = Compared(GOOD[:60], GOOD[:60] + noise)
     assert judge(changed).publish == published and "too few to be sure" in judge(changed).reason
-    assert judge(Compared(GOOD, GOOD), changed).publish  # older eras may fall by two margins
-    far = Compared(GOOD[:60], GOOD[:60] + noise - 0.015)
-    assert not judge(Compared(GOOD, GOOD), far).publish
+    assert judge(Compared(GOOD, GOOD), changed).publish == published  # older eras as well
 
 
 def test_small_losses_do_not_add_up():
