@@ -69,7 +69,8 @@ def blank(rows: int, history: int, candidates: int) -> Examples:
         cand=np.full((rows, candidates), PAD, dtype=np.int32),
         feats=np.zeros((rows, candidates, len(FEATURES)), dtype=np.float16),
         logq=np.zeros((rows, candidates), dtype=np.float32),
-        target=np.zeros(rows, dtype=np.int64), shown=np.zeros(rows, dtype=np.int16), ts=np.zeros(rows), dwell=np.full(rows, -1.0, dtype=np.float32),
+        target=np.zeros(rows, dtype=np.int64), shown=np.zeros(rows, dtype=np.int16),
+        ts=np.zeros(rows), dwell=np.full(rows, -1.0, dtype=np.float32),
         event_ids=("",) * rows,
     )
 

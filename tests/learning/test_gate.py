@@ -32,10 +32,17 @@ def test_a_model_worse_on_new_rows_is_refused():
 
 
 def test_a_loss_under_the_margin_is_refused_where_rows_suffice_to_see_it():
-    noise = RNG.normal(0.0, 0.08, 300)
-    noise -= noise.mean() + 0.006
+    noise = RNG.normal(0.0, 0.04, 300)
+    noise -= noise.mean() + 0.007
     found = judge(Compared(GOOD, GOOD + noise))
     assert not found.publish and found.metrics["holdout_lower"] < -0.01
+
+
+@pytest.mark.parametrize("rows", [300, 600, 1200, 2500])
+def test_a_model_that_changes_nothing_seldom_falls_through_however_many_rows_there_are(rows):
+    rng, good = np.random.default_rng(rows), np.full(rows, 0.5)
+    passed = sum(judge(Compared(good, good + rng.normal(0.0, 0.15, rows))).publish for _ in range(50))
+    assert passed >= 42
 
 
 @pytest.mark.parametrize("loss, publish", [(0.0, True), (0.03, False)])
