@@ -6,7 +6,8 @@ Rows too few to tell a loss of the margin from none are judged by their mean ins
 small window would refuse nearly every good model, and what it taught would be lost. They are too few when
 the quantile lies more than half a margin below the mean: one model in twenty that changes nothing would
 fall through at that point, and at a whole margin one in two. (Asking more of that mean refused half of the
-increments on real logs, and a stale model cost more than it saved.)
+increments on real logs, and a stale model cost more than it saved.) On the anchors it is a whole margin:
+what is forgotten does not come back, and who waits for the next window loses less.
 The holdout says whether the model follows the stream, the anchors whether it forgets. No model has
 learned an anchor (else each would look best on those that it was itself fitted on, and whatever learns on
 would seem to forget). Where slates were logged, rows are judged within them. Losses may not add up: on the
@@ -23,7 +24,7 @@ from streamrec.config import Trainer
 
 K = 10
 FEW = 30  # fewer rows cannot carry a quantile
-SURE = 0.5  # margins between a mean and its low quantile, at most
+SURE = {"holdout": 0.5, "anchors": 1.0}  # margins between a mean and its low quantile, at most
 RATCHET = 3.0  # margins that a model may be below the best so far
 RESAMPLES = 1000
 Array = NDArray[Any]
@@ -89,7 +90,7 @@ def _judge(
 ) -> tuple[bool, str, dict[str, float]]:
     diff, n = rows.new - rows.old, len(rows.old)
     mean, low = float(diff.mean()), lower_bound(diff, quantile, seed)
-    few = n < FEW or mean - low > SURE * margin
+    few = n < FEW or mean - low > SURE[name] * margin
     ok = mean >= -margin if few else low > -margin
     sure = f"{n} rows, too few to be sure" if few else f"{n} rows, at least {low:+.4f}"
     so = "not worse" if ok else "worse" if few else f"may lose over {margin:g}"
