@@ -87,12 +87,12 @@ def span(bounds: object, form: str = "{:.3f}") -> str:
 
 
 def ordered(results: Results) -> dict[str, Outcome]:
-    """The arms: the default first, then by NDCG@10, unknown ones last."""
+    """The arms: the default first, then by NDCG@10 or what the log tells better, unknown ones last."""
     arms = {str(name): arm or {} for name, arm in (results.get("arms") or {}).items()}
-    default = str(results.get("default"))
+    default, by = str(results.get("default")), ([c.key for c in _of_slates(arms)] or ["ndcg10"])[-1]
 
     def place(name: str) -> tuple[bool, float]:
-        return name != default, -(known(arms[name].get("ndcg10")) or 0.0)
+        return name != default, -(known(arms[name].get(by)) or 0.0)
 
     return {name: arms[name] for name in sorted(arms, key=place)}
 
@@ -134,7 +134,7 @@ def table(results: Results, width: int = 120) -> Table:
     arms, default, wide = ordered(results), str(results.get("default")), width >= 120
     columns, metrics = _columns(arms, wide)
     leads = [f"default leads by,\n{NAMES[m]}" for m in metrics]
-    made = _framed(results, ["arm", *(c.title for c in columns), *leads, "so the\narm is"])
+    made = _framed(results, ["arm", *(c.title.replace(", ", ",\n") for c in columns), *leads, "so the\narm is"])
     best = {c.key: best_of(c, arms.values()) for c in columns}
     for name, arm in arms.items():
         figures = [(c.key, shown(arm.get(c.key), c.form)) for c in columns]
@@ -147,12 +147,17 @@ def table(results: Results, width: int = 120) -> Table:
 
 def _columns(arms: Mapping[str, Outcome], wide: bool) -> tuple[list[Column], list[str]]:
     """What fits, and the leads that are told: where slates were shown, what they tell comes first."""
-    slates = [c for c in SHOWN if any(known(a.get(c.key)) is not None for a in arms.values())]
+    slates = _of_slates(arms)
     if not slates:
         figures = [*QUALITY, MEMORY[0], *COST[:2]] if wide else [*QUALITY[:2], MEMORY[0], COST[0]]
         return figures, ["ndcg10", "hr10"] if wide else ["ndcg10"]
-    figures = [QUALITY[1], *slates, FORGETTING_AUC]
-    return [*figures, *COST[:2]] if wide else figures, [slates[-1].key]
+    figures = [*slates, FORGETTING_AUC]
+    return [QUALITY[1], *figures, *COST[:2]] if wide else figures, [slates[-1].key]
+
+
+def _of_slates(arms: Mapping[str, Outcome]) -> list[Column]:
+    """Of a log that tells what was shown, or a site whose truth is known; the last one tells best."""
+    return [c for c in SHOWN if any(known(a.get(c.key)) is not None for a in arms.values())]
 
 
 def _framed(results: Results, heads: Iterable[str]) -> Table:

@@ -223,10 +223,29 @@ def test_the_terminal_shows_the_default_first_the_best_bold_and_differences():
     assert {"0.790", "0.940", "0.0%", "0.0"} <= set(bold) and "0.776" not in bold
 
 
+def of_slates(results):
+    """The same of a log with slates, by people who know the truth: what was worst is best."""
+    found = copy.deepcopy(results)
+    for n, (name, arm) in enumerate(found["arms"].items()):
+        arm |= {"auc": 0.6 + n / 100, "appeal": 0.2 + n / 100, "forgetting_auc": -0.0021}
+        if name != "replay":
+            arm["versus_default"] |= {"by": "appeal", "auc": [-0.025, -0.03, 0.01], "appeal": [-0.25, -0.3, -0.2]}
+    return found
+
+
 @pytest.mark.parametrize("width", [80, 120])
-def test_no_cell_is_cut_in_a_terminal_of_usual_width(width):
-    text = plain(printed(RESULTS, width))
+@pytest.mark.parametrize("results", [RESULTS, of_slates(RESULTS)])
+def test_no_cell_is_cut_in_a_terminal_of_usual_width(results, width):
+    text = plain(printed(results, width))
     assert "…" not in text and max(map(len, text.splitlines())) <= width
+
+
+def test_where_the_truth_is_known_it_orders_the_arms_and_says_who_is_better():
+    lines = plain(printed(of_slates(RESULTS), 80)).splitlines()
+    rows = [line.split()[0] for line in lines if line.startswith(("replay", "random", "naive", "lora", "newest"))]
+    assert rows == ["replay", "random", "naive", "lora", "newest"]
+    assert "appeal" in lines[2] and "-0.250 [-0.300, -0.200]" in next(x for x in lines if "random" in x)
+    assert next(x for x in lines if x.startswith("random")).rstrip().endswith("better")
 
 
 def test_what_reads_the_same_is_as_good():
