@@ -134,7 +134,8 @@ def table(results: Results, width: int = 120) -> Table:
     arms, default, wide = ordered(results), str(results.get("default")), width >= 120
     columns, metrics = _columns(arms, wide)
     leads = [f"default leads by,\n{NAMES[m]}" for m in metrics]
-    made = _framed(results, ["arm", *(c.title.replace(", ", ",\n") for c in columns), *leads, "so the\narm is"])
+    titles = [c.title.replace(", ", ",\n") for c in columns]
+    made = _framed(results, ["arm", *titles, *leads, "so the\narm is"])
     best = {c.key: best_of(c, arms.values()) for c in columns}
     for name, arm in arms.items():
         figures = [(c.key, shown(arm.get(c.key), c.form)) for c in columns]
