@@ -2,15 +2,16 @@
 
 Both models score the same rows; the paired differences of NDCG@10 are resampled (bootstrap,
 Efron 1979), and the low quantile of their mean must lie above -margin: a non-inferiority test.
-Rows too few to tell a loss of the margin from none are judged by their mean instead: else a
-small window would refuse nearly every good model, and what it taught would be lost. They are too few when
-the quantile lies more than half a margin below the mean: one model in twenty that changes nothing would
-fall through at that point, and at a whole margin one in two. (Asking more of that mean refused half of the
-increments on real logs, and a stale model cost more than it saved.) On the anchors it is a whole margin:
-what is forgotten does not come back, and who waits for the next window loses less.
+Rows too few to tell a loss of the margin from none are judged by their mean instead, which may fall by
+the margin or by a standard error, whichever is more: else a small window would refuse nearly every good
+model, and what it taught would be lost. (Asking more of that mean refused half of the increments on real
+logs, and a stale model cost more than it saved.) They are too few when the quantile lies more than half a
+margin below the mean: there one model in twenty that changes nothing falls through, at a whole margin one
+in two. On the anchors it is a whole margin all the same: what is forgotten does not come back, and who
+waits for the next window loses less.
 The holdout says whether the model follows the stream, the anchors whether it forgets. No model has
-learned an anchor (else each would look best on those that it was itself fitted on, and whatever learns on
-would seem to forget). Where slates were logged, rows are judged within them. Losses may not add up: on the
+learned an anchor: each would look best on those that it was itself fitted on, and whatever learns on
+would seem to forget. Where slates were logged, rows are judged within them. Losses may not add up: on the
 anchors no model may be three margins below the best so far.
 """
 
@@ -24,6 +25,7 @@ from streamrec.config import Trainer
 
 K = 10
 FEW = 30  # fewer rows cannot carry a quantile
+CHANCE = 0.6  # of what chance moves a mean by, to its low quantile: one standard error
 SURE = {"holdout": 0.5, "anchors": 1.0}  # margins between a mean and its low quantile, at most
 RATCHET = 3.0  # margins that a model may be below the best so far
 RESAMPLES = 1000
@@ -91,7 +93,7 @@ def _judge(
     diff, n = rows.new - rows.old, len(rows.old)
     mean, low = float(diff.mean()), lower_bound(diff, quantile, seed)
     few = n < FEW or mean - low > SURE[name] * margin
-    ok = mean >= -margin if few else low > -margin
+    ok = mean >= -max(margin, CHANCE * (mean - low)) if few else low > -margin
     sure = f"{n} rows, too few to be sure" if few else f"{n} rows, at least {low:+.4f}"
     so = "not worse" if ok else "worse" if few else f"may lose over {margin:g}"
     why = f"{name} NDCG@10 {mean:+.4f} on {sure}: {so}"

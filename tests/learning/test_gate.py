@@ -45,7 +45,7 @@ def test_a_model_that_changes_nothing_seldom_falls_through_however_many_rows_the
     assert passed >= 42
 
 
-@pytest.mark.parametrize("loss, publish", [(0.0, True), (0.03, False)])
+@pytest.mark.parametrize("loss, publish", [(0.0, True), (0.06, False)])
 def test_rows_that_cannot_resolve_the_margin_are_judged_by_their_mean(loss, publish):
     noise = RNG.normal(0.0, 0.3, 60)
     noise -= noise.mean() + loss
@@ -89,9 +89,15 @@ def test_scores_that_are_no_numbers_gain_nothing():
     assert ndcg(np.array([[np.nan, 1.0], [np.nan, np.nan]]), np.array([0, 1])).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(("loss", "published"), [(0.008, True), (0.012, False)])
-def test_few_rows_are_judged_by_whether_their_mean_falls_by_the_margin(loss, published):
-    noise = RNG.normal(0.0, 0.3, 60)
+@pytest.mark.parametrize(("spread", "loss", "published"), [
+    (0.06, 0.008, True), (0.06, 0.012, False),  # a standard error of .008: less than the margin
+    (0.3, 0.03, True), (0.3, 0.05, False),  # of .039
+])
+def test_few_rows_are_judged_by_whether_their_mean_falls_by_the_margin_or_a_standard_error(
+    spread, loss, published
+):
+    noise = RNG.normal(0.0, spread, 60)
+    noise *= spread / noise.std()
     noise -= noise.mean() + loss
     changed = Compared(GOOD[:60], GOOD[:60] + noise)
     assert judge(changed).publish == published and "too few to be sure" in judge(changed).reason
