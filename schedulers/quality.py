@@ -18,7 +18,7 @@ CONTROLS = ("frozen", "popularity")
 
 def entry(o: Outcome, records: Sequence[VersionRecord], version: str, now: float, why: str) -> dict[str, Any]:
     """The board's entry. `ndcg`: arm -> mean, low, high (95 %); `gaps`: per row, live minus the best
-    control; `eras`: version that learned it first, rows, NDCG@10 of the new model; `behind_s`: age of the
+    control; `eras`: version of their time, rows, NDCG@10 of the new model; `behind_s`: age of the
     newest row learned."""
     rows = o.shadows.held_out if o.shadows else {}
     return {
@@ -57,7 +57,7 @@ def _best_elsewhere(controls: NDArray[np.float64]) -> NDArray[np.float64]:
 def eras(
     anchors: Sequence[tuple[float, float]], records: Sequence[VersionRecord]
 ) -> list[tuple[str, int, float]]:
-    """Rows kept of older eras by the version that learned them: name, how many, mean NDCG@10."""
+    """Rows kept of older eras, by the version that learned what was read then: name, how many, mean NDCG@10."""
     ends, found = [r.learned_until for r in records], defaultdict(list)
     for ts, gain in anchors:
         at = bisect_left(ends, ts)

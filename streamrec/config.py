@@ -128,8 +128,8 @@ class Trainer(Section):
     max_rows: int = Field(20_000, ge=1, description="new rows of one increment at most")
     max_steps: int = Field(400, ge=1, description="steps of one increment at most")
     batch: int = Field(64, ge=2, description="rows of one step, rehearsal included")
-    passes: int = Field(1, ge=1, description="passes over the new rows at most: more end early, as soon as "
-                        "the rows held out are helped no more")
+    passes: int = Field(1, ge=1, description="passes over the new rows at most, more over few: several that are "
+                        "asked for end as soon as the rows held out are helped no more")
     rehearsal_share: float = Field(0.2, ge=0, lt=1, description="share of rehearsal rows in a batch")
     rehearsal: Literal["uniform", "recent", "strata", "loss"] = Field(
         "uniform", description="rows rehearsed: uniform, recent (most often), strata (each first tag alike), "
@@ -156,7 +156,8 @@ class Trainer(Section):
     min_holdout: int = Field(50, ge=1, description="rows the gate wants at least of the window")
     anchors: int = Field(400, ge=1, description="rows of older eras that the gate keeps")
     gate: bool = Field(True, description="false publishes every model, however it compares")
-    margin: float = Field(0.01, ge=0, description="NDCG@10 the new model may lose at most")
+    margin: float = Field(0.01, ge=0, description="NDCG@10 the new model may lose at most; on few rows, "
+                          "a standard error")
     gate_quantile: float = Field(0.05, gt=0, lt=1, description="of the bootstrap; below -margin: refuse")
     parked_rows: int = Field(5000, ge=0, description="rows kept until their article is announced, at most")
     patience_s: float = Field(600.0, ge=0, description="wait so long for most articles to be announced")

@@ -34,7 +34,7 @@ def versus(arm: ArmRuns, default: ArmRuns) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for m, (ours, theirs) in pairs.items():
         at = arm.reported & ~np.isnan(ours) & ~np.isnan(theirs)
-        if at.any():
+        if at.any() or m in INTERVALS:
             pair = ours[at], theirs[at]
             found[m] = list(metrics.difference(*pair, arm.users[at], SEED, windows=arm.window[at]))
     by = next((m for m in ("appeal", "auc") if m in found), "ndcg10")

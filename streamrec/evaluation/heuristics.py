@@ -76,13 +76,9 @@ class Heuristic:
         """See Arm: nothing to fit."""
         return Cost()
 
-    def scores(self, moment: Moment) -> Floats:
+    def among(self, moment: Moment, rows: Rows, scored: Floats) -> Floats:
         """See Arm."""
-        raise NotImplementedError
-
-    def among(self, moment: Moment, rows: Rows) -> Floats:
-        """See Arm."""
-        return self.scores(moment)[rows]
+        return scored[rows]
 
 
 class Random(Heuristic):

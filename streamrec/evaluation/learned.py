@@ -100,7 +100,7 @@ class Learned:
         found = scores(moment, self.live, self._s.scorer.rerank, shown.reader(moment, self._encoded))
         return shown.listed(moment, found)
 
-    def among(self, moment: Moment, rows: Rows) -> Floats:
+    def among(self, moment: Moment, rows: Rows, scored: Floats) -> Floats:
         """See Arm: the full score, which the whole catalogue's best alone have."""
         return among(moment, self.live, rows, self.how.shown.reader(moment, self._encoded))
 
@@ -124,7 +124,8 @@ class Learned:
         steps = int(outcome.metrics.get("steps", 0))
         passes = outcome.metrics.get("passes", 0.0)
         rehearsed = 1 / (1 - self._s.trainer.rehearsal_share)
-        return Cost(time.monotonic() - started, steps, int(outcome.rows * passes * rehearsed * width))
+        rows = outcome.metrics["rows_new"]
+        return Cost(time.monotonic() - started, steps, int(rows * passes * rehearsed * width))
 
     def _increment(self) -> Outcome:
         live = self.site.state.articles

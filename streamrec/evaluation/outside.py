@@ -32,9 +32,9 @@ class Outside(Heuristic):
                 found[row] = ASKED - rank
         return found
 
-    def among(self, moment: Moment, rows: Rows) -> Floats:
+    def among(self, moment: Moment, rows: Rows, scored: Floats) -> Floats:
         """See Arm."""
         if self._score is None:
-            return super().among(moment, rows)
+            return super().among(moment, rows, scored)
         items = [moment.state.articles.entries[i].item_id for i in rows]
         return np.asarray(self._score(moment.user, moment.t, items), np.float32)

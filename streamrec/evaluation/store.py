@@ -37,7 +37,7 @@ def folder_name(log: Path, asked: dict[str, Any], settings: Settings) -> str:
     for package in ("streamrec", "consumers"):
         for source in sorted((Path(streamrec.__file__).parent.parent / package).rglob("*.py")):
             digest.update(source.read_bytes())
-    for spec in sorted(asked.get("outside", {}).values()):
+    for spec in sorted([*asked.get("outside", {}).values(), *filter(None, [asked.get("truth")])]):
         digest.update(_source_of(spec.partition(":")[0]))
     learned = {k: getattr(settings, k).model_dump() for k in LEARNING}
     digest.update(json.dumps([asked, learned], default=str, sort_keys=True).encode())

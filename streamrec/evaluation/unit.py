@@ -94,7 +94,7 @@ def _score(
         top = _top(scored, eligible)
         record.add(rank=rank_of(scored, eligible, target), top=top, appeal=_appeal(truth, moment, top),
                    confidence=_confidence(scored, eligible) if logits else np.nan,
-                   auc=slate_auc(partial(arm.among, moment), moment, event), **asked)
+                   auc=slate_auc(partial(arm.among, moment, scored=scored), moment, event), **asked)
 
 
 def _top(scored: Floats, eligible: Bools) -> list[int]:
@@ -123,8 +123,8 @@ def slate_auc(score: Callable[[Rows], Floats], moment: Moment, event: Feedback) 
     index = moment.state.articles.index
     chosen = index.get(event.item_id or "", -1)
     shown = list(dict.fromkeys(index[i] for i in event.impression if i in index))
-    others = [r for r in shown if r != chosen and moment.eligible[r]]
-    if chosen not in shown or not others:
+    kept = [r for r in shown if r == chosen or moment.eligible[r]]
+    if chosen not in kept or len(kept) < 2:
         return np.nan
-    found = score(np.array([chosen, *others]))
-    return auc(found[:1], found[1:])
+    found, at = score(np.array(kept)), kept.index(chosen)  # in the order shown: it may not give the choice away
+    return auc(found[[at]], np.delete(found, at))

@@ -115,7 +115,7 @@ def materialise(
     (see `parked`); one that has nobody to compare it with is counted but not learned.
     """
     rows, rng = in_time_order(rows), np.random.default_rng(seed)
-    out = blank(len(rows), history, 1 + settings.slate + settings.negatives)
+    out = blank(len(rows), history, 1 + settings.slate + max(settings.negatives, settings.slate_negatives))
     liked, made, ids = _liked(rows), list[int](), list(out.event_ids)
     text = base.astype(np.float32)
     for start in range(0, len(rows), BLOCK):
@@ -170,7 +170,7 @@ def _candidates(
     taken = {index[i] for i in (*row.history, *liked) if i in index}
     slate = [index[i] for i in row.slate if i in index]
     shown = list(dict.fromkeys(i for i in slate if i not in taken and i < n and known[i]))
-    shown = shown[: room - sampler.negatives]
+    shown = shown[: room - max(sampler.negatives, sampler.few)]
     drawn = [i for i in sampler.draw(beside_slate=bool(shown)) if i not in taken]
     others = list(dict.fromkeys((*shown, *drawn)))
     slot = int(sampler.rng.integers(len(shown or others) + 1))

@@ -66,8 +66,8 @@ def plan(new: int, rehearsal: int, settings: Trainer, first: bool) -> Plan:
     each = math.ceil(new / size)
     if first and each:
         passes = max(passes, min(MOST_PASSES, min(FEWEST_STEPS, settings.max_steps) // each))
-    elif each and passes == 1:
-        passes = max(1, min(FEW_PASSES, math.ceil(FEW_STEPS / each), settings.max_steps // each))
+    elif each:
+        passes = max(passes, min(FEW_PASSES, math.ceil(FEW_STEPS / each), settings.max_steps // each))
     return Plan(size, old, passes, passes * each)
 
 

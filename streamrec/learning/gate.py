@@ -25,7 +25,6 @@ from streamrec.config import Trainer
 
 K = 10
 FEW = 30  # fewer rows cannot carry a quantile
-CHANCE = 0.6  # of what chance moves a mean by, to its low quantile: one standard error
 SURE = {"holdout": 0.5, "anchors": 1.0}  # margins between a mean and its low quantile, at most
 RATCHET = 3.0  # margins that a model may be below the best so far
 RESAMPLES = 1000
@@ -67,8 +66,8 @@ def verdict(
 ) -> Verdict:
     """Publish if the new model is not inferior on the holdout and on the anchors.
 
-    Under 30 rows, or when chance alone moves their mean by more than half the margin, the mean
-    decides. Without any holdout the answer is no; without anchors the holdout decides alone.
+    Under 30 rows, or when chance alone moves their mean by more than half the margin (of anchors, a
+    whole one), the mean decides. Without any holdout the answer is no; without anchors the holdout decides alone.
     `best`: the anchors that the best model so far has scored too, its NDCG as `old`.
     """
     if not len(holdout.old):
@@ -93,7 +92,7 @@ def _judge(
     diff, n = rows.new - rows.old, len(rows.old)
     mean, low = float(diff.mean()), lower_bound(diff, quantile, seed)
     few = n < FEW or mean - low > SURE[name] * margin
-    ok = mean >= -max(margin, CHANCE * (mean - low)) if few else low > -margin
+    ok = mean >= -max(margin, float(diff.std()) / n**0.5) if few else low > -margin
     sure = f"{n} rows, too few to be sure" if few else f"{n} rows, at least {low:+.4f}"
     so = "not worse" if ok else "worse" if few else f"may lose over {margin:g}"
     why = f"{name} NDCG@10 {mean:+.4f} on {sure}: {so}"

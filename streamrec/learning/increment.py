@@ -2,7 +2,8 @@
 same bytes.
 
 The newest rows of each partition are held out for the gate and not learned; the cursor stops
-before them, so they are read again and learned next time: each row is learned exactly once.
+before them, so they are read again and learned next time: each row is learned exactly once, but for the few
+that are set aside for the gate (anchors).
 Rows about an article that is not announced yet are taken, but wait in the state (`parked`).
 """
 
@@ -245,7 +246,7 @@ def _fit_and_judge(
     optimizer: adam.State | None, plugins: Plugins, tuning: Tuning | None,
 ) -> _Found:
     if not len(data.new):
-        return _Found(Verdict(False, "no row of the window is about a known article", {}))
+        return _Found(Verdict(False, "no row of the window that may be learned is about a known article", {}))
     base = tuning.vectors(data.ids, data.base) if tuning else data.base
     net = copy.deepcopy(parent) if parent else Recommender.initial(base.shape[1], settings.model)
     if parent is None:  # or the parent's weights would mean something else

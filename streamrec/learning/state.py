@@ -5,6 +5,7 @@ teach that everything was popular before anybody read it.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -25,7 +26,7 @@ from streamrec.model.features import FEATURES
 from streamrec.replay import Cursor, WindowRow, a_res_key, digest
 
 ARRAYS, JSON = "state.safetensors", "state.json"
-ANCHOR_SHARE = 0.05  # anchors are never learned, so they may not eat a short stream
+ANCHOR_SHARE = 0.05  # of any window, at most: anchors are never learned
 
 
 @dataclass
@@ -65,12 +66,12 @@ class TrainerState:
     def set_aside(self, new: Examples, settings: Trainer) -> Examples:
         """Take some of the rows about to be learned for anchors; the others. Whoever has learned a row ranks
         it better than one that it never saw: such anchors would call every change forgetting."""
-        # A row older than the last increment's would pass for an older anchor at once.
-        pool = concat([self.anchors, new.take(np.flatnonzero(new.ts > self.older_until).tolist())])
-        # Smallest hashes: a uniform sample of the stream, whatever the size of its increments.
+        # Smallest hashes: a uniform sample of the stream, whatever the size of its increments. A row older
+        # than the last increment's would pass for an older anchor at once.
+        small = np.array([_anchor_key(e) < math.log(ANCHOR_SHARE) for e in new.event_ids], dtype=np.bool_)
+        pool = concat([self.anchors, new.take(np.flatnonzero(small & (new.ts > self.older_until)).tolist())])
         order = sorted(range(len(pool)), key=lambda i: _anchor_key(pool.event_ids[i]))
-        size = min(settings.anchors, int((self.rows + len(new)) * ANCHOR_SHARE))
-        self.anchors = pool.take(sorted(order[:size]))
+        self.anchors = pool.take(sorted(order[: settings.anchors]))
         aside = set(self.anchors.event_ids)
         return new.take([i for i, e in enumerate(new.event_ids) if e not in aside])
 
@@ -104,20 +105,23 @@ class TrainerState:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], buffer: Buffer) -> "TrainerState":
-        """The state back, bit for bit, but for rows that an older streamrec made otherwise: those are
+        """The state back, bit for bit, but for rows that an older streamrec made of other features: those are
         left out, and a new first model is due. Raises CorruptArtefact."""
         try:
             arrays, rest = load(files[ARRAYS]), json.loads(files[JSON])
-            ours = arrays["examples/feats"].shape[2] == len(FEATURES) and "examples/shown" in arrays
+            ours = arrays["examples/feats"].shape[2] == len(FEATURES)
+            # An older streamrec did not tell a slate from the rest, and had learned its anchors.
+            told = ours and "examples/shown" in arrays
+            arrays.setdefault("examples/shown", np.zeros(len(rest["examples"]), dtype=np.int16))
             packed = {name: Examples(
                 **{f.name: arrays[f"{name}/{f.name}"] for f in fields(Examples)[:-1]},
                 event_ids=tuple(rest[name]),
-            ) if ours else empty(1, 1) for name in ("examples", "anchors")}
+            ) if (ours if name == "examples" else told) else empty(1, 1) for name in ("examples", "anchors")}
             return cls(
                 counters=_counters(arrays, rest, buffer), cursor=dict(rest["cursor"]),
                 rows=rest["rows"], fitted=rest["fitted"] and ours, learned_until=rest["learned_until"],
                 older_until=rest["older_until"], parked=parked.from_json(rest["parked"]),
-                best=rest["best"] if ours else {}, encoder=rest.get("encoder", ""), **packed,
+                best=rest["best"] if told else {}, encoder=rest.get("encoder", ""), **packed,
             )
         except (KeyError, ValueError, TypeError, IndexError, SafetensorError,
                 msgspec.ValidationError) as error:

@@ -214,5 +214,7 @@ def test_an_outside_system_that_was_changed_is_run_again(tmp_path, monkeypatch):
     names = []
     for text in ("a = 1", "a = 1", "a = 2"):
         source.write_text(text)
-        names.append(folder_name(log, {"outside": {"theirs": "their_system:make"}}, Settings()))
-    assert names[0] == names[1] != names[2]
+        for asked in ({"outside": {"theirs": "their_system:make"}}, {"truth": "their_system:make"}):
+            names.append(folder_name(log, asked, Settings()))
+    for first, same, other in (names[::2], names[1::2]):
+        assert first == same != other

@@ -66,6 +66,12 @@ def test_a_row_is_compared_with_the_slate_shown_and_few_others_or_without_one_wi
         assert max(drawn) == (few if slate else max(map(len, others)))
 
 
+def test_any_number_of_negatives_beside_a_slate_finds_room():
+    window = rows(100, list(articles()), slate=20)
+    for trainer in (Trainer(negatives=2), Trainer(slate_negatives=60), Trainer(slate=0, slate_negatives=0)):
+        assert len(Stream().examples(window, trainer)) > 80
+
+
 def test_a_row_with_a_slate_is_judged_within_it_and_one_without_among_all():
     for slate in (8, 0):
         window = rows(200, list(articles()), slate=slate)
@@ -123,13 +129,13 @@ def test_avalanche_and_the_loop_by_hand_give_the_same_weights(rehearsed):
 
 def test_several_passes_of_an_increment_end_when_rows_held_out_are_helped_no_more():
     """Few rows again and again: soon they are learned by heart."""
-    stream, trainer = Stream(), Trainer(passes=30, increment_scale=3.0)
+    stream, trainer = Stream(), Trainer(passes=30, increment_scale=0.5, batch=8, max_steps=9000)
     both = stream.examples(rows(500, list(stream.articles)))
     new, tail = both.take(range(150)), both.take(range(150, 450))
     nets, losses = [prior(new) for _ in range(3)], []
     stopped = fine_tune(nets[0], new, new.take([]), stream.base, trainer, first=False, seed=1, tail=tail)
     fine_tune(nets[1], new, new.take([]), stream.base, trainer, first=False, seed=1)
-    once = Trainer(passes=stopped.passes - 1, increment_scale=3.0)
+    once = Trainer(passes=stopped.passes - 1, increment_scale=0.5, batch=8, max_steps=9000)
     again = fine_tune(nets[2], new, new.take([]), stream.base, once, first=False, seed=1, tail=tail)
     for net in nets:
         logits = torch.from_numpy(scores(net, tail, stream.base))

@@ -1,17 +1,18 @@
-"""Increments learn each row once, and the state on disk is the whole state."""
+"""Increments learn each row once, or keep it as an anchor, and the state on disk is the whole state."""
 
 import copy
 from collections import Counter
 
 import pytest
 from msgspec.structs import replace
+from safetensors.numpy import load, save
 from synthetic_stream import DIM, articles, rows
 
 from streamrec.config import Buffer, Model, Settings, Trainer
 from streamrec.errors import CorruptArtefact
 from streamrec.learning import parked
 from streamrec.learning.increment import increment, split
-from streamrec.learning.state import TrainerState
+from streamrec.learning.state import ARRAYS, TrainerState
 from streamrec.model import bundle, co_reads
 from streamrec.model.network import Recommender
 
@@ -189,6 +190,25 @@ def test_no_model_ever_learns_an_anchor():
     anchors = made.state.anchors
     assert len(anchors) > 30 and learned.isdisjoint(anchors.event_ids)
     assert min(anchors.ts) < made.stream[300].row.ts and max(anchors.ts) > made.stream[600].row.ts
+
+
+def test_of_no_window_more_than_a_few_rows_become_anchors_though_all_were_lost_with_another_encoder():
+    made = Trainee(rows(900, list(ARTICLES)), anchors=400)
+    made.learn(300)
+    made.state.rows = 20_000  # a long life
+    out = run(made.state, None, None, made.window(600), [], made.trainer, encoder="another")
+    assert out.metrics["rows_new"] > 0.85 * out.rows
+
+
+def test_a_state_of_before_slates_were_told_apart_goes_on_where_it_was():
+    made = Trainee(rows(600, list(ARTICLES)))
+    made.learn(300)
+    files = made.state.to_files()
+    arrays = {k: v for k, v in load(files[ARRAYS]).items() if not k.endswith("/shown")}
+    back = TrainerState.from_files({**files, ARRAYS: save(arrays)}, BUFFER)
+    assert back.fitted and back.examples.event_ids == made.state.examples.event_ids
+    assert not back.examples.shown.any() and len(back.examples.shown) == len(back.examples)
+    assert len(made.state.anchors) and not len(back.anchors)  # they had been learned
 
 
 class Late(Trainee):
