@@ -57,7 +57,7 @@ def _best_elsewhere(controls: NDArray[np.float64]) -> NDArray[np.float64]:
 def eras(
     anchors: Sequence[tuple[float, float]], records: Sequence[VersionRecord]
 ) -> list[tuple[str, int, float]]:
-    """Rows kept of older eras, by the version that learned what was read then: name, how many, mean NDCG@10."""
+    """Rows kept of older eras, by the version of their time: name, how many, mean NDCG@10."""
     ends, found = [r.learned_until for r in records], defaultdict(list)
     for ts, gain in anchors:
         at = bisect_left(ends, ts)

@@ -52,7 +52,7 @@ class Arm(Protocol):
 
     def among(self, moment: Moment, rows: Rows, scored: Floats) -> Floats:
         """Scores [n] of a few rows [n], as comparable with each other as the arm can make them: of a slate
-        that was shown, whatever place it has in the whole catalogue. `scored` [N]: what `scores` has given."""
+        that was shown, whatever place it has in the whole catalogue. `scored` [N]: what `scores` gave."""
 
     def learn(self, rows: Sequence[Row]) -> Cost:
         """A window has ended (the first: the bootstrap); `rows` are its training rows, oldest

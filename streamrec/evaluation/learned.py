@@ -124,8 +124,8 @@ class Learned:
         steps = int(outcome.metrics.get("steps", 0))
         passes = outcome.metrics.get("passes", 0.0)
         rehearsed = 1 / (1 - self._s.trainer.rehearsal_share)
-        rows = outcome.metrics["rows_new"]
-        return Cost(time.monotonic() - started, steps, int(rows * passes * rehearsed * width))
+        tokens = outcome.metrics["rows_new"] * passes * rehearsed * width
+        return Cost(time.monotonic() - started, steps, int(tokens))
 
     def _increment(self) -> Outcome:
         live = self.site.state.articles

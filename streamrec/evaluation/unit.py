@@ -126,5 +126,6 @@ def slate_auc(score: Callable[[Rows], Floats], moment: Moment, event: Feedback) 
     kept = [r for r in shown if r == chosen or moment.eligible[r]]
     if chosen not in kept or len(kept) < 2:
         return np.nan
-    found, at = score(np.array(kept)), kept.index(chosen)  # in the order shown: it may not give the choice away
+    # In the order shown: it may not give the choice away.
+    found, at = score(np.array(kept)), kept.index(chosen)
     return auc(found[[at]], np.delete(found, at))

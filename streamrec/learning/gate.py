@@ -67,7 +67,8 @@ def verdict(
     """Publish if the new model is not inferior on the holdout and on the anchors.
 
     Under 30 rows, or when chance alone moves their mean by more than half the margin (of anchors, a
-    whole one), the mean decides. Without any holdout the answer is no; without anchors the holdout decides alone.
+    whole one), the mean decides. Without any holdout the answer is no; without anchors the holdout
+    decides alone.
     `best`: the anchors that the best model so far has scored too, its NDCG as `old`.
     """
     if not len(holdout.old):
