@@ -38,9 +38,9 @@ class LastLists:
             self._of.popitem(last=False)
 
     def of(self, user: str, locale: Locale, n: int) -> Kept | None:
-        """The reader's last list that was to be of `n` places, or of a reader never seen if there is none of
-        this one."""
-        kept = self._of.get((user, locale)) or self._popular.get(locale, ())
+        """The reader's last list that was to be of `n` places, or of a reader never seen if there is none
+        as long of this one."""
+        kept = *self._of.get((user, locale), ()), *self._popular.get(locale, ())
         return next((k for k in kept if k.asked >= n), None)
 
 

@@ -101,7 +101,7 @@ class Serving:
 
     def under(self, served: Served | None, wish: Wish) -> Recommendation:
         """The answer to one wish as if `served` were live; nobody else hears of it. Raises RetryLater."""
-        return self._message(wish, self.scorer.rank([wish.ask._replace(explore=False)], served)[0])
+        return self._message(wish, self.scorer.rank([self._ask(wish)._replace(explore=False)], served)[0])
 
     def answer(self, wishes: Sequence[Wish]) -> list[Recommendation]:
         """The answers, in order; at most BATCH at once. Raises RetryLater."""

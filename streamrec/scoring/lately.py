@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from streamrec.clock import Clock
 
 KEPT_S = 30.0  # by then it has come round through Kafka; if not, lag is what is wrong
+MOST = 100_000  # newest that are kept: an import over HTTP tells of more than anybody asks about
 ANYBODY = ""  # no reader's id: of what has been deleted
 
 
@@ -23,12 +24,17 @@ class Lately:
     def read(self, events: Iterable[tuple[str, str]]) -> None:
         """Readers, and what each has read or dismissed."""
         now = self._clock.now()
+        until = now + KEPT_S
         with self._lock:
             self._forget(now)
             for user, item in events:
-                self._until[user, item] = now + KEPT_S
+                if self._until.get((user, item)) == until:  # told twice at once
+                    continue
+                self._until[user, item] = until
                 self._of.setdefault(user, set()).add(item)
-                self._order.append((now + KEPT_S, user, item))
+                self._order.append((until, user, item))
+                if len(self._order) > MOST:
+                    self._oldest()
 
     def deleted(self, item: str) -> None:
         """An article is in no list any more."""
@@ -47,9 +53,13 @@ class Lately:
 
     def _forget(self, now: float) -> None:
         while self._order and self._order[0][0] <= now:
-            until, user, item = self._order.popleft()
-            if self._until.get((user, item)) == until:  # else it was told again
-                self._drop(user, item)
+            self._oldest()
+
+    def _oldest(self) -> None:
+        """Forget it."""
+        until, user, item = self._order.popleft()
+        if self._until.get((user, item)) == until:  # else it was told again
+            self._drop(user, item)
 
     def _drop(self, user: str, item: str) -> None:
         if self._until.pop((user, item), None) is not None:

@@ -31,8 +31,8 @@ WORDS: dict[str, dict[Locale, str]] = {
     "bury": {"en": "moved down by the editors", "zh": "编辑降低了排名"},
 }
 OF_THE_ARTICLE = ("popularity", "freshness")  # all that can be claimed of a reader never seen
-READS, AGE = FEATURES.index("popular_long"), FEATURES.index("age")
-READ_NOW = np.log1p(0.5)  # decayed reads at the longest half-life: one within that time
+IDLE, AGE = FEATURES.index("idle"), FEATURES.index("age")
+READ_NOW = 1.0  # of the longest half-lives: what nobody has read since is not called popular now
 NEW = 3.0  # of the longest half-lives: what is older is not called new
 CO_READS = [FEATURES.index(name) for name in ("co_read", "co_near")]
 MOST = 20  # newest reads that may be named
@@ -93,17 +93,17 @@ def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor])
         lifts = lifts - lifts.mean(axis=1, keepdims=True)
     at = {kind: k for k, kind in enumerate(parts)}
     lifts[[at[k] for k in (*unknown, *mixed_in)]] = 0.0
-    lifts[at["popularity"]] *= feats[:, READS] > READ_NOW
-    lifts[at["freshness"]] *= feats[:, AGE] < _new_until(batch)  # of unknown age: not
+    lifts[at["popularity"]] *= feats[:, IDLE] < _since(batch, READ_NOW)  # never read: not
+    lifts[at["freshness"]] *= feats[:, AGE] < _since(batch, NEW)  # of unknown age: not
     lifts[at["co_read"]] *= (feats[:, CO_READS] > 0).any(axis=1)
     found: Array = np.where(lifts >= LEAST, lifts, 0.0)
     return found
 
 
-def _new_until(batch: Batch) -> float:
-    """The feature of an age at which an article is no longer new."""
+def _since(batch: Batch, times: float) -> float:
+    """The feature of a time so many of the longest half-lives ago."""
     half_lives = batch.state.counters.half_lives
-    return float(np.log1p(NEW * half_lives[-1] / half_lives[0]))
+    return float(np.log1p(times * half_lives[-1] / half_lives[0]))
 
 
 def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reason]]:

@@ -77,15 +77,15 @@ class Rules:
             rows = self._attributes.matching(rule.match)
             if rule.action == "bury":
                 buries[rule.rule_id] = rows
-            for row in rows.tolist():
-                if rule.action == "block":
-                    blocked.add(row)
-                    blocking.add(rule.rule_id)
-                elif rule.action == "pin":
-                    pins[row] = rule.position, rule.rule_id
-                else:
-                    move = Move(rule.rule_id, math.log(rule.factor) * (1 if rule.action == "boost" else -1))
-                    bias[row] += move.bias
+            if rule.action == "block":
+                blocked.update(rows.tolist())
+                blocking |= {rule.rule_id} if len(rows) else set()
+            elif rule.action == "pin":
+                pins |= dict.fromkeys(rows.tolist(), (rule.position, rule.rule_id))
+            else:
+                move = Move(rule.rule_id, math.log(rule.factor) * (1 if rule.action == "boost" else -1))
+                bias[rows] += move.bias  # no row comes twice
+                for row in rows.tolist():
                     by_row.setdefault(row, []).append(move)
         pins = {row: pin for row, pin in pins.items() if row not in blocked}
         out = np.array(sorted(blocked), np.int64)

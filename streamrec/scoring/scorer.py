@@ -15,7 +15,7 @@ from streamrec.scoring.batch import Batch
 from streamrec.scoring.fast import Bools
 from streamrec.scoring.rules import NO_RULES, Applied, Rules
 from streamrec.scoring.served import Served
-from streamrec.scoring.slate import Slates
+from streamrec.scoring.slate import Slate, Slates
 from streamrec.scoring.state import ServingState
 from streamrec.scoring.wishes import Encode, Wishes
 
@@ -102,11 +102,12 @@ class Scorer:
         slates = self._slates.make(batch, asks, masks, rules, seen)
         version = "popularity" if popularity else served.version
         return [
-            Ranked(version, items, max((r.ts for r in h), default=None),
-                   None if items else self._wishes.why_none(a, rules),
-                   "popular" if popularity else self._wishes.tier(a, h), self._named(items, rules, mask),
-                   self._pinned(items, rules))
-            for a, h, items, mask in zip(asks, histories, slates, masks, strict=True)
+            Ranked(version, slate.items, max((r.ts for r in h), default=None),
+                   None if slate.items else
+                   self._wishes.why_none(a, rules, bool(s) and bool(mask[: batch.rows].any())),
+                   "popular" if popularity else self._wishes.tier(a, h), self._named(slate, rules, mask),
+                   slate.pinned)
+            for a, h, s, slate, mask in zip(asks, histories, seen, slates, masks, strict=True)
         ]
 
     def _rules(self, policy: Policy) -> Applied:
@@ -117,29 +118,32 @@ class Scorer:
         self._applied = self.rules.at(self._clock.now(), articles.cursor, len(articles))
         return self._applied
 
-    def _named(self, items: Sequence[RankedItem], rules: Applied, eligible: Bools) -> list[str]:
-        """Ids of the rules that changed a list, also of those that kept articles out of it."""
+    def _named(self, slate: Slate, rules: Applied, eligible: Bools) -> list[str]:
+        """Ids of the rules that changed a list, also of those that kept articles out of it. What is pinned
+        is moved by no other."""
         if rules is NO_RULES:
             return []
-        rows = self.state.attributes.rows_of([i.item_id for i in items])
+        rows_of, pinned = self.state.attributes.rows_of, slate.pinned
+        if pinned and rules.buries:
+            eligible = eligible.copy()
+            eligible[rows_of(list(pinned))] = False
+        rows = rows_of([i.item_id for i in slate.items if i.item_id not in pinned])
         found = {move.rule for row in rows for move in rules.by_row.get(row, [])}
-        found |= set(self._pinned(items, rules).values())
-        return sorted(found | rules.blocking | rules.burying(eligible))
-
-    def _pinned(self, items: Sequence[RankedItem], rules: Applied) -> dict[str, str]:
-        """Item -> rule, of what is pinned in a list."""
-        rows = {i.item_id: self.state.articles.index[i.item_id] for i in items} if rules.pins else {}
-        return {item: rules.pins[row][1] for item, row in rows.items() if row in rules.pins}
+        return sorted(found | set(pinned.values()) | rules.blocking | rules.burying(eligible))
 
     def showable(self, items: Sequence[RankedItem], pinned: Mapping[str, str]) -> list[RankedItem]:
-        """Those of an earlier list that may still be shown: they are live, not blocked, and no rule that has
-        ended `pinned` them (item -> rule). For any thread."""
+        """Those of an earlier list that may still be shown: they are live, not blocked, and what was
+        `pinned` (item -> rule) is so still, by a rule of that id. For any thread."""
         articles, rules = self.state.articles, self._applied
         rows = [articles.index[i.item_id] for i in items]  # a row is kept for good
-        ended = set(pinned.values()) - rules.in_force(self._clock.now())
-        free = ~np.isin(rows, rules.blocked)
+        in_force, free = rules.in_force(self._clock.now()), ~np.isin(rows, rules.blocked)
+
+        def as_pinned(item: str, row: int) -> bool:
+            by = pinned.get(item)
+            return by is None or (by in in_force and row in rules.pins and rules.pins[row][1] == by)
+
         return [i for i, row, ok in zip(items, rows, free, strict=True)
-                if ok and articles.live[row] and pinned.get(i.item_id) not in ended]
+                if ok and articles.live[row] and as_pinned(i.item_id, row)]
 
     def rules_now(self, named: Sequence[str]) -> list[str]:
         """Those still in force of the rules that an earlier list names, and those that block. For any

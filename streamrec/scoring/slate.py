@@ -20,6 +20,8 @@ from streamrec.scoring.reasons import Strongest, explain, main_parts, words
 from streamrec.scoring.rules import Applied, Move
 from streamrec.scoring.state import ServingState
 
+AT_ONCE = 10_000  # articles whose texts are laid out at once
+
 
 class Place(NamedTuple):
     """One place of a slate. `kind`: of its reason, empty: the score's own strongest part."""
@@ -29,6 +31,23 @@ class Place(NamedTuple):
     kind: str = ""
     rule: str | None = None
     position: int = 0  # from 1, of what is pinned
+
+
+class Ranking(NamedTuple):
+    """What one list is made from: the candidates, the full scores of all that may be in it, the lots of the
+    exploring places, and the rows for all others, best first."""
+
+    pool: Rows
+    scores: dict[int, float]
+    lots: list[Lots]
+    best: list[int]
+
+
+class Slate(NamedTuple):
+    """One list. `pinned`: item -> rule, of what has its place from an editor."""
+
+    items: list[RankedItem]
+    pinned: dict[str, str]
 
 
 class Slates:
@@ -42,38 +61,61 @@ class Slates:
     def make(
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied,
         seen: Sequence[Sequence[int]],
-    ) -> list[list[RankedItem]]:
-        """The items of each ask of a batch; `masks` [N] say what is eligible to whom, `seen` [K] are rows
+    ) -> list[Slate]:
+        """The slate of each ask of a batch; `masks` [N] say what is eligible to whom, `seen` [K] are rows
         that may not come again under another name."""
         masks = [mask[: batch.rows] for mask in masks]  # the state may be ahead of the model
-        best, each = batch.candidates(masks), range(len(asks))
         pins = [self._pinned(mask, ask, rules) for ask, mask in zip(asks, masks, strict=True)]
-        lots = [self._lots(batch, b, masks[b], asks[b], pins[b], seen[b]) for b in each]
-        rows = [_with(best[b], [p.row for p in pins[b]] + [int(of.rows[0]) for of in lots[b]]) for b in each]
-        full = batch.full(rows)
-        scores = [dict(zip(r.tolist(), s.tolist(), strict=True)) for r, s in zip(rows, full, strict=True)]
-        own = [f[: len(r)] for f, r in zip(full, best, strict=True)]
-        slates = [
-            self._places(*of) for of in zip(best, own, asks, pins, lots, batch.reads, seen, strict=True)
-        ]
+        ranked = self._ranked(batch, asks, masks, pins, seen)
+        fewer = [self._uncopied(*of) for of in zip(ranked, asks, masks, pins, seen, strict=True)]
+        if any(mask is not None for mask in fewer):
+            masks = [old if new is None else new for old, new in zip(masks, fewer, strict=True)]
+            ranked = self._ranked(batch, asks, masks, pins, seen)
+        slates = [self._places(*of) for of in zip(ranked, asks, pins, strict=True)]
+        scores = [r.scores for r in ranked]
         self._score_rest(batch, slates, scores)
         chosen = [np.array([p.row for p in places], np.int64) for places in slates]
         strongest = main_parts(batch, chosen)
         return [
-            self._items(batch, b, asks[b], places, scores[b], strongest[b], rules)
+            Slate(self._items(batch, b, asks[b], places, scores[b], strongest[b], rules),
+                  {self._articles.entries[p.row].item_id: p.rule for p in places if p.rule})
             for b, places in enumerate(slates)
         ]
 
-    def _places(
-        self, rows: Rows, scores: Floats, ask: Ask, pins: Sequence[Place], lots: Sequence[Lots],
-        reads: Sequence[int], seen: Sequence[int],
-    ) -> list[Place]:
+    def _ranked(
+        self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], pins: Sequence[Sequence[Place]],
+        seen: Sequence[Sequence[int]],
+    ) -> list[Ranking]:
+        """From what is eligible to what each list is made from."""
+        pools, each = batch.candidates(masks), range(len(asks))
+        lots = [self._lots(batch, b, masks[b], asks[b], pins[b], seen[b]) for b in each]
+        rows = [_with(pools[b], [p.row for p in pins[b]] + [int(of.rows[0]) for of in lots[b]]) for b in each]
+        full = batch.full(rows)
+        return [
+            Ranking(pools[b], dict(zip(rows[b].tolist(), full[b].tolist(), strict=True)), lots[b],
+                    self._best(pools[b], full[b][: len(pools[b])], asks[b], pins[b], batch.reads[b], seen[b]))
+            for b in each
+        ]
+
+    def _uncopied(
+        self, ranking: Ranking, ask: Ask, mask: Bools, pins: Sequence[Place], seen: Sequence[int]
+    ) -> Bools | None:
+        """What is eligible less the copies of what was seen, where they took the place of candidates that the
+        list lacks; None: they did not. So many copies are rare, and to look at all articles takes long."""
+        cut = len(ranking.pool) < np.count_nonzero(mask)
+        if not seen or not cut or len(ranking.best) >= ask.n - len(pins):
+            return None
+        if self._unlike(seen, ranking.pool, self._texts(ranking.pool)).all():
+            return None
+        found = mask.copy()
+        for rows in np.split(np.flatnonzero(mask), range(AT_ONCE, np.count_nonzero(mask), AT_ONCE)):
+            found[rows] = self._unlike(seen, rows, self._texts(rows))
+        return found
+
+    def _places(self, ranking: Ranking, ask: Ask, pins: Sequence[Place]) -> list[Place]:
         """Pinned places where they belong, the best in between, exploring ones last."""
-        pinned = [p.row for p in pins]
-        free = ~among(rows, pinned)
-        order, n = np.argsort(-scores[free], kind="stable"), ask.n - len(pins)
-        best = self._best(rows[free][order], scores[free][order], ask, n, pinned, reads, seen)
-        found = self._explorer.place(best, lots, n, partial(self._beside, pinned))
+        free, n = partial(self._beside, [p.row for p in pins]), ask.n - len(pins)
+        found = self._explorer.place(ranking.best, ranking.lots, n, free)
         places, last = [Place(g.row, g.propensity, "exploration" if g.explores else "") for g in found], -1
         for pin in pins:  # in the order of their positions; the second of a position comes after the first
             last = max(pin.position - 1, last + 1)
@@ -101,10 +143,14 @@ class Slates:
         return [Place(row, kind="rule", rule=rule, position=pos) for pos, rule, _, row in fit[: ask.n]]
 
     def _best(
-        self, rows: Rows, scores: Floats, ask: Ask, n: int, taken: Sequence[int], reads: Sequence[int],
+        self, rows: Rows, scores: Floats, ask: Ask, pins: Sequence[Place], reads: Sequence[int],
         seen: Sequence[int],
     ) -> list[int]:
-        """Up to n rows of a ranking, best first, for a list without duplicates, those `taken` included."""
+        """The rows for the places that no pin has, best first, for a list without duplicates."""
+        taken, n = [p.row for p in pins], ask.n - len(pins)
+        free = ~among(rows, taken)
+        order = np.argsort(-scores[free], kind="stable")
+        rows, scores = rows[free][order], scores[free][order]
         diversity = self._s.diversity if ask.diversity is None else ask.diversity
         calibration = self._s.calibration if ask.calibration is None else ask.calibration
         capped = bool(self._s.per_source or self._s.per_topic)
@@ -183,12 +229,14 @@ class Slates:
     ) -> list[RankedItem]:
         entries, rows = self._articles.entries, np.array([p.row for p in places], np.int64)
         why = explain(batch, b, rows, ask.locale) if ask.explain else [[] for _ in places]
+        usual = _usual(places, rules)
         return [
             RankedItem(
                 item_id=entries[p.row].item_id, title=entries[p.row].title, rank=k + 1,
                 score=scores[p.row], propensity=p.propensity,
-                reason=words(p.kind or _main(strongest[k], _moves(p, rules)), ask.locale),
-                reasons=sorted([*_own(p, ask, rules), *why[k]], key=_order) if ask.explain else [],
+                reason=words(p.kind or _main(strongest[k], _moves(p, rules), usual), ask.locale),
+                reasons=sorted([*_own(p, ask, rules), *why[k]], key=partial(_order, usual))
+                if ask.explain else [],
             )
             for k, p in enumerate(places)
         ]
@@ -211,9 +259,18 @@ def _moves(place: Place, rules: Applied) -> Sequence[Move]:
     return () if place.rule else rules.by_row.get(place.row, ())
 
 
-def _main(strongest: Strongest, moves: Sequence[Move]) -> str:
-    """Kind of what lifts an article most: a part of the score, or the editors."""
-    return "boost" if sum(m.bias for m in moves) > max(strongest.lift, 0.0) else strongest.kind
+def _usual(places: Sequence[Place], rules: Applied) -> float:
+    """What the editors add to the articles of a list on the average, as parts of the score are compared with
+    theirs; of one alone, to any."""
+    free = [sum(m.bias for m in _moves(p, rules)) for p in places if not p.rule]
+    return sum(free) / len(free) if len(free) > 1 else 0.0
+
+
+def _main(strongest: Strongest, moves: Sequence[Move], usual: float) -> str:
+    """Kind of what lifts an article most over the list's average: a part of the score, or the editors."""
+    bias = sum(m.bias for m in moves)
+    over = round(bias - usual, 6)  # less is rounding
+    return "boost" if bias > 0 and over > max(strongest.lift, 0.0) else strongest.kind
 
 
 def _own(place: Place, ask: Ask, rules: Applied) -> list[Reason]:
@@ -229,6 +286,9 @@ def _own(place: Place, ask: Ask, rules: Applied) -> list[Reason]:
     return reasons
 
 
-def _order(reason: Reason) -> float:
-    """What gave an article its place comes first, then the strongest, last what moved it down."""
-    return -math.inf if reason.weight is None else -reason.weight
+def _order(usual: float, reason: Reason) -> float:
+    """What gave an article its place comes first, then what lifts it most over the list's average, last what
+    moved it down."""
+    if reason.weight is None:
+        return -math.inf
+    return usual - reason.weight if reason.kind == "rule" else -reason.weight

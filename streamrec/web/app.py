@@ -130,7 +130,9 @@ async def _feedback(request: Request) -> Response:
     found = bodies.feedback(await body(request, LIMIT), b.clock.now())
     topic = events.topic(b.prefix, "feedback")
     await b.outbox.publish([Letter(topic, e.user_id, encode(e)) for e in found])
-    b.desk.serving.lately.read((e.user_id, e.item_id) for e in found if e.item_id)
+    b.desk.serving.lately.read(
+        (e.user_id, e.item_id) for e in found if e.item_id and e.event_type != "impression"  # shown, not read
+    )
     return _json({"accepted": len(found), "event_ids": [e.event_id for e in found]}, 202)
 
 

@@ -11,7 +11,7 @@ from consumers.last_lists import OLD_S
 from consumers.model_fetch import ModelFetch
 from consumers.own_texts import OwnTexts
 from consumers.scorer import ScoringWorker
-from consumers.serving import Serving
+from consumers.serving import Serving, Wish
 from streamrec.adapters.memory import MemoryCatalogue, MemoryFiles, MemoryPointers, MemoryRules
 from streamrec.broker import Partition
 from streamrec.catalogue import Entry
@@ -22,8 +22,8 @@ from streamrec.metrics import BOARD_SHED
 from streamrec.model.bundle import to_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Pointer, Registry
+from streamrec.scoring import Ask, Served, ServingState
 from streamrec.scoring import Scorer as Ranker
-from streamrec.scoring import Served, ServingState
 from streamrec.scoring.lately import KEPT_S
 
 DIM = 8
@@ -175,6 +175,21 @@ def test_a_last_list_that_is_too_short_will_not_do(site: Site) -> None:
     assert not late.stale and len(late.items) == 5
 
 
+def test_where_the_readers_own_list_is_too_short_that_of_nobody_will_do(site: Site) -> None:
+    site.ask("nobody", "popular", n=9)
+    [popular] = site.answers()
+    site.world.click("u", "a1")
+    site.world.turns(site.world.collector())
+    site.answers()  # a refresh
+    site.world.clock.sleep(OLD_S)
+    site.ask("u", "short", n=2)
+    [short] = site.answers()
+    assert short.tier == "personal"
+    for n, of in ((5, popular), (2, short)):
+        answer = late(site, n=n)
+        assert answer.stale and (answer.user_id, answer.generated_at) == ("u", of.generated_at)
+
+
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_short_list_does_not_cost_the_next_late_request_its_longer_one(site: Site, reads: bool) -> None:
     if reads:
@@ -249,6 +264,23 @@ def test_what_was_acknowledged_a_moment_ago_is_in_no_list_though_nobody_has_coun
     site.world.clock.sleep(KEPT_S)
     site.ask("u", "later", n=9)  # it has long come round through Kafka, or never will
     assert len(site.answers()[0].items) == 9 and lately._order == deque() and lately._of == {}
+
+
+def test_who_looks_at_what_a_version_would_say_sees_it_without_them_too(site: Site) -> None:
+    site.answers()  # it follows
+    site.serving.lately.read([("u", "a1")])
+    seen = site.serving.under(None, Wish(Ask("u", 9), "look"))
+    assert {i.item_id for i in seen.items} == {f"a{n}" for n in range(9)} - {"a1"}
+
+
+def test_an_import_of_events_is_not_remembered_whole(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamrec.scoring.lately.MOST", 3)
+    lately = site.serving.lately
+    lately.read([("u", "a1"), ("u", "a2"), ("u", "a1"), ("v", "a3")])
+    assert lately.of("u") == {"a1", "a2"} and lately.of("v") == {"a3"}  # a1 was told again
+    lately.read(("w", f"a{n}") for n in range(1000))
+    assert lately.of("w") == {"a997", "a998", "a999"} and lately.of("u") == frozenset()
+    assert len(lately._order) == len(lately._until) == 3 and set(lately._of) == {"w"}
 
 
 def test_a_filtered_request_is_never_answered_from_another_list(site: Site) -> None:

@@ -118,6 +118,17 @@ def test_only_what_is_read_now_is_called_popular() -> None:
     assert said(site.answer("u", 9, explain=True), "popular now") == {"a1"}
 
 
+def test_what_nobody_has_read_for_three_days_is_not_popular_now_however_much_it_was() -> None:
+    site = Site()
+    for n in range(8):
+        site.article(f"a{n}", EYE[n], age=400 * DAY)
+    for n in range(100):
+        site.event(f"once{n}", "a0", at=NOW - 4 * DAY)
+    for n in range(100):
+        site.event(f"since{n}", "a1", at=NOW - DAY / 2)
+    assert said(site.answer("u", 9, explain=True), "popular now") == {"a1"}
+
+
 def test_the_title_of_a_deleted_article_is_not_said_any_more(site: Site) -> None:
     site.event("u", "s0")
     site.event("u", "f0", at=NOW + 1)

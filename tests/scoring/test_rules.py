@@ -148,7 +148,8 @@ def test_of_an_earlier_list_what_was_blocked_or_removed_since_is_not_shown(site:
 
 def test_of_an_earlier_list_what_a_rule_pinned_goes_with_the_rule(site: Site) -> None:
     site.scorer.rules.replace([rule("pin", match=Match(item_ids=["a5"]), until=NOW + 10.0),
-                               rule("pin", "for good", Match(item_ids=["a4"])), rule("boost", "up")])
+                               rule("pin", "for good", Match(item_ids=["a4"])),
+                               rule("boost", "up", Match(item_ids=["a0"]))])
     last = site.answer("u", 4)
     assert ids(last)[:2] == ["a4", "a5"] and last.pinned == {"a4": "for good", "a5": "r"}
     shown = [i.item_id for i in site.scorer.showable(last.items, last.pinned)]
@@ -160,6 +161,33 @@ def test_of_an_earlier_list_what_a_rule_pinned_goes_with_the_rule(site: Site) ->
     site.scorer.rules.replace([rule("block", "over", Match(item_ids=["a0"]))])
     site.scorer.follow()
     assert site.scorer.rules_now(last.rules) == ["over"]
+
+
+def test_of_an_earlier_list_what_its_rule_pins_no_more_is_not_shown(site: Site) -> None:
+    site.scorer.rules.replace([rule("pin", match=Match(item_ids=["a5"]))])
+    last = site.answer("u", 3)
+    site.scorer.rules.replace([rule("pin", match=Match(item_ids=["a4"]))])  # under the same id
+    site.scorer.follow()
+    assert [i.item_id for i in site.scorer.showable(last.items, last.pinned)] == ["a0", "a1"]
+
+
+def test_a_pin_beyond_the_list_is_not_named_nor_what_moves_an_article_that_is_pinned(site: Site) -> None:
+    site.scorer.rules.replace([rule("pin", match=Match(item_ids=["a0"]), position=50)])
+    answer = site.answer("u", 3)
+    assert ids(answer)[0] == "a0" and answer.rules == [] and answer.pinned == {}
+    for action in ("boost", "bury"):
+        site.scorer.rules.replace([rule("pin", match=Match(item_ids=["a4"])), rule(action, "moves")])
+        answer = site.answer("u", 3)
+        assert ids(answer)[0] == "a4" and answer.rules == ["r"] and answer.pinned == {"a4": "r"}
+
+
+def test_a_boost_of_the_whole_list_is_nobodys_reason(site: Site) -> None:
+    plain, every = site.answer("u", 6, explain=True).items, [f"a{n}" for n in range(6)]
+    site.scorer.rules.replace([rule("boost", match=Match(item_ids=every), factor=100.0)])
+    boosted = site.answer("u", 6, explain=True).items
+    assert [i.reason for i in boosted] == [i.reason for i in plain]
+    for before, now in zip(plain, boosted, strict=True):
+        assert now.reasons[: len(before.reasons)] == before.reasons and now.reasons[-1].kind == "rule"
 
 
 def test_a_rule_that_moves_an_article_up_or_down_has_words_and_a_weight(site: Site) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scoring_site import DIM, NOW, Site, ids
 
-from streamrec.events import Filters
+from streamrec.events import Filters, Match, Rule
 from streamrec.model.features import FEATURES
 
 EYE = np.eye(DIM)
@@ -140,3 +140,28 @@ def test_nothing_is_kept_of_labels_that_nobody_has(site: Site) -> None:
     site.answer("u", filters=Filters(tags_none=[f"made up {n}" for n in range(100)]))
     attributes = site.scorer.state.attributes
     assert len(attributes._arrays) == 0 and len(attributes._rows) < 30
+
+
+def test_many_copies_of_what_was_read_cost_nobody_the_other_articles() -> None:
+    site = Site(rerank=20)
+    for n in range(40):
+        site.article(f"copy{n}", EYE[0], title="Kafka")
+    site.article("read", EYE[0], title="Kafka")
+    for n in range(20):
+        site.article(f"other{n}", -EYE[0] + (n + 1) * EYE[1 + n % 7], age=9e6)
+    found = ids(site.answer("u", session=["read"]))
+    assert len(found) == 5 and all(item.startswith("other") for item in found)
+    site.scorer.rules.replace([Rule(rule_id="r", action="pin", match=Match(item_ids=["copy7"]), position=1)])
+    assert ids(site.answer("u", session=["read"]))[0] == "copy7"  # an editor may
+
+
+def test_where_only_copies_are_left_the_answer_says_so() -> None:
+    site = Site(rerank=20)
+    for n in range(40):
+        site.article(f"copy{n}", EYE[0], lang="en", title="Kafka")
+    answer = site.answer("u", session=["copy3"])
+    assert answer.items == [] and answer.error == (
+        "only copies are left of what this reader has read or dismissed")
+    answer = site.answer("u", session=["copy3"], filters=Filters(lang="en"))
+    assert answer.error == "only copies are left of what this reader has read or dismissed - at `$.filters`"
+    assert "of the article asked about" in site.answer("u", similar_to="copy3").error

@@ -258,6 +258,12 @@ def test_what_a_process_has_acknowledged_is_in_none_of_its_lists(http: httpx.Cli
     assert set(ids(ask(http, user_id="other", n=9))) == every
 
 
+def test_what_was_shown_is_not_taken_for_read(http: httpx.Client) -> None:
+    shown = {"user_id": "u", "event_type": "impression", "item_id": "a1", "impression": ["a1", "a2"]}
+    assert http.post("/v1/feedback", json=shown).status_code == 202
+    assert "a1" in ids(ask(http, user_id="u", n=9))
+
+
 def test_what_was_not_acknowledged_counts_for_nothing(site: WebSite, http: httpx.Client) -> None:
     site.publisher.away = True
     http.post("/v1/feedback", json={"user_id": "u", "event_type": "click", "item_id": "a1"})
