@@ -128,8 +128,8 @@ class Trainer(Section):
     max_rows: int = Field(20_000, ge=1, description="new rows of one increment at most")
     max_steps: int = Field(400, ge=1, description="steps of one increment at most")
     batch: int = Field(64, ge=2, description="rows of one step, rehearsal included")
-    passes: int = Field(1, ge=1, description="passes over the new rows at most, more over few: several that are "
-                        "asked for end as soon as the rows held out are helped no more")
+    passes: int = Field(1, ge=1, description="passes over the new rows at most, more over "
+                        "few: several asked for end as soon as the rows held out are helped no more")
     rehearsal_share: float = Field(0.2, ge=0, lt=1, description="share of rehearsal rows in a batch")
     rehearsal: Literal["uniform", "recent", "strata", "loss"] = Field(
         "uniform", description="rows rehearsed: uniform, recent (most often), strata (each first tag alike), "
