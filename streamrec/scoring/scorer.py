@@ -103,11 +103,10 @@ class Scorer:
         version = "popularity" if popularity else served.version
         return [
             Ranked(version, slate.items, max((r.ts for r in h), default=None),
-                   None if slate.items else
-                   self._wishes.why_none(a, rules, bool(s) and bool(mask[: batch.rows].any())),
+                   None if slate.items else self._wishes.why_none(a, rules),
                    "popular" if popularity else self._wishes.tier(a, h), self._named(slate, rules, mask),
                    slate.pinned)
-            for a, h, s, slate, mask in zip(asks, histories, seen, slates, masks, strict=True)
+            for a, h, slate, mask in zip(asks, histories, slates, masks, strict=True)
         ]
 
     def _rules(self, policy: Policy) -> Applied:

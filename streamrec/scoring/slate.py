@@ -63,14 +63,10 @@ class Slates:
         seen: Sequence[Sequence[int]],
     ) -> list[Slate]:
         """The slate of each ask of a batch; `masks` [N] say what is eligible to whom, `seen` [K] are rows
-        that may not come again under another name."""
+        that come again under another name only where nothing else is left."""
         masks = [mask[: batch.rows] for mask in masks]  # the state may be ahead of the model
         pins = [self._pinned(mask, ask, rules) for ask, mask in zip(asks, masks, strict=True)]
-        ranked = self._ranked(batch, asks, masks, pins, seen)
-        fewer = [self._uncopied(*of) for of in zip(ranked, asks, masks, pins, seen, strict=True)]
-        if any(mask is not None for mask in fewer):
-            masks = [old if new is None else new for old, new in zip(masks, fewer, strict=True)]
-            ranked = self._ranked(batch, asks, masks, pins, seen)
+        ranked = self._uncopied(batch, asks, masks, pins, seen)
         slates = [self._places(*of) for of in zip(ranked, asks, pins, strict=True)]
         scores = [r.scores for r in ranked]
         self._score_rest(batch, slates, scores)
@@ -98,6 +94,23 @@ class Slates:
         ]
 
     def _uncopied(
+        self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], pins: Sequence[Sequence[Place]],
+        seen: Sequence[Sequence[int]],
+    ) -> list[Ranking]:
+        """`_ranked`, where copies cost nobody a place; but a list of them is better than none."""
+        ranked = self._ranked(batch, asks, masks, pins, seen)
+        fewer = [self._fewer(*of) for of in zip(ranked, asks, masks, pins, seen, strict=True)]
+        left = [mask if few is None else few for mask, few in zip(masks, fewer, strict=True)]
+        if any(few is not None for few in fewer):
+            ranked = self._ranked(batch, asks, left, pins, seen)
+        bare = [bool(m.any()) and not r.best and not p for m, r, p in zip(masks, ranked, pins, strict=True)]
+        if not any(bare):
+            return ranked
+        masks = [mask if b else few for b, mask, few in zip(bare, masks, left, strict=True)]
+        seen = [() if b else s for b, s in zip(bare, seen, strict=True)]
+        return self._ranked(batch, asks, masks, pins, seen)
+
+    def _fewer(
         self, ranking: Ranking, ask: Ask, mask: Bools, pins: Sequence[Place], seen: Sequence[int]
     ) -> Bools | None:
         """What is eligible less the copies of what was seen, where they took the place of candidates that the

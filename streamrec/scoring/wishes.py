@@ -85,16 +85,11 @@ class Wishes:
         told = articles.entries[row].title or articles.entries[row].tags or articles.vectors[row].any()
         return bool(told) or any(self._state.counters.near.of(row))
 
-    def why_none(self, ask: Ask, rules: Applied, copies: bool) -> str:
-        """Why an answer is empty. `copies`: something was eligible, so all of it are copies of what the
-        reader has seen."""
+    def why_none(self, ask: Ask, rules: Applied) -> str:
+        """Why an answer is empty."""
         articles, attributes = self._state.articles, self._state.attributes
         if ask.similar_to is not None and not self._known(ask.similar_to):
             return f"no article {ask.similar_to} is known - at `$.similar_to`"
-        if copies:
-            about = "the article asked about, or of what" if ask.similar_to is not None else "what"
-            why = f"only copies are left of {about} this reader has read or dismissed"
-            return why if ask.filters is None else f"{why} - at `$.filters`"
         passing = articles.live.copy()
         if ask.filters is not None:
             passing &= attributes.passing(ask.filters)
