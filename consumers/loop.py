@@ -12,10 +12,10 @@ from functools import partial
 from typing import Protocol, TypeVar, runtime_checkable
 
 from streamrec import logs
-from streamrec.broker import Partition, Publisher, Record, Subscription
+from streamrec.broker import Partition, Publisher, Record, Subscription, look
 from streamrec.clock import Clock, due
 from streamrec.errors import Fenced, RetryLater
-from streamrec.metrics import LAG, Waits
+from streamrec.metrics import Waits
 
 log = logs.get(__name__)
 T = TypeVar("T")
@@ -103,17 +103,10 @@ class Loop:
         if bool(work) and self._patiently(partial(self._handled, work)):
             self._done.update({p: records[-1].offset + 1 for p, records in work})
         self._patiently(self.handler.idle)
-        self._look()
+        look(self.subscription, self._waits)
         if due(self.clock.now(), self._committed_at, self.policy.commit_every_s):
             self._patiently(self._settle)
             self._commit()
-
-    def _look(self) -> None:
-        """Of a Kafka that is away no poll says anything."""
-        LAG.set(self.subscription.lag())
-        away = self.subscription.away()
-        if self._waits.note("kafka", away):
-            (log.warning if away else log.info)("kafka_away" if away else "kafka_back")
 
     def _handled(self, work: Sequence[tuple[Partition, Sequence[Record]]]) -> bool:
         """True: what was fenced, or never handled because we were stopped, is not committed. Nor is what

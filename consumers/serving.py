@@ -22,8 +22,6 @@ from streamrec.traces import NO_TRACES, Tracer
 
 log = logs.get(__name__)
 BATCH = 64
-
-
 SPECIAL = ("filters", "similar_to", "interests", "session", "explain", "diversity", "calibration")
 
 

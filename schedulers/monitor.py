@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from schedulers import telling
 from streamrec import logs
-from streamrec.broker import Partition, Publisher, Subscription
+from streamrec.broker import Partition, Publisher, Subscription, look
 from streamrec.clock import Clock, due
 from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
@@ -23,7 +23,6 @@ from streamrec.metrics import (
     BOARD_PULSE,
     BOARD_QUALITY,
     BOARD_SEEN,
-    LAG,
     Board,
     Waits,
 )
@@ -85,16 +84,9 @@ class MonitorProcess:
         if self._owed is not None:
             self._publish(self._owed)  # kept until it is out: an alarm is raised once
             self._owed = None
-        self._look()
+        look(self._subscription, self._waits)
         if due(now, self._committed_at, COMMIT_S):
             self._commit(now)
-
-    def _look(self) -> None:
-        """Of a Kafka that is away no poll says anything."""
-        LAG.set(self._subscription.lag())
-        away = self._subscription.away()
-        if self._waits.note("kafka", away):
-            (log.warning if away else log.info)("kafka_away" if away else "kafka_back")
 
     def _commit(self, now: float) -> None:
         self._committed_at = now

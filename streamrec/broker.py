@@ -7,6 +7,11 @@ runs against both. Positions are ours to decide: nothing is committed that we di
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from streamrec import logs
+from streamrec.metrics import LAG, Waits
+
+log = logs.get(__name__)
+
 LINGER_S = 0.005  # late enough to batch, soon enough to serve
 Headers = list[tuple[str, bytes]]
 
@@ -95,6 +100,14 @@ class Subscription(Protocol):
 
     def close(self) -> None:
         """Leave the group."""
+
+
+def look(subscription: Subscription, waits: Waits) -> None:
+    """Tell who watches this process of its lag, and of a Kafka that is away: no poll says anything of one."""
+    LAG.set(subscription.lag())
+    away = subscription.away()
+    if waits.note("kafka", away):
+        (log.warning if away else log.info)("kafka_away" if away else "kafka_back")
 
 
 class Broker(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.errors import SetupError
-from streamrec.evaluation.arm import Arm, Recommender, Truth
+from streamrec.evaluation.arm import Arm, Truth
 from streamrec.evaluation.families import FAMILIES
 from streamrec.evaluation.learned import How, Learned
 from streamrec.evaluation.outside import Outside
@@ -81,7 +81,7 @@ def build(
 ) -> Arm:
     """One arm over a site; an outside system's factory gets the log's folder."""
     if name in outside:
-        return Outside(_made(outside[name], folder))
+        return Outside(_made(outside[name], folder, "observe", "recommend"))
     if name in LEARNED:
         return Learned(LEARNED[name][variant], site, seed, fingerprint)
     return FAMILIES[name][variant](seed)
@@ -120,16 +120,12 @@ def truth(place: str, folder: Path) -> Truth | None:
         raise SetupError(f"--truth {place}: give package.module:factory")
     if not place:
         return None
-    made: Truth = _with(_load(place)(folder), place, "score")
+    made: Truth = _made(place, folder, "score")
     return made
 
 
-def _made(place: str, folder: Path) -> Recommender:
-    made: Recommender = _with(_load(place)(folder), place, "observe", "recommend")
-    return made
-
-
-def _with(made: Any, place: str, *methods: str) -> Any:
+def _made(place: str, folder: Path, *methods: str) -> Any:
+    made = _load(place)(folder)
     for method in methods:
         if not callable(getattr(made, method, None)):
             kind = type(made).__name__

@@ -192,10 +192,10 @@ def scores(moment: Moment, served: Served, rerank: int, reader: Reader | None = 
 def among(moment: Moment, served: Served, rows: Rows, reader: Reader | None = None) -> Floats:
     """The full scores [n] of a few rows [n] under a version."""
     _cover(served, moment)
-    asks = [reader or Reader(moment.history)]
-    batch, places = Batch(moment.state, served, asks, False, len(rows), only=np.sort(rows)), np.argsort(rows)
-    found = np.empty(len(rows), np.float32)
-    found[places] = batch.full([rows[places]])[0]
+    places = np.argsort(rows)
+    asked, found = rows[places], np.empty(len(rows), np.float32)
+    batch = Batch(moment.state, served, [reader or Reader(moment.history)], False, len(rows), only=asked)
+    found[places] = batch.full([asked])[0]
     return found
 
 

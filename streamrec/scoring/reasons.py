@@ -76,7 +76,8 @@ def _said(kind: str, batch: Batch, b: int) -> str:
 
 def _has_text(batch: Batch, b: int) -> bool:
     """Whether anything that a reader read has a text: nothing is close to what has none."""
-    return bool(batch.state.articles.vectors[batch.reads[b]].any())
+    vectors = batch.state.articles.vectors
+    return any(vectors[row].any() for row in batch.reads[b])  # mostly the newest has one
 
 
 def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor]) -> Array:

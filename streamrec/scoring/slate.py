@@ -43,6 +43,13 @@ class Ranking(NamedTuple):
     best: list[int]
 
 
+class Seen(NamedTuple):
+    """Rows that may not come again under another name, and their text vectors [n, d]."""
+
+    rows: Sequence[int]
+    texts: NDArray[np.float32]
+
+
 class Slate(NamedTuple):
     """One list. `pinned`: item -> rule, of what has its place from an editor."""
 
@@ -66,7 +73,8 @@ class Slates:
         that come again under another name only where nothing else is left."""
         masks = [mask[: batch.rows] for mask in masks]  # the state may be ahead of the model
         pins = [self._pinned(mask, ask, rules) for ask, mask in zip(asks, masks, strict=True)]
-        ranked = self._uncopied(batch, asks, masks, pins, seen)
+        known = [Seen(rows, self._texts(rows)) for rows in seen]
+        ranked = self._uncopied(batch, asks, masks, pins, known)
         slates = [self._places(*of) for of in zip(ranked, asks, pins, strict=True)]
         scores = [r.scores for r in ranked]
         self._score_rest(batch, slates, scores)
@@ -80,7 +88,7 @@ class Slates:
 
     def _ranked(
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], pins: Sequence[Sequence[Place]],
-        seen: Sequence[Sequence[int]],
+        seen: Sequence[Seen],
     ) -> list[Ranking]:
         """From what is eligible to what each list is made from."""
         pools, each = batch.candidates(masks), range(len(asks))
@@ -95,7 +103,7 @@ class Slates:
 
     def _uncopied(
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], pins: Sequence[Sequence[Place]],
-        seen: Sequence[Sequence[int]],
+        seen: Sequence[Seen],
     ) -> list[Ranking]:
         """`_ranked`, where copies cost nobody a place; but a list of them is better than none."""
         ranked = self._ranked(batch, asks, masks, pins, seen)
@@ -107,16 +115,16 @@ class Slates:
         if not any(bare):
             return ranked
         masks = [mask if b else few for b, mask, few in zip(bare, masks, left, strict=True)]
-        seen = [() if b else s for b, s in zip(bare, seen, strict=True)]
+        seen = [Seen((), s.texts[:0]) if b else s for b, s in zip(bare, seen, strict=True)]
         return self._ranked(batch, asks, masks, pins, seen)
 
     def _fewer(
-        self, ranking: Ranking, ask: Ask, mask: Bools, pins: Sequence[Place], seen: Sequence[int]
+        self, ranking: Ranking, ask: Ask, mask: Bools, pins: Sequence[Place], seen: Seen
     ) -> Bools | None:
         """What is eligible less the copies of what was seen, where they took the place of candidates that the
         list lacks; None: they did not. So many copies are rare, and to look at all articles takes long."""
         cut = len(ranking.pool) < np.count_nonzero(mask)
-        if not seen or not cut or len(ranking.best) >= ask.n - len(pins):
+        if not seen.rows or not cut or len(ranking.best) >= ask.n - len(pins):
             return None
         if self._unlike(seen, ranking.pool, self._texts(ranking.pool)).all():
             return None
@@ -157,7 +165,7 @@ class Slates:
 
     def _best(
         self, rows: Rows, scores: Floats, ask: Ask, pins: Sequence[Place], reads: Sequence[int],
-        seen: Sequence[int],
+        seen: Seen,
     ) -> list[int]:
         """The rows for the places that no pin has, best first, for a list without duplicates."""
         taken, n = [p.row for p in pins], ask.n - len(pins)
@@ -177,11 +185,11 @@ class Slates:
 
     def _spread(
         self, rows: Rows, scores: Floats, n: int, diversity: float, calibration: float,
-        taken: Sequence[int], reads: Sequence[int], seen: Sequence[int],
+        taken: Sequence[int], reads: Sequence[int], seen: Seen,
     ) -> list[int]:
         every = self._articles.entries
         texts = self._texts(rows)
-        if seen:
+        if seen.rows:
             new = self._unlike(seen, rows, texts)
             rows, scores, texts = rows[new], scores[new], texts[new]
         entries = [every[i] for i in rows]
@@ -196,14 +204,14 @@ class Slates:
         return Caps(self._s.per_source, self._s.per_topic)
 
     def _lots(
-        self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place], seen: Sequence[int]
+        self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place], seen: Seen
     ) -> list[Lots]:
         """Drawn among the newest; what the list turns out to hold anyway is ruled out later."""
         places = min(round(self._s.explore * ask.n, 6), ask.n - len(pins))  # .1 * 30 is more than 3
         if places <= 0 or batch.popularity or ask.similar_to or not ask.explore:
             return []
         pool, every = self._explorer.open(self._state.newest(mask)), self._articles.entries
-        pool = pool[self._unlike(seen, pool, self._new(pool))] if seen and len(pool) else pool
+        pool = pool[self._unlike(seen, pool, self._new(pool))] if seen.rows and len(pool) else pool
         if places <= 1:
             return self._explorer.draw(pool, batch.fast(b, pool), places)
         # Two places are drawn side by side: neither shows what the other may, or another of its kind.
@@ -218,9 +226,9 @@ class Slates:
                      self._texts(others))
         return fit & ~among(rows, others)
 
-    def _unlike(self, seen: Sequence[int], rows: Rows, texts: NDArray[np.float32]) -> Bools:
+    def _unlike(self, seen: Seen, rows: Rows, texts: NDArray[np.float32]) -> Bools:
         """Which rows, of text vectors [n, d], are none of those seen under another name."""
-        return unlike(rows, texts, self._articles.entries, self._s.duplicate, seen, self._texts(seen))
+        return unlike(rows, texts, self._articles.entries, self._s.duplicate, *seen)
 
     def _new(self, rows: Rows) -> NDArray[np.float32]:
         """Text vectors [n, d] of some of the newest rows: every list asks for them, so they are laid out."""

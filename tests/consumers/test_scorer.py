@@ -77,6 +77,13 @@ class Site:
         request = Request(request_id=f"f{self.touches}", user_ids=list(users), trigger="feedback")
         self.world.send(REQUESTS, users[0].encode(), encode(request))
 
+    def click(self, user: str, item: str) -> None:
+        """It is known, and the list that it brings is long out."""
+        self.world.click(user, item)
+        self.world.turns(self.world.collector())
+        self.answers()
+        self.world.clock.sleep(OLD_S)
+
     def answers(self, turns: int = 4) -> list[Recommendation]:
         """What has been answered since the last call."""
         for _ in range(turns):
@@ -178,10 +185,7 @@ def test_a_last_list_that_is_too_short_will_not_do(site: Site) -> None:
 def test_where_the_readers_own_list_is_too_short_that_of_nobody_will_do(site: Site) -> None:
     site.ask("nobody", "popular", n=9)
     [popular] = site.answers()
-    site.world.click("u", "a1")
-    site.world.turns(site.world.collector())
-    site.answers()  # a refresh
-    site.world.clock.sleep(OLD_S)
+    site.click("u", "a1")
     site.ask("u", "short", n=2)
     [short] = site.answers()
     assert short.tier == "personal"
@@ -193,10 +197,7 @@ def test_where_the_readers_own_list_is_too_short_that_of_nobody_will_do(site: Si
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_short_list_does_not_cost_the_next_late_request_its_longer_one(site: Site, reads: bool) -> None:
     if reads:
-        site.world.click("u", "a1")
-        site.world.turns(site.world.collector())
-        site.answers()  # a refresh
-        site.world.clock.sleep(OLD_S)
+        site.click("u", "a1")
     site.ask("u", "long", n=8)
     [long] = site.answers()
     site.world.clock.sleep(1)

@@ -108,24 +108,19 @@ def test_only_what_has_come_of_late_is_called_new() -> None:
     assert said(site.answer("u", 9, explain=True), "new") == {"new"}
 
 
-def test_only_what_is_read_now_is_called_popular() -> None:
+@pytest.mark.parametrize(("once", "ago", "since", "lately"), [
+    (20, 100 * DAY, 1, 0.0), (100, 4 * DAY, 100, DAY / 2),
+])
+def test_what_nobody_has_read_for_three_days_is_not_popular_now_however_much_it_was(
+    once: int, ago: float, since: int, lately: float
+) -> None:
     site = Site()
     for n in range(8):
         site.article(f"a{n}", EYE[n], age=400 * DAY)
-    for n in range(20):
-        site.event(f"once{n}", "a0", at=NOW - 100 * DAY)
-    site.event("now", "a1")
-    assert said(site.answer("u", 9, explain=True), "popular now") == {"a1"}
-
-
-def test_what_nobody_has_read_for_three_days_is_not_popular_now_however_much_it_was() -> None:
-    site = Site()
-    for n in range(8):
-        site.article(f"a{n}", EYE[n], age=400 * DAY)
-    for n in range(100):
-        site.event(f"once{n}", "a0", at=NOW - 4 * DAY)
-    for n in range(100):
-        site.event(f"since{n}", "a1", at=NOW - DAY / 2)
+    for n in range(once):
+        site.event(f"once{n}", "a0", at=NOW - ago)
+    for n in range(since):
+        site.event(f"since{n}", "a1", at=NOW - lately)
     assert said(site.answer("u", 9, explain=True), "popular now") == {"a1"}
 
 
