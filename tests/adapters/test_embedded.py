@@ -258,8 +258,8 @@ def test_redis_keeps_acknowledged_writes_over_kill(tmp_path: Path) -> None:
         client = redis.Redis.from_url(url)
         for i in range(500):
             client.set(f"k{i}", i)
-        time.sleep(1.2)  # everysec: a power loss may take a second; a kill may take nothing
-        client.set("last", "1")
+        assert client.waitaof(1, 0, 10_000)[0] == 1
+        client.set("last", "1")  # no fsync at work now that could hold its write back: a kill takes nothing
         server.kill()
         server.start()
         assert server.url == url
@@ -293,6 +293,8 @@ def test_redis_cluster_comes_up_and_comes_back(tmp_path: Path) -> None:
             client.set(f"k{i}", i)
         assert len({client.keyslot(f"k{i}") // 5462 for i in range(50)}) == 3
         client.close()
+        # A write is held back, at most 2 s, while the fsync of an earlier second is at work.
+        assert [node.ask("WAITAOF", 1, 0, 10_000)[0] for node in servers.nodes] == [1, 1, 1]
         servers.kill()
         servers.start()
         client = redis.RedisCluster.from_url(servers.url)
