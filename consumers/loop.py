@@ -19,6 +19,7 @@ from streamrec.metrics import Waits
 
 log = logs.get(__name__)
 T = TypeVar("T")
+FLUSH_S = 10.0  # then it is told that Kafka does not take what is owed; nothing is polled meanwhile
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class Loop:
         done, self._done = self._done, {}
         try:
             self._settle()
-            self.publisher.flush()
+            self.publisher.flush(FLUSH_S)
             self.subscription.commit(done)
             self._waits.note("commit", False)
         except Fenced:

@@ -33,6 +33,7 @@ OLDEST = (2, 8)  # topics have ids
 NEVER_MS = 2**31 - 1
 STUCK_S, WAIT_S = 1.0, 0.2
 AWAY_S = 3.0  # a connection that is made anew is no outage
+CALL_MS = 10_000  # the client's own limit, a minute, would be a minute in which nobody hears of an outage
 MAX_BYTES = 8_000_000  # a message too large for us still has to reach the dead-letter topic
 
 
@@ -350,7 +351,9 @@ class KafkaSubscription:
     def committed(self, partition: Partition) -> int | None:
         """See streamrec.broker.Subscription."""
         with _retry_later():
-            found: int | None = self._consumer.committed(kafka.TopicPartition(*partition))
+            found: int | None = self._consumer.committed(
+                kafka.TopicPartition(*partition), timeout_ms=CALL_MS
+            )
         return found
 
     def seek(self, partition: Partition, offset: int) -> None:
@@ -358,9 +361,9 @@ class KafkaSubscription:
         tp = kafka.TopicPartition(*partition)
         with _retry_later():
             if offset == -2:
-                offset = self._consumer.beginning_offsets([tp])[tp]
+                offset = self._consumer.beginning_offsets([tp], timeout_ms=CALL_MS)[tp]
             elif offset == -1:
-                offset = self._consumer.end_offsets([tp])[tp]
+                offset = self._consumer.end_offsets([tp], timeout_ms=CALL_MS)[tp]
             self._consumer.seek(tp, offset)
 
     def pause(self, on: bool) -> None:
@@ -373,7 +376,7 @@ class KafkaSubscription:
         with _retry_later():
             self._consumer.commit({
                 kafka.TopicPartition(*p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()
-            })
+            }, timeout_ms=CALL_MS)
 
     def lag(self) -> int:
         """See streamrec.broker.Subscription; from the last fetch, without asking the broker."""

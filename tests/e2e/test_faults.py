@@ -166,9 +166,9 @@ def test_a_killed_kafka_is_waited_for_quietly(redis_server: str, prefix: str, ho
             died = time.monotonic()
             kafka.kill()
             time.sleep(6)
-            # By whichever call met it first; each sets streamrec_paused. A commit takes up to a minute.
+            # By whichever call met it first; each sets streamrec_paused. A flush or a commit takes its time.
             names = ("kafka_away", "commit_failed", "waiting")
-            wait_until(lambda: all(any(map(p.events, names)) for p in processes), 75, "each tells of it")
+            wait_until(lambda: all(any(map(p.events, names)) for p in processes), 30, "each tells of it")
             kafka.start()
             back = stored(stack)
             wait_until(lambda: stored(stack) > back + 1000, 40, "events flow again")
