@@ -73,6 +73,10 @@ class Catalogue(Protocol):
     def changes(self, since: int, limit: int = 2000) -> Changes:
         """What came after `since`, oldest first; call again until the cursor stands still."""
 
+    def explored(self, given: Mapping[str, int]) -> dict[str, int]:
+        """Count impressions that explored (item -> how many more); how many each of these articles has had by
+        now, from all who score. Kept of live articles only, and forgotten with them."""
+
     def size(self) -> int:
         """Live articles."""
 

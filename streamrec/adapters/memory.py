@@ -3,6 +3,7 @@ same contract suites as the real adapters. For tests, evaluation and trying thin
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
@@ -130,6 +131,7 @@ class MemoryCatalogue:
         self._owed: dict[str, Owed] = {}
         self._texts: dict[str, str] = {}
         self._removed: dict[str, int] = {}
+        self._explored: Counter[str] = Counter()
 
     def put(self, entries: Sequence[Entry], texts: Mapping[str, str]) -> None:
         """See Catalogue."""
@@ -177,6 +179,7 @@ class MemoryCatalogue:
         for item in item_ids:
             self._owed.pop(item, None)
             self._texts.pop(item, None)
+            self._explored.pop(item, None)
             if self._live.pop(item, None):
                 self._removed[item] = self._seq
 
@@ -195,6 +198,11 @@ class MemoryCatalogue:
         removed = [i for i, seq in self._removed.items() if seq > since]
         stacked = np.array([v for _, v in new], np.float16).reshape(-1, self._dim)
         return Changes(max(since, self._seq), [e for e, _ in new], stacked, removed)
+
+    def explored(self, given: Mapping[str, int]) -> dict[str, int]:
+        """See Catalogue."""
+        self._explored.update({i: n for i, n in given.items() if i in self._live})
+        return {i: self._explored[i] for i in given}
 
     def size(self) -> int:
         """See Catalogue."""

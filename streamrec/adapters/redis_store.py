@@ -101,6 +101,13 @@ class RedisCatalogue:
         stacked = np.frombuffer(b"".join(v for _, v in found), np.float16)
         return Changes(cursor, [e for e, _ in found], stacked.reshape(-1, self._dim), removed)
 
+    def explored(self, given: Mapping[str, int]) -> dict[str, int]:
+        """See Catalogue."""
+        if not given:
+            return {}
+        totals = self._redis.script("explored", self._p, *(part for pair in given.items() for part in pair))
+        return {item: int(n) for item, n in zip(given, totals, strict=True)}
+
     def size(self) -> int:
         """See Catalogue."""
         return int(self._redis.call(lambda c: c.hlen(f"{self._p}:entry")))

@@ -10,7 +10,8 @@ not ruled out by the list is a draw among all that are not, so its chance is kno
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,11 +51,12 @@ class Lots(NamedTuple):
 
 
 class Explorer:
-    """Draws for the exploring places. `times`: impressions after which an article is explored enough,
-    as far as this process has given them."""
+    """Draws for the exploring places. `times`: impressions after which an article is explored enough, those
+    by others counted as far as they were `told`."""
 
     def __init__(self, times: int, seed: int) -> None:
         self._times, self._given = times, np.zeros(1024, np.int64)  # impressions by row
+        self.untold: Counter[int] = Counter()  # impressions by row, given here since the last `told`
         self._rng = np.random.default_rng(seed)
 
     def open(self, rows: Rows) -> Rows:
@@ -63,6 +65,12 @@ class Explorer:
             self._given = np.pad(self._given, (0, 2 * int(rows.max()) + 1 - len(self._given)))
         found: Rows = rows[self._given[rows] < self._times][:POOL]
         return found
+
+    def told(self, totals: Mapping[int, int]) -> None:
+        """All there were of some rows, `untold` included."""
+        self.untold.clear()
+        for row, n in totals.items():
+            self._given[row] = n
 
     def draw(
         self, pool: Rows, scores: NDArray[np.float32], places: float, dealt: Rows | None = None
@@ -97,7 +105,9 @@ class Explorer:
                 places = [*(places if room or of.often == 1.0 else places[:-1]), of.first]
             elif not room:
                 places[-1] = Given(listed[-1], 1 - of.often)
-        np.add.at(self._given, [p.row for p in places if p.explores], 1)
+        explored = [p.row for p in places if p.explores]
+        np.add.at(self._given, explored, 1)
+        self.untold.update(explored)
         return places
 
 

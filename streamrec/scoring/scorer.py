@@ -49,8 +49,10 @@ class Scorer:
         served.covered_at = cursor
 
     def follow(self) -> None:
-        """Sync the state, and give changed articles their vectors in every served model."""
+        """Sync the state, share what was explored, and give changed articles their vectors in every served
+        model. Raises RetryLater."""
         self.state.sync()
+        self._slates.share_explored()
         for served in (self.live, self.frozen):
             self.catch_up(served)
         self._rules("live")

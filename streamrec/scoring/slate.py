@@ -65,6 +65,13 @@ class Slates:
         self._explorer = Explorer(settings.explore_times, seed)
         self._laid = -1, np.zeros(0, np.int64), np.zeros((0, 0), np.float32)  # see _new
 
+    def share_explored(self) -> None:
+        """With all who score: together they give an article its early impressions, no more. Raises
+        RetryLater."""
+        if given := {self._articles.entries[row].item_id: n for row, n in self._explorer.untold.items()}:
+            totals = self._state.explored(given)
+            self._explorer.told({self._articles.index[item]: n for item, n in totals.items()})
+
     def make(
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], rules: Applied,
         seen: Sequence[Sequence[int]],

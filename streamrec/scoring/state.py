@@ -1,6 +1,6 @@
 """What a scoring process knows: articles and counters, followed from catalogue and buffer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +79,10 @@ class ServingState:
                     self._risen.append(row)
                 self.counters.update(p, item, pop.t0, pop.values, pop.total)
         self._follow_rows()
+
+    def explored(self, given: Mapping[str, int]) -> dict[str, int]:
+        """See Catalogue."""
+        return self._catalogue.explored(given)
 
     def restore(
         self, entries: list[Entry], vectors: Vectors, states: NDArray[np.uint8],

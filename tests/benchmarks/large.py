@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -33,7 +34,15 @@ from tests.benchmarks.stream import START
 TOPICS, READERS, READS, PAGE = 1000, 500, 3000, 2000
 
 
-class Paged:
+class _Read:
+    """A catalogue that is only read: nobody else scores."""
+
+    def explored(self, given: Mapping[str, int]) -> Mapping[str, int]:
+        """See streamrec.catalogue.Catalogue."""
+        return given
+
+
+class Paged(_Read):
     """What a scorer reads of a catalogue: n articles around TOPICS centres, a page at a time."""
 
     def __init__(self, n: int) -> None:
@@ -51,7 +60,7 @@ class Paged:
         return Changes(end, [_entry(i) for i in range(since, end)], self._vectors[since:end], [])
 
 
-class Still:
+class Still(_Read):
     """A catalogue in which nothing changes any more."""
 
     def changes(self, since: int, limit: int = PAGE) -> Changes:

@@ -187,6 +187,17 @@ def test_a_copy_of_the_texts_follows(catalogue: Catalogue) -> None:
     assert [copied.of(i) for i in "abc"] == ["one", "two", ""]
 
 
+def test_impressions_that_explore_add_up_and_go_with_their_article(catalogue: Catalogue) -> None:
+    put(catalogue, *"ab")
+    assert catalogue.explored({"a": 2, "nobody": 3}) == {"a": 2, "nobody": 0}
+    assert catalogue.explored({"b": 1, "a": 5}) == {"b": 1, "a": 7} and catalogue.explored({}) == {}
+    put(catalogue, "a", "nobody", text="another")
+    assert catalogue.explored({"a": 1, "nobody": 1}) == {"a": 8, "nobody": 1}
+    catalogue.remove(["a"])
+    put(catalogue, "a")
+    assert catalogue.explored({"a": 1}) == {"a": 1}
+
+
 def test_a_catalogue_is_itself_and_no_other(catalogue: Catalogue) -> None:
     before = catalogue.identity()
     put(catalogue, "a")

@@ -106,6 +106,18 @@ def test_an_article_is_explored_so_often_and_no_more() -> None:
     assert len(ids(site.answer("u", 5))) >= 4
 
 
+def test_scorers_share_the_bound_and_a_new_one_knows_of_it() -> None:
+    """Each is told when it has explored an article itself, so it may be one list late."""
+    site = Site(explore=0.2, explore_times=7)
+    others = [Site(site.catalogue, explore=0.2, explore_times=7) for _ in range(3)]
+    site.announce(8)
+    for one in (site, *others):
+        for _ in range(40):
+            one.answer("u", 5)
+    given = site.catalogue.explored({f"a{i}": 0 for i in range(8)}).values()
+    assert sorted(given) == [0] * 4 + [7 + len(others)] * 4, "of 8 the best 4 are listed anyway"
+
+
 def test_inverse_propensities_estimate_a_policy_without_bias() -> None:
     """The click rate of "always the first of each pool", from what another policy has shown."""
     pool, scores = np.arange(30), np.random.default_rng(5).normal(size=30).astype(np.float32)

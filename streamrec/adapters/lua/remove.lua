@@ -3,7 +3,7 @@ local P = KEYS[1]
 local seq = redis.call('INCR', P .. ':seq')
 for _, item in ipairs(ARGV) do
   if redis.call('HDEL', P .. ':entry', item) == 1 then
-    for _, name in ipairs({'hash', 'vector', 'text'}) do redis.call('HDEL', P .. ':' .. name, item) end
+    for _, name in ipairs({'hash', 'vector', 'text', 'explored'}) do redis.call('HDEL', P .. ':' .. name, item) end
     redis.call('SREM', P .. ':owed', item)
     redis.call('ZREM', P .. ':changed', item)
     redis.call('ZADD', P .. ':removed', seq, item)
