@@ -99,7 +99,8 @@ class Buffer(Section):
 
 
 class Encoder(Section):
-    name: str = Field("minilm", description="minilm (in the wheel), a folder, or a hub name")
+    name: str = Field("minilm", description="minilm (English, in the wheel), a folder, or a "
+                      "hub name; of other languages name one that reads them")
     max_tokens: int = Field(96, ge=8, description="an article's text is cut after this")
     batch: int = Field(32, ge=1, description="articles encoded at once")
     cache_mb: int = Field(256, ge=0, description="output of frozen layers kept while an encoder learns")

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from streamrec import logs
 from streamrec.config import Encoder
 from streamrec.errors import SetupError
 
+log = logs.get(__name__)
 Vectors = NDArray[np.float16]
 HUB_S = 5.0  # a hub that does not answer within this is away
 
@@ -44,9 +46,10 @@ class TextEncoder:
     def encode(
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> Vectors:
-        """Unit vectors [n, dim]; a blank text gives the zero vector. `progress(done, total)`."""
+        """Unit vectors [n, dim]; a text that the encoder does not read gives the zero vector.
+        `progress(done, total)`."""
         out: Vectors = np.zeros((len(texts), self.dim), dtype=np.float16)
-        rows = [i for i, text in enumerate(texts) if text.strip()]
+        rows = np.flatnonzero(self.reads(texts)).tolist()
         tokens = self._tokens([texts[i] for i in rows])
         order = sorted(range(len(rows)), key=lambda j: -len(tokens[j]))  # little padding a batch
         for start in range(0, len(order), self.settings.batch):
@@ -55,6 +58,20 @@ class TextEncoder:
             if progress:
                 progress(start + len(batch), len(order))
         return out
+
+    def reads(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """[n]: not blank, and at least half of it known to the encoder: what it makes of a script that it was
+        not taught is much the same vector for every text."""
+        read, unknown = np.array([bool(text.strip()) for text in texts], bool), self._tokenizer.unk_token_id
+        rows = np.flatnonzero(read).tolist()
+        for row, ids in zip(rows, self._tokens([texts[i] for i in rows]), strict=True):
+            own = max(len(ids) - self._tokenizer.num_special_tokens_to_add(), 1)
+            read[row] = unknown is None or ids.count(unknown) <= own / 2
+        if missed := int(len(rows) - read.sum()):
+            log.warning("texts_not_read", texts=missed, of=len(texts), encoder=self.settings.name,
+                        so="their words count, their sense does not: name a model of their language in "
+                           "STREAMREC_ENCODER__NAME")
+        return read
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         if not texts:

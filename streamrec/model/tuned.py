@@ -105,9 +105,9 @@ class TunedEncoder(TextEncoder):
     def encode(
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> Vectors:
-        """See TextEncoder.encode: float16 [n, d], blank text = zero vector."""
+        """See TextEncoder.encode: float16 [n, d]."""
         out: Vectors = np.zeros((len(texts), self.dim), dtype=np.float16)
-        order = sorted((i for i, text in enumerate(texts) if text.strip()), key=lambda i: -len(texts[i]))
+        order = sorted(np.flatnonzero(self.reads(texts)).tolist(), key=lambda i: -len(texts[i]))
         for start in range(0, len(order), self.settings.batch):
             batch = order[start : start + self.settings.batch]
             states = self.lower([texts[i] for i in batch], evict=False)

@@ -17,7 +17,11 @@ MOST = 64  # tokens of an article that count
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Tokens = NDArray[np.int32]
-_WORD = re.compile(r"\w+")
+# Scripts that put no spaces between words: Thai and Lao, Burmese, Khmer, kana, Han.
+_UNSPACED = ("\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+             "\uf900-\ufaff\U00020000-\U0003ffff")
+_WORD = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+_RUN = re.compile(rf"[{_UNSPACED}]{{2,}}")
 
 
 class Words:
@@ -60,6 +64,10 @@ class Words:
         self._words, self._tags, self._n, self._rarity = words, tags, len(words), None
         self._in = np.bincount(words.reshape(-1), minlength=SLOTS + 1).astype(float)
         self._in[PAD] = 0.0
+
+    def known(self, tokens: Tokens) -> bool:
+        """Whether any article's title has one of them."""
+        return bool((self._in[tokens] > 0).any())
 
     def features(self, candidates: Ints, read: Sequence[int], stated: Tokens | None = None) -> Floats:
         """[n, 3] of candidate rows for a reader of the rows `read`, newest first: cosine of title
@@ -114,7 +122,15 @@ class Words:
 
 def title_tokens(title: str) -> Tokens:
     """Distinct tokens of a title, or of any words a reader gives."""
-    return _hashed(_WORD.findall(title.lower()))
+    return _hashed(_words(title.lower()))
+
+
+def _words(text: str) -> list[str]:
+    """Words; of a script without spaces each two characters side by side (Nie & Ren 1999)."""
+    found: list[str] = []
+    for word in _WORD.findall(text):
+        found += [word[i : i + 2] for i in range(len(word) - 1)] if _RUN.fullmatch(word) else [word]
+    return found
 
 
 def _room(tokens: Tokens, row: int, width: int) -> Tokens:

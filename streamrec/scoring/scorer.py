@@ -7,6 +7,7 @@ import torch
 
 from streamrec.clock import Clock, SystemClock
 from streamrec.config import Scorer as Settings
+from streamrec.errors import NotFound
 from streamrec.events import Policy, RankedItem
 from streamrec.model.features import Stated
 from streamrec.replay import Read, ReplayBuffer
@@ -80,7 +81,8 @@ class Scorer:
             try:
                 stated[i] = self._wishes.stated(ask)
             except Exception as error:  # one reader's interests may not cost the others their answers
-                why = f"interests cannot be read now: {error} - at `$.interests`"
+                now = "" if isinstance(error, NotFound) else " now"
+                why = f"interests cannot be read{now}: {error} - at `$.interests`"
                 out[i] = Ranked(self.live.version, [], None, why, "interests")
         for policy, served in arms.items():
             at = [i for i, a in enumerate(asks) if a.policy == policy and i not in out]

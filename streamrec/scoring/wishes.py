@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from streamrec.errors import NotFound
 from streamrec.events import Tier
 from streamrec.model.features import Stated
 from streamrec.model.words import title_tokens
@@ -36,14 +37,18 @@ class Wishes:
         return Reader([*session, *older], stated)
 
     def stated(self, ask: Ask) -> Stated | None:
-        """What a reader says to like. Raises whatever the encoder does."""
+        """What a reader says to like. Raises NotFound if nothing here has to do with it, and whatever the
+        encoder does."""
         interests = ask.interests.strip()
         if not interests or ask.similar_to is not None:
             return None
         blank = np.zeros(self._state.articles.dim, np.float16)
         domain = ask.filters.domain if ask.filters else ""
         text, vector = self._encode(interests, domain) if self._encode else ("", blank)
-        return Stated(vector, title_tokens(interests), text)
+        tokens = title_tokens(interests)
+        if self._encode and not vector.any() and not self._state.words.known(tokens):
+            raise NotFound("neither the encoder nor any title knows a word of them")
+        return Stated(vector, tokens, text)
 
     def _known(self, item: str) -> bool:
         row = self._state.articles.index.get(item)

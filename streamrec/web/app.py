@@ -101,8 +101,9 @@ async def _answer(b: Behind, wanted: events.Request, asked_at: float) -> Recomme
             "no earlier list as long can be given instead"
         raise Problem(504, f"no answer within {wanted.deadline_ms} ms, and {why} - at `$.deadline_ms`",
                       field="$.deadline_ms") from None
-    if answer.error and answer.error.endswith("`$.interests`"):  # the encoder is not there yet, or broken
-        raise Problem(503, answer.error, field="$.interests")
+    if answer.error and answer.error.endswith("`$.interests`"):
+        away = "read now:" in answer.error  # the encoder is not there yet, or broken
+        raise Problem(503 if away else 422, answer.error, field="$.interests")
     return answer
 
 

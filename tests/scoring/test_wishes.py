@@ -6,6 +6,7 @@ from scoring_site import DIM, NOW, Site, ids
 
 from streamrec.events import Filters, Match, Rule
 from streamrec.model.features import FEATURES
+from streamrec.model.words import Words
 
 EYE = np.eye(DIM)
 
@@ -114,6 +115,26 @@ def test_words_of_the_interests_count_in_titles(site: Site) -> None:
         reader = wishes.reader(ask, [], wishes.stated(ask))
         found.append(Batch(state, site.scorer.live, [reader], False, 500).features(0, row)[0])
     assert found[0][at] == pytest.approx(1.0) and found[1][at] == 0.0
+
+
+def test_interests_that_nothing_here_has_to_do_with_are_an_error(site: Site) -> None:
+    site.scorer._wishes._encode = lambda text, domain: (text, np.zeros(DIM, np.float16))
+    answer = site.answer("new", 3, interests="สวัสดี")
+    assert answer.items == [] and answer.error.endswith("knows a word of them - at `$.interests`")
+    assert answer.tier == "interests"
+    site.article("breads", EYE[3], title="面包与汤的食谱")
+    assert site.answer("new", 3, interests="法国面包").error is None, "a title has a word of them"
+
+
+def test_titles_of_a_script_without_spaces_share_their_words() -> None:
+    words = Words()
+    thai = "ข่าวเทคโนโลยีวันนี้", "เทคโนโลยีใหม่"
+    for row, title in enumerate(("深度学习入门", "机器学习与统计", "今日天气", *thai, "Deep学习")):
+        words.put(row, title, [])
+    rows = np.arange(6)
+    to_learning, to_thai = (words.features(rows, [read])[:, 0] for read in (0, 4))
+    assert to_learning[1] > 0 and to_learning[5] > 0 and to_learning[[2, 3, 4]].tolist() == [0.0] * 3
+    assert to_thai[3] > 0 and to_thai[[0, 1, 2, 5]].tolist() == [0.0] * 4
 
 
 def test_more_like_this_ranks_by_likeness_and_not_by_what_is_popular(site: Site) -> None:

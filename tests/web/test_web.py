@@ -243,6 +243,14 @@ def test_while_the_encoder_loads_interests_are_to_be_sent_again_and_nobody_waits
     wait_until(lambda: ask(http, interests="bees").status_code == 200, 30, "it is loaded")
 
 
+def test_interests_that_nothing_here_has_to_do_with_are_the_askers_mistake(
+    site: WebSite, http: httpx.Client
+) -> None:
+    site.serving.scorer._wishes._encode = lambda text, domain: (text, np.zeros(DIM, np.float16))
+    found = problem(ask(http, interests="สวัสดี"), 422)
+    assert found["field"] == "$.interests" and "knows a word" in found["detail"]
+
+
 def test_what_a_process_has_acknowledged_is_in_none_of_its_lists(http: httpx.Client) -> None:
     """Though nothing has handled what lies on the topics."""
     ask(http, user_id="u", n=9)
