@@ -60,13 +60,13 @@ class TextEncoder:
         return out
 
     def reads(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """[n]: not blank, and at least half of it known to the encoder: what it makes of a script that it was
-        not taught is much the same vector for every text."""
+        """[n]: not blank, and most of it known to the encoder: what it makes of a script that it was not
+        taught is much the same vector for every text."""
         read, unknown = np.array([bool(text.strip()) for text in texts], bool), self._tokenizer.unk_token_id
         rows = np.flatnonzero(read).tolist()
         for row, ids in zip(rows, self._tokens([texts[i] for i in rows]), strict=True):
             own = max(len(ids) - self._tokenizer.num_special_tokens_to_add(), 1)
-            read[row] = unknown is None or ids.count(unknown) <= own / 2
+            read[row] = unknown is None or ids.count(unknown) < own / 2
         if missed := int(len(rows) - read.sum()):
             log.warning("texts_not_read", texts=missed, of=len(texts), encoder=self.settings.name,
                         so="their words count, their sense does not: name a model of their language in "

@@ -26,9 +26,13 @@ class Ask(NamedTuple):
 
     @classmethod
     def of(cls, user: str, request: Request) -> "Ask":
-        """The wish of one reader that a request names."""
+        """The wish of one reader that a request names: without filters that filter nothing, words that hold
+        no word, and an article of this visit named twice."""
         r = request
-        return cls(user, r.n, r.policy, r.filters, r.similar_to, r.interests, r.session, r.diversity,
+        filters = None if r.filters == Filters() else r.filters
+        interests = r.interests if any(c.isalnum() for c in r.interests) else ""
+        session = tuple(dict.fromkeys(r.session))
+        return cls(user, r.n, r.policy, filters, r.similar_to, interests.strip(), session, r.diversity,
                    r.calibration, r.explain, r.locale)
 
 

@@ -86,7 +86,9 @@ class Attributes:
 
 
 def _labels(entry: Entry) -> frozenset[Label]:
-    return frozenset([*(("tag", t) for t in entry.tags), *_fields(entry.lang, entry.source, entry.domain)])
+    topic = [("topic", entry.tags[0])] if entry.tags and entry.tags[0] else []
+    tags = [("tag", t) for t in entry.tags]
+    return frozenset([*tags, *topic, *_fields(entry.lang, entry.source, entry.domain)])
 
 
 def _fields(lang: str, source: str, domain: str) -> list[Label]:

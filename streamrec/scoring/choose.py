@@ -37,6 +37,10 @@ class Caps:
         """It has got a place."""
         self._used.update(self.of(entry))
 
+    def used_up(self) -> list[tuple[str, str]]:
+        """Kinds of which no more fits."""
+        return [(kind, value) for (kind, value), n in self._used.items() if n >= self._most[kind]]
+
     def of(self, entry: Entry) -> list[tuple[str, str]]:
         """The kinds of an article that are counted."""
         if not self.any:

@@ -95,15 +95,18 @@ class Explorer:
         while True:
             whole = sum(of.often == 1.0 for of in lots)
             listed = list(ranking[: n - whole])
-            left = [of.only(free(of.rows, listed)) for of in lots]
+            # Since the lots were drawn, the readers before in the batch may have explored one enough.
+            left = [of.only(free(of.rows, listed) & (self._given[of.rows] < self._times)) for of in lots]
             if all(len(of.rows) for of in left):
                 break
             lots = [of for of, now in zip(lots, left, strict=True) if len(now.rows)]
-        places, room = [Given(row) for row in listed], len(listed) < n - whole
+        places = [Given(row) for row in listed]
+        if len(listed) < n - whole:  # a place that nothing else has explores for certain
+            left = [of._replace(often=1.0) for of in left]
         for of in left:
             if self._rng.random() < of.often:
-                places = [*(places if room or of.often == 1.0 else places[:-1]), of.first]
-            elif not room:
+                places = [*(places if of.often == 1.0 else places[:-1]), of.first]
+            else:
                 places[-1] = Given(listed[-1], 1 - of.often)
         explored = [p.row for p in places if p.explores]
         np.add.at(self._given, explored, 1)

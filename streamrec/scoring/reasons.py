@@ -54,17 +54,26 @@ class Strongest(NamedTuple):
 
 def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[Strongest]]:
     """For each reader and each of the rows chosen for them: the additive part that lifts it most over
-    the list's average."""
+    the list's average; where none does, over that of all articles."""
     if batch.popularity:
-        return [[Strongest("popularity")] * len(rows) for rows in chosen]
+        return [_popular(batch, rows) for rows in chosen]
     found = []
     for b, (parts, rows) in enumerate(zip(batch.parts(chosen), chosen, strict=True)):
         kinds = [_said(k, batch, b) for k in (*parts, "interplay")]
-        lifts = true_lifts(batch, b, rows, parts)
+        lifts, of_all = (true_lifts(batch, b, rows, parts, listed) for listed in (True, False))
         most = lifts.max(axis=0, initial=0.0)
-        best = np.where(most > 0, lifts.argmax(axis=0), len(parts))
+        best = np.where(most > 0, lifts.argmax(axis=0), np.where(
+            of_all.max(axis=0, initial=0.0) > 0, of_all.argmax(axis=0), len(parts)))
         found.append([Strongest(kinds[k], w) for k, w in zip(best.tolist(), most.tolist(), strict=True)])
     return found
+
+
+def _popular(batch: Batch, rows: Rows) -> list[Strongest]:
+    """By popularity alone: what is read now is that, and of what is not may be said that it is new."""
+    feats = batch.state.item_features_of(rows, batch.now)
+    read, new = feats[:, IDLE] < _since(batch, READ_NOW), feats[:, AGE] < _since(batch, NEW)
+    kinds = np.where(read, "popularity", np.where(new, "freshness", "interplay"))
+    return [Strongest(kind) for kind in kinds.tolist()]
 
 
 def _said(kind: str, batch: Batch, b: int) -> str:
@@ -80,17 +89,19 @@ def _has_text(batch: Batch, b: int) -> bool:
     return any(vectors[row].any() for row in batch.reads[b])  # mostly the newest has one
 
 
-def true_lifts(batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor]) -> Array:
-    """By how much each part lifts each of some rows [parts, n] of reader b's list over the list's average,
-    where that is true of the article: popular is only what is read now, new what has come of late, and read
-    together only what was. 0: not at all."""
+def true_lifts(
+    batch: Batch, b: int, rows: Rows, parts: dict[str, torch.Tensor], listed: bool = True
+) -> Array:
+    """By how much each part lifts each of some rows [parts, n] of reader b's list over the list's average, or
+    all articles', where that is true of the article: popular is only what is read now, new what has come of
+    late, and read together only what was. 0: not at all."""
     reader, feats = batch.readers[b], batch.features_of(b, rows)
     nobody = not batch.reads[b] and reader.stated is None
     unknown = [k for k in parts if k not in OF_THE_ARTICLE] if nobody else []
     unknown += ["content"] if reader.stated is None and not _has_text(batch, b) else []
     mixed_in = [k for k in parts if k not in ("content", "co_read")] if reader.alike else []
     lifts = np.stack([part.numpy() for part in parts.values()])
-    if len(rows) > 1:  # of one alone: features are standardised, so 0 is the average
+    if listed and len(rows) > 1:  # features are standardised, so 0 is the average of all
         lifts = lifts - lifts.mean(axis=1, keepdims=True)
     at = {kind: k for k, kind in enumerate(parts)}
     lifts[[at[k] for k in (*unknown, *mixed_in)]] = 0.0

@@ -81,7 +81,10 @@ class Rules:
                 blocked.update(rows.tolist())
                 blocking |= {rule.rule_id} if len(rows) else set()
             elif rule.action == "pin":
-                pins |= dict.fromkeys(rows.tolist(), (rule.position, rule.rule_id))
+                pin, fit = (rule.position, rule.rule_id), set(rows.tolist())
+                for row in self._attributes.rows_of(rule.match.item_ids):  # in the order that the rule gives
+                    if row in fit:
+                        pins[row] = min(pins.get(row, pin), pin)
             else:
                 move = Move(rule.rule_id, math.log(rule.factor) * (1 if rule.action == "boost" else -1))
                 bias[rows] += move.bias  # no row comes twice

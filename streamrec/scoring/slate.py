@@ -21,6 +21,7 @@ from streamrec.scoring.rules import Applied, Move
 from streamrec.scoring.state import ServingState
 
 AT_ONCE = 10_000  # articles whose texts are laid out at once
+MORE = 5  # times that the best of the rest is looked at for a list that is short
 
 
 class Place(NamedTuple):
@@ -112,32 +113,57 @@ class Slates:
         self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], pins: Sequence[Sequence[Place]],
         seen: Sequence[Seen],
     ) -> list[Ranking]:
-        """`_ranked`, where copies cost nobody a place; but a list of them is better than none."""
-        ranked = self._ranked(batch, asks, masks, pins, seen)
-        fewer = [self._fewer(*of) for of in zip(ranked, asks, masks, pins, seen, strict=True)]
-        left = [mask if few is None else few for mask, few in zip(masks, fewer, strict=True)]
-        if any(few is not None for few in fewer):
-            ranked = self._ranked(batch, asks, left, pins, seen)
+        """`_filled`; but a list of copies of what was seen is better than none."""
+        ranked = self._filled(batch, asks, masks, pins, seen)
         bare = [bool(m.any()) and not r.best and not p for m, r, p in zip(masks, ranked, pins, strict=True)]
         if not any(bare):
             return ranked
-        masks = [mask if b else few for b, mask, few in zip(bare, masks, left, strict=True)]
         seen = [Seen((), s.texts[:0]) if b else s for b, s in zip(bare, seen, strict=True)]
-        return self._ranked(batch, asks, masks, pins, seen)
+        return self._filled(batch, asks, masks, pins, seen)
 
-    def _fewer(
+    def _filled(
+        self, batch: Batch, asks: Sequence[Ask], masks: Sequence[Bools], pins: Sequence[Sequence[Place]],
+        seen: Sequence[Seen],
+    ) -> list[Ranking]:
+        """`_ranked`; where copies and caps left places free, what could have them is looked at, too."""
+        ranked = self._ranked(batch, asks, masks, pins, seen)
+        for _ in range(MORE):
+            rest = [self._rest(*of) for of in zip(ranked, asks, masks, pins, seen, strict=True)]
+            short = [b for b, mask in enumerate(rest) if mask.any()]
+            if not short:
+                break
+            pools = batch.candidates(rest)
+            full = batch.full(pools)
+            for b in short:
+                pool = np.concatenate([ranked[b].pool, pools[b]])
+                scores = ranked[b].scores | dict(zip(pools[b].tolist(), full[b].tolist(), strict=True))
+                of_pool = np.array([scores[row] for row in pool.tolist()], np.float32)
+                best = self._best(pool, of_pool, asks[b], pins[b], batch.reads[b], seen[b])
+                ranked[b] = Ranking(pool, scores, ranked[b].lots, best)
+        return ranked
+
+    def _rest(
         self, ranking: Ranking, ask: Ask, mask: Bools, pins: Sequence[Place], seen: Seen
-    ) -> Bools | None:
-        """What is eligible less the copies of what was seen, where they took the place of candidates that the
-        list lacks; None: they did not. So many copies are rare, and to look at all articles takes long."""
+    ) -> Bools:
+        """What is eligible and could have the places that a list lacks, though it is no candidate: of no kind
+        that is used up, and no copy of what was seen or is listed. Lists so short are rare, and to look at
+        all articles takes long."""
+        listed = [*(p.row for p in pins), *ranking.best]
         cut = len(ranking.pool) < np.count_nonzero(mask)
-        if not seen.rows or not cut or len(ranking.best) >= ask.n - len(pins):
-            return None
-        if self._unlike(seen, ranking.pool, self._texts(ranking.pool)).all():
-            return None
-        found = mask.copy()
-        for rows in np.split(np.flatnonzero(mask), range(AT_ONCE, np.count_nonzero(mask), AT_ONCE)):
-            found[rows] = self._unlike(seen, rows, self._texts(rows))
+        if len(listed) >= ask.n or not cut:
+            return np.zeros_like(mask)
+        found, caps = mask.copy(), self._caps()
+        found[ranking.pool] = False
+        for row in listed:
+            caps.take(self._articles.entries[row])
+        for kind, value in caps.used_up():
+            rows = self._state.attributes.having(kind, value)
+            found[rows[rows < len(found)]] = False
+        shown = [*seen.rows, *listed]
+        known = Seen(shown, self._texts(shown))
+        left = np.flatnonzero(found)
+        for rows in np.split(left, range(AT_ONCE, len(left), AT_ONCE)):
+            found[rows] = self._unlike(known, rows, self._texts(rows))
         return found
 
     def _places(self, ranking: Ranking, ask: Ask, pins: Sequence[Place]) -> list[Place]:

@@ -16,7 +16,7 @@ from streamrec.replay import Cursor, Read, ReplayBuffer
 from streamrec.scoring.attributes import Attributes
 
 ROWS_PER_SYNC = 2000
-NEWEST, MOST_RISEN = 200, 1000
+NEWEST, MOST_RISEN = 1000, 1000
 Vector = NDArray[np.float16]
 
 

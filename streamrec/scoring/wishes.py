@@ -58,8 +58,8 @@ class Wishes:
         """[N]: live, unread, asked for and not blocked."""
         mask, attributes = self._state.eligible(history), self._state.attributes
         mask[attributes.rows_of([*_asked_about(ask), *ask.without])] = False
-        if ask.similar_to is not None and not self._known(ask.similar_to):
-            mask[:] = False  # nothing is like what nobody knows
+        if ask.similar_to is not None and not (self._known(ask.similar_to) and self._says(ask.similar_to)):
+            mask[:] = False  # nothing is like what nobody knows, or knows nothing of
         if ask.filters is not None:
             mask &= attributes.passing(ask.filters)
         mask[rules.blocked[rules.blocked < len(mask)]] = False
@@ -95,11 +95,16 @@ class Wishes:
         articles, attributes = self._state.articles, self._state.attributes
         if ask.similar_to is not None and not self._known(ask.similar_to):
             return f"no article {ask.similar_to} is known - at `$.similar_to`"
+        if ask.similar_to is not None and not self._says(ask.similar_to):
+            return (f"nothing is like {ask.similar_to} yet: it has no text, and nobody has read it with "
+                    "others - at `$.similar_to`")
         passing = articles.live.copy()
         if ask.filters is not None:
             passing &= attributes.passing(ask.filters)
+            passing[attributes.rows_of(_asked_about(ask))] = False
             if not passing.any():
-                return "no article passes the filters - at `$.filters`"
+                return "no other article passes the filters - at `$.filters`" if _asked_about(ask) else \
+                    "no article passes the filters - at `$.filters`"
         if passing.any() and np.isin(np.flatnonzero(passing), rules.blocked).all():
             return "the rules block every article that passes the filters"
         if ask.filters is not None:

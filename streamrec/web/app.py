@@ -86,7 +86,7 @@ async def _similar(request: Request) -> Response:
         fields["n"] = int(q["n"]) if number else q["n"]
     wanted = bodies.request(msgspec.json.encode(fields), now)
     answer = await _unless_gone(request, _answer(b, wanted, now))
-    if not answer.items and answer.error and answer.error.endswith("`$.similar_to`"):
+    if not answer.items and answer.error and answer.error.startswith("no article "):
         raise Problem(404, answer.error.partition(" - at")[0])
     return _json(answer)
 

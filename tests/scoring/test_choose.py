@@ -162,3 +162,20 @@ def test_what_the_reader_knows_counts_for_no_cap() -> None:
     site.article("read", EYE[0], source="s")
     site.article("next", EYE[1], source="s")
     assert ids(site.answer("u", 3, session=["read"])) == ["next"]
+
+
+@pytest.mark.parametrize(("caps", "n"), [({"per_topic": 2}, 60), ({"per_source": 2}, 10), ({}, 10)])
+def test_neither_caps_nor_copies_cost_a_list_its_places(caps: dict[str, int], n: int) -> None:
+    """Though all that is ranked first is of one kind, or one story under many names."""
+    site, rng = Site(rerank=50, **caps), np.random.default_rng(1)
+    for i in range(150):
+        near = EYE[0] + (0.01 if not caps else 3.0) * rng.normal(size=DIM) / DIM
+        site.article(f"first{i}", near, ["kafka"], source="one")
+        site.event(f"r{i}", f"first{i}")
+    for i in range(200):
+        site.article(f"other{i}", rng.normal(size=DIM), [f"t{i % 50}"], source=f"s{i % 50}")
+    site.event("u", "first0")
+    found = site.answer("u", n)
+    assert len(ids(found)) == n
+    kinds = [i[:5] for i in ids(found)]
+    assert kinds.count("first") == (2 if caps else 0)

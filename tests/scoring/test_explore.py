@@ -8,8 +8,9 @@ import torch
 from scoring_site import DIM, Site, ids
 
 from streamrec.config import Model
+from streamrec.events import Match, Rule
 from streamrec.model.network import Recommender
-from streamrec.scoring import Served
+from streamrec.scoring import Ask, Served
 from streamrec.scoring.explore import EVEN, Explorer, mixed
 
 CLICKS = np.random.default_rng(3).uniform(0.05, 0.5, 30)
@@ -104,6 +105,47 @@ def test_an_article_is_explored_so_often_and_no_more() -> None:
     given = Counter(i.item_id for _ in range(60) for i in site.answer("u", 5).items if i.propensity < 1)
     assert max(given.values()) == 7
     assert len(ids(site.answer("u", 5))) >= 4
+
+
+def test_a_batch_of_many_readers_keeps_the_bound() -> None:
+    site = Site(explore=0.2, explore_times=7)
+    site.announce(60)
+    site.scorer.follow()
+    for _ in range(8):
+        site.scorer.rank([Ask(f"u{i}", 5) for i in range(64)])
+        site.scorer.follow()
+    given = site.catalogue.explored({f"a{i}": 0 for i in range(60)})
+    assert max(given.values()) == 7 and sum(n == 7 for n in given.values()) > 40
+
+
+def test_of_many_new_articles_all_are_explored() -> None:
+    site = Site(explore=0.5, explore_times=2)
+    site.announce(400)
+    site.scorer.follow()
+    for _ in range(20):
+        site.scorer.rank([Ask(f"u{i}", 4) for i in range(40)])
+        site.scorer.follow()
+    given = site.catalogue.explored({f"a{i}": 0 for i in range(400)})
+    assert sum(n == 2 for n in given.values()) > 390
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_propensities_are_the_true_chances_in_lists_that_caps_leave_short(pinned: bool) -> None:
+    """A place and a half explore: what the half shows may not move what stands behind it."""
+    site = Site(explore=0.3, explore_times=10**9, per_source=1)
+    for i in range(14):
+        site.article(f"a{i}", np.random.default_rng(i).normal(size=DIM), age=i, source=f"s{i % 4}")
+    if pinned:
+        match = Match(item_ids=["a13"])
+        site.scorer.rules.replace([Rule(rule_id="p", action="pin", position=5, match=match)])
+    shown, told, lists = Counter(), Counter(), 600
+    for _ in range(lists):
+        for i in site.answer("u", 5).items:
+            shown[i.rank, i.item_id] += 1
+            told[i.rank, i.item_id] = i.propensity
+    for place, chance in told.items():
+        error = (chance * (1 - chance) / lists) ** 0.5
+        assert shown[place] / lists == pytest.approx(chance, abs=4.5 * error + 1e-9)
 
 
 def test_scorers_share_the_bound_and_a_new_one_knows_of_it() -> None:

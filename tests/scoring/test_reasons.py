@@ -124,6 +124,22 @@ def test_what_nobody_has_read_for_three_days_is_not_popular_now_however_much_it_
     assert said(site.answer("u", 9, explain=True), "popular now") == {"a1"}
 
 
+def test_by_popularity_alone_popular_is_what_is_read_and_new_what_has_come_of_late() -> None:
+    site = Site()
+    for n in range(4):
+        site.article(f"a{n}", EYE[n], age=400 * DAY if n < 2 else 60.0)
+    site.event("v", "a0")
+    answer = site.answer("u", 4, "popularity")
+    assert {i.item_id: i.reason for i in answer.items} == {
+        "a0": "popular now", "a1": "a good fit on the whole", "a2": "new", "a3": "new"}
+
+
+def test_where_no_part_lifts_over_the_list_the_largest_is_named(site: Site) -> None:
+    """All are close to the article asked about, one of them less than the others."""
+    answer = site.answer("u", 5, similar_to="s0")
+    assert {i.reason for i in answer.items} == {"close to the article you asked about"}
+
+
 def test_the_title_of_a_deleted_article_is_not_said_any_more(site: Site) -> None:
     site.event("u", "s0")
     site.event("u", "f0", at=NOW + 1)

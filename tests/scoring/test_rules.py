@@ -66,6 +66,18 @@ def test_pins_stand_in_their_order_and_only_where_the_list_reaches(site: Site) -
     assert ids(site.answer("u", 3)) == ["a0", "a1", "a2"]
 
 
+def test_of_two_pins_on_one_article_the_higher_place_holds_and_pins_of_one_rule_keep_its_order(
+    site: Site
+) -> None:
+    for first, other in (("a", "b"), ("b", "a")):
+        one = Match(item_ids=["a5"])
+        site.scorer.rules.replace([rule("pin", first, one, position=1), rule("pin", other, one, position=50)])
+        answer = site.answer("u", 4)
+        assert ids(answer)[0] == "a5" and answer.rules == [first]
+    site.scorer.rules.replace([rule("pin", "c", Match(item_ids=["a5", "a3"]), position=1)])
+    assert ids(site.answer("u", 4))[:2] == ["a5", "a3"]
+
+
 def test_pins_leave_no_room_to_explore_beyond_the_list() -> None:
     site = Site(explore=0.5)
     site.announce(12)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scoring_site import DIM, NOW, Site, ids
 
-from streamrec.events import Filters, Match, Rule
+from streamrec.catalogue import Entry
+from streamrec.events import Filters, Match, Request, Rule
 from streamrec.model.features import FEATURES
 from streamrec.model.words import Words
+from streamrec.scoring import Ask
 
 EYE = np.eye(DIM)
 
@@ -106,7 +108,6 @@ def test_words_of_the_interests_count_in_titles(site: Site) -> None:
     state, wishes = site.scorer.state, site.scorer._wishes
     site.scorer.follow()
     row, at = np.array([state.articles.index["bread"]]), FEATURES.index("words_last")
-    from streamrec.scoring import Ask
     from streamrec.scoring.batch import Batch
 
     found = []
@@ -143,6 +144,28 @@ def test_more_like_this_ranks_by_likeness_and_not_by_what_is_popular(site: Site)
     assert ids(site.answer("u", 1)) == ["derby"]
     assert ids(site.answer("u", 2, similar_to="soup"))[0] == "bread"
     assert "soup" not in ids(site.answer("u", 9, similar_to="soup"))
+
+
+def test_more_like_an_article_of_which_nothing_is_known_is_empty_and_says_why(site: Site) -> None:
+    site.catalogue.put([Entry("bare", "", NOW, [], "", "h")], {})
+    answer = site.answer("u", similar_to="bare")
+    assert answer.items == [] and answer.error == (
+        "nothing is like bare yet: it has no text, and nobody has read it with others - at `$.similar_to`")
+    for reader in "vw":
+        site.event(reader, "bare")
+        site.event(reader, "soup")
+    assert ids(site.answer("u", 1, similar_to="bare")) == ["soup"]
+
+
+def test_more_like_the_one_article_that_passes_the_filters_says_that(site: Site) -> None:
+    answer = site.answer("u", similar_to="derby", filters=Filters(tags_any=["sport"]))
+    assert answer.items == [] and answer.error == "no other article passes the filters - at `$.filters`"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "...!!!", "\u200b", "🎉"])
+def test_words_without_a_word_and_filters_without_a_filter_are_no_wish(blank: str) -> None:
+    ask = Ask.of("u", Request(request_id="r", interests=blank, filters=Filters(), session=["a", "b", "a"]))
+    assert (ask.interests, ask.filters, ask.session) == ("", None, ("a", "b"))
 
 
 def test_more_like_an_unknown_article_says_so(site: Site) -> None:
