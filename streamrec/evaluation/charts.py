@@ -171,6 +171,23 @@ def frontier(label: str, series: Sequence[Series], unit: str) -> Html:
     return _figure(label, frame, joined(drawn), low)
 
 
+def joined_dots(label: str, series: Sequence[Series], unit: str) -> Html:
+    """One dot per arm that y and x are known of, from left to right, each joined with the next."""
+    dots = sorted((s for s in series if s.points), key=lambda s: s.points[0].x)
+    if len(dots) < 2:
+        return tag("p", f"No figure of {label} to draw.")
+    ends = [v for s in dots for p in s.points for v in (p.y, p.low, p.high) if v is not None]
+    y, low = _focus(dots, ends, min(ends))
+    left, right = dots[0].points[0].x, dots[-1].points[0].x
+    room = max((right - left) / 12, 1e-3)
+    x = Scale(left - room, right + room, LEFT, WIDTH - RIGHT)
+    frame = joined([_across(y), _along([(x(v), t) for v, t in ticks(left, right + room)], unit)])
+    places = [(s, x(s.points[0].x), y(s.points[0].y)) for s in dots]
+    line = tag("path", class_="frontier", d="M" + " L".join(f"{px:.1f},{py:.1f}" for _, px, py in places))
+    drawn = [line, *(_dot(s, px, y) for s, px, _ in places), *_labels(places)]
+    return _figure(label, frame, joined(drawn), low)
+
+
 def _steps(places: Sequence[tuple[Series, float, float]]) -> Html:
     path, best = "", math.inf
     for _, x, y in sorted(places, key=lambda p: (p[1], p[2])):

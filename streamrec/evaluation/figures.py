@@ -97,13 +97,14 @@ def memory(arm: ArmRuns, joint: ArmRuns | None) -> dict[str, Any]:
     }
 
 
-def lists(arm: ArmRuns) -> dict[str, float]:
-    """What the lists of the reported events hold: coverage, novelty in bits, Gini of exposure."""
+def lists(arm: ArmRuns) -> dict[str, float | None]:
+    """What the lists of the reported events hold: coverage, novelty in bits, Gini of exposure, variety."""
     shown = arm.column("top", int).reshape(-1, TOP).ravel()
     shown, totals = shown[shown >= 0], np.array(arm.runs[0]["totals"])
     exposure = np.bincount(shown, minlength=len(totals))
     return {"coverage": metrics.coverage(exposure, len(totals)), "gini": metrics.gini(exposure),
-            "novelty": metrics.novelty(totals[shown], int(totals.sum()), len(totals))}
+            "novelty": metrics.novelty(totals[shown], int(totals.sum()), len(totals)),
+            "variety": _known(arm.column("variety", float))}
 
 
 def trust(arm: ArmRuns) -> dict[str, Any]:

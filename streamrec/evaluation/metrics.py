@@ -7,6 +7,7 @@ Intervals and tests are in the second half: bootstraps over clusters, never over
 
 import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,6 +95,15 @@ def coverage(exposure: ArrayLike, catalogue: int) -> float:
     if shown > catalogue:
         raise ValueError(f"{shown} articles were recommended from a catalogue of {catalogue}: count again")
     return shown / catalogue if catalogue else NAN
+
+
+def variety(vectors: NDArray[Any]) -> float:
+    """1 less the mean cosine of two articles of a list (Ziegler et al. 2005). `vectors` [n, d]: of norm 1, or
+    0 where there is no text; NaN if no two have one."""
+    texts = vectors[vectors.any(axis=1)].astype(np.float64)
+    n, whole = len(texts), texts.sum(axis=0)
+    own = float((texts**2).sum())
+    return float(1 - (whole @ whole - own) / (n * (n - 1))) if n > 1 else math.nan
 
 
 def novelty(reads: ArrayLike, total: ArrayLike, articles: ArrayLike) -> float:

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from streamrec.evaluation.charts import Html, Point, Series, curves, frontier, heat_map, joined, tag
+from streamrec.evaluation.charts import (
+    Html,
+    Point,
+    Series,
+    curves,
+    frontier,
+    heat_map,
+    joined,
+    joined_dots,
+    tag,
+)
 from streamrec.evaluation.report import (
     CHARACTER,
     COST,
@@ -43,6 +53,7 @@ def page(results: Results) -> str:
         tag("header", tag("h1", title), _headline(arms, default), _cards(arms.get(default) or {})),
         _section("Window by window", _legend(looks, default), _curves(results, arms, looks)),
         _section("Quality against cost, and what was forgotten", _pair(results, arms, looks)),
+        *_varied(arms, default, looks),
         _section("All arms", *_arms(arms, default)),
         _section("Slices", _slices(arms)),
         _section("Windows", _windows(results, arms)),
@@ -139,6 +150,21 @@ def _pair(results: Results, arms: Arms, looks: Mapping[str, str]) -> Html:
     ]
     return joined([tag("div", chart, _heat(default, own, names), class_="pair"),
                    tag("div", *others, class_="pair")])
+
+
+def _varied(arms: Arms, default: str, looks: Mapping[str, str]) -> list[Html]:
+    """What a more varied list costs; nothing if no arm shows one."""
+    of_one_model = {name: arms[name] for name in arms if name == default or name.startswith("diverse-")}
+    dots = [_varied_spot(name, arm, looks[name]) for name, arm in of_one_model.items()]
+    chart = joined_dots("NDCG@10 against variety", dots, "1 - mean cosine of two articles of a list")
+    return [_section("Quality against variety", tag("div", chart, class_="pair"))] if len(dots) > 1 else []
+
+
+def _varied_spot(name: str, arm: Outcome, look: str) -> Series:
+    spot, variety = _spot(name, arm, look), known(arm.get("variety"))
+    points = [] if variety is None else [
+        p._replace(x=variety, says=f"{name}: NDCG@10 {p.y:.3f}, variety {variety:.3f}") for p in spot.points]
+    return spot._replace(points=points)
 
 
 def _spot(name: str, arm: Outcome, look: str) -> Series:

@@ -60,6 +60,7 @@ CHARACTER = (
     Column("calibration error", "calibration", best=-1, means="predicted against true rate of clicks"),
     Column("coverage", "coverage", means="share of the catalogue that was recommended"),
     Column("novelty", "novelty", "{:.2f}", means="bits: how rarely read the recommended articles are"),
+    Column("variety", "variety", means="of a list: 1 less the mean cosine between its articles' texts"),
     Column("exposure Gini", "gini", means="0: all articles alike, 1: one article always"),
     Column("published", "published", "{:,.0f}", means="increments that the gate let pass"),
     Column("refused", "refused", "{:,.0f}", means="increments that the gate held back"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamrec.catalogue import Vectors
+from streamrec.catalogue import Entry, Vectors
 from streamrec.evaluation.arm import Floats, Moment
 from streamrec.model.features import Stated
 from streamrec.model.words import title_tokens
@@ -20,13 +20,14 @@ ANY = 1.01  # cosine that no two texts have: nothing is a duplicate
 
 @dataclass(frozen=True)
 class Shown:
-    """`reads`: only so many newest reads are known, None: all. `titles`: the reader says to like what the
-    titles of so many newest reads say, put into `prompt`; 0: says nothing.
+    """`reads`: only so many newest reads are known, None: all. `titles`, `tags`: the reader says to like what
+    the titles, or tags, of so many newest reads say, put into `prompt`; 0: says nothing.
     `diversity`, `calibration`: of the list. `duplicate`: cosine at which two articles are one; `per_topic`:
     how many articles of one first tag it may hold, 0: any number."""
 
     reads: int | None = None
     titles: int = 0
+    tags: int = 0
     prompt: str = "{interests}"
     diversity: float = 0.0
     calibration: float = 0.0
@@ -41,7 +42,10 @@ class Shown:
     def reader(self, moment: Moment, encode: Callable[[str], Vectors]) -> Reader:
         """The reader as the scorer may know them."""
         history = moment.history if self.reads is None else moment.history[: self.reads]
-        said = _said(moment, self.titles)
+        said = ", ".join(dict.fromkeys([
+            *(e.title for e in _read(moment, self.titles) if e.title),
+            *(tag for e in _read(moment, self.tags) for tag in e.tags),
+        ]))
         if not said:
             return Reader(history)
         return Reader(history, Stated(encode(self.prompt.replace("{interests}", said)), title_tokens(said)))
@@ -63,8 +67,7 @@ class Shown:
         return listed
 
 
-def _said(moment: Moment, titles: int) -> str:
-    """What a reader would write who likes what they have read."""
+def _read(moment: Moment, n: int) -> list[Entry]:
+    """The newest n reads: what would be on the lips of who likes them."""
     index, entries = moment.state.articles.index, moment.state.articles.entries
-    read = [entries[index[r.item]] for r in moment.history[:titles] if r.item in index]
-    return ", ".join(dict.fromkeys(e.title for e in read if e.title))
+    return [entries[index[r.item]] for r in moment.history[:n] if r.item in index]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streamrec.evaluation.arm import Arm, Bools, Cost, Floats, Moment, Rows, Truth
 from streamrec.evaluation.learned import Learned
 from streamrec.evaluation.log import Log
-from streamrec.evaluation.metrics import auc, rank_of
+from streamrec.evaluation.metrics import auc, rank_of, variety
 from streamrec.evaluation.schedule import Schedule
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.walk import Reader, about
@@ -92,7 +92,8 @@ def _score(
         eligible = moment.eligible[: len(scored)]
         logits = isinstance(arm, Learned) and not arm.how.shown.lists
         top = _top(scored, eligible)
-        record.add(rank=rank_of(scored, eligible, target), top=top, appeal=_appeal(truth, moment, top),
+        record.add(rank=rank_of(scored, eligible, target), top=top, variety=_varied(moment, top),
+                   appeal=_appeal(truth, moment, top),
                    confidence=_confidence(scored, eligible) if logits else np.nan,
                    auc=slate_auc(partial(arm.among, moment, scored=scored), moment, event), **asked)
 
@@ -103,6 +104,10 @@ def _top(scored: Floats, eligible: Bools) -> list[int]:
     k = min(TOP, len(rows))
     best = rows[np.argpartition(-values, k - 1)[:k]] if k else rows
     return [int(i) for i in best] + [-1] * (TOP - k)
+
+
+def _varied(moment: Moment, top: Sequence[int]) -> float:
+    return variety(moment.state.articles.vectors[[row for row in top if row >= 0]])
 
 
 def _appeal(truth: Truth | None, moment: Moment, top: Sequence[int]) -> float:

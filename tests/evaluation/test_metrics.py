@@ -71,6 +71,14 @@ def test_auc_by_hand_and_as_scikit_learn():
     assert np.isclose(m.auc(scores[clicks], scores[~clicks]), roc_auc_score(clicks, scores))
 
 
+def test_variety_is_how_little_two_articles_of_a_list_are_alike():
+    same, other, none = [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]
+    assert m.variety(np.array([same, same, none])) == pytest.approx(0.0)
+    assert m.variety(np.array([same, other])) == pytest.approx(1.0)
+    assert m.variety(np.array([same, same, other], np.float16)) == pytest.approx(2 / 3)
+    assert math.isnan(m.variety(np.array([same, none])))
+
+
 def test_gini_coverage_novelty_by_hand():
     assert m.gini([4, 4, 4]) == pytest.approx(0.0) and m.gini([0, 0, 0, 8]) == pytest.approx(0.75)
     assert m.gini([1, 3]) == pytest.approx(0.25)  # mean difference 1 over twice the mean 2

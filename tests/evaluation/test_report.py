@@ -275,6 +275,16 @@ def test_the_frontier_holds_what_nothing_cheaper_reaches():
     assert all(f">{n}</text>" in drawn for n in ("dear", "mid", "waste", "free"))
 
 
+def test_what_variety_costs_is_drawn_where_an_arm_shows_varied_lists():
+    arms = {"replay": {"ndcg10": 0.5, "variety": 0.4}, "diverse-0.3": {"ndcg10": 0.45, "variety": 0.6},
+            "hot": {"ndcg10": 0.2, "variety": 0.9}}
+    drawn = page({"default": "replay", "arms": arms})
+    assert "Quality against variety" in drawn and "diverse-0.3: NDCG@10 0.450, variety 0.600" in drawn
+    assert "hot: NDCG@10 0.200, variety" not in drawn, "of one model's lists"
+    del arms["diverse-0.3"]
+    assert "Quality against variety" not in page({"default": "replay", "arms": arms})
+
+
 def test_markup_is_escaped_unless_made_here():
     inner = charts.tag("i", "a & b", title='"')
     assert charts.tag("p", inner, "<i>") == '<p><i title="&quot;">a &amp; b</i>&lt;i&gt;</p>'

@@ -35,6 +35,14 @@ def test_interests_are_the_titles_of_what_was_read_in_the_prompt(moment):
     assert said == ["likes Title 4, Title 3!"] and reader.history == [] and reader.stated is not None
 
 
+def test_interests_are_the_tags_of_what_was_read(moment):
+    for name, tags in (("a4", ["x", "y"]), ("a3", ["y", "z"])):
+        moment.state.articles.entries[moment.state.articles.index[name]].tags.extend(tags)
+    said = []
+    Shown(reads=0, tags=2).reader(moment, lambda text: said.append(text) or np.ones(4, np.float16))
+    assert said == ["x, y, z"]
+
+
 def test_a_varied_list_stands_before_the_rest_of_the_ranking(moment):
     scores = np.array([5.0, 4.9, 1.0, 0.0, 0.0], np.float32)
     plain, varied = (Shown(diversity=d).listed(moment, scores) for d in (0.0, 0.9))
