@@ -4,7 +4,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from streamrec.errors import SetupError
 from streamrec.evaluation.arm import Arm, Truth
@@ -17,19 +17,22 @@ from streamrec.evaluation.site import Site
 DEFAULT = "replay"
 JOINT = "retrain"  # what costs and intransigence are compared with
 RECALLED = ("recent", "strata", "loss")  # ways to draw rehearsal rows, other than uniformly
-STRONG = {"increment_scale": 1.0, "passes": 3}
+PLAIN = {"increment_scale": 0.6, "average": 0.0}
+STRONG = {"increment_scale": 1.0, "average": 0.0, "passes": 3}
+AS_DEFAULT: dict[str, Any] = {}  # rates and averaging as shipped
+MEMORIES: dict[str, Literal["none", "recent"]] = {"naive": "none", "sliding": "recent"}
 LEARNED: dict[str, dict[str, How]] = {
     "replay": {"as shipped": How(gate=True)},
     "frozen": {"-": How(frozen=True)},
-    "naive": {"gentle": How("none"), "strong": How("none", trainer=STRONG)},
-    "sliding": {"gentle": How("recent"), "strong": How("recent", trainer=STRONG)},
-    "replay-kd": {"0.5": How(regulariser="kd", strength=0.5), "2": How(regulariser="kd", strength=2.0)},
-    "der++": {"0.1": How(regulariser="der", strength=0.1), "0.5": How(regulariser="der", strength=0.5)},
+    **{name: {"gentle": How(memory, trainer=PLAIN), "strong": How(memory, trainer=STRONG),
+              "averaged": How(memory, trainer=AS_DEFAULT)} for name, memory in MEMORIES.items()},
+    "replay-kd": {str(s): How(regulariser="kd", strength=s, trainer=PLAIN) for s in (0.5, 2.0)},
+    "der++": {str(s): How(regulariser="der", strength=s, trainer=PLAIN) for s in (0.1, 0.5)},
+    "replay-plain": {"-": How(gate=True, trainer=PLAIN)},
     **{f"replay-{how}": {"-": How(gate=True, trainer={"rehearsal": how})} for how in RECALLED},
     "replay-passes": {"full rate, 3 at most": How(gate=True, trainer=STRONG)},
-    "ewc": {"1": How("none", regulariser="ewc", strength=1.0),
-            "100": How("none", regulariser="ewc", strength=100.0)},
-    "a-gem": {"gentle": How("none", regulariser="a-gem", strength=64),
+    "ewc": {str(s): How("none", regulariser="ewc", strength=s, trainer=PLAIN) for s in (1.0, 100.0)},
+    "a-gem": {"gentle": How("none", regulariser="a-gem", strength=64, trainer=PLAIN),
               "strong": How("none", regulariser="a-gem", strength=64, trainer=STRONG)},
     "retrain": {"-": How("none", restart="scratch")},
     "retrain-warm": {"-": How("none", restart="warm")},
@@ -50,7 +53,8 @@ SHOWN = {
     **{f"capped-{n}": Shown(per_topic=n) for n in (2, 4)},
 }
 LEARNED |= {name: {"-": How(gate=True, shown=shown)} for name, shown in SHOWN.items()}
-ON_REQUEST = ("top:1", "lora", "lora-naive", "replay-passes", *(f"replay-{how}" for how in RECALLED), *SHOWN)
+ON_REQUEST = ("top:1", "lora", "lora-naive", "replay-passes", "replay-plain",
+              *(f"replay-{how}" for how in RECALLED), *SHOWN)
 
 
 def variants(name: str, outside: dict[str, str]) -> list[str]:

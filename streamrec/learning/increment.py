@@ -11,6 +11,7 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 from streamrec.catalogue import GONE, LIVE, ONLY_NAMED, LiveArticles
 from streamrec.config import Settings, Trainer
 from streamrec.drift.topics import topic_of
+from streamrec.learning import averaging, parked
 from streamrec.learning import optimizer as adam
-from streamrec.learning import parked
 from streamrec.learning.examples import Examples, concat, count, in_time_order, materialise
 from streamrec.learning.fine_tune import Base, FitResult, fine_tune
 from streamrec.learning.gate import NONE, Compared, Verdict, ndcg, verdict
@@ -253,13 +254,20 @@ def _fit_and_judge(
         real = data.new.feats[data.new.cand >= 0].astype(np.float32)
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)
-    how: dict[str, Any] = {"optimizer_state": optimizer, "first": first, "seed": seed}
+    carried, own = averaging.apart(optimizer or {})
+    how: dict[str, Any] = {"optimizer_state": carried, "first": first, "seed": seed}
+    averaging.go_on(net, own)
     again = recalled(data.rehearsal, settings.trainer.rehearsal, before, base, data.topics, seed)
     if tuning:
-        fit = tuning.fit(net, data.new, again, data.ids, base, settings.trainer, **how)
+        scale = settings.trainer.increment_scale * averaging.ALONE
+        slower = settings.trainer.model_copy(update={"increment_scale": scale})
+        fit = tuning.fit(net, data.new, again, data.ids, base, slower, **how)
     else:
         fit = fine_tune(net, data.new, again, base, settings.trainer, **how,
                         plugins=plugins(before, data.new, again), tail=data.held_out)
+        if settings.trainer.average and not first:
+            fit = replace(fit, optimizer_state=averaging.with_own(fit.optimizer_state, net))
+            averaging.average(net, before, settings.trainer.average)
     learned = tuning.vectors(data.ids, data.base) if tuning else base
     held_out, anchors = (
         Compared(*(ndcg(scores(n, rows, v), rows.target) for n, v in ((before, base), (net, learned))))

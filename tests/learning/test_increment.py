@@ -4,6 +4,7 @@ import copy
 from collections import Counter
 
 import pytest
+import torch
 from msgspec.structs import replace
 from safetensors.numpy import load, save
 from synthetic_stream import DIM, articles, rows
@@ -142,6 +143,28 @@ def test_a_refused_model_leaves_no_files_but_the_cursor_moves_on():
     assert not out.verdict.publish and not out.model_files and not out.optimizer_files
     assert made.state.rows > before.rows
     assert all(out.cursor[p] > before.cursor[p] for p in before.cursor)
+
+
+def weights(net):
+    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+
+
+def test_what_is_published_is_the_average_of_its_parent_and_the_learner_who_goes_on_from_itself():
+    stream = rows(1200, list(ARTICLES))
+    half, whole = (Trainee(stream, gate=False, average=share) for share in (0.5, 0.0))
+    for trainee in (half, whole):
+        trainee.learn(600)
+    first = weights(half.net)
+    assert (first == weights(whole.net)).all(), "of a first model there is nothing to average"
+    for trainee in (half, whole):
+        trainee.learn(900)
+    own = weights(whole.net)
+    assert torch.allclose(weights(half.net), (first + own) / 2, atol=1e-6)
+    second = weights(half.net)
+    for trainee in (half, whole):
+        trainee.learn(1200)
+    assert torch.allclose(weights(half.net), (second + weights(whole.net)) / 2, atol=1e-5)
+    assert (weights(whole.net) - own).abs().max() > 1e-3
 
 
 def test_rows_about_unknown_articles_are_skipped():
