@@ -60,10 +60,12 @@ def main_parts(batch: Batch, chosen: Sequence[Rows]) -> list[list[Strongest]]:
     found = []
     for b, (parts, rows) in enumerate(zip(batch.parts(chosen), chosen, strict=True)):
         kinds = [_said(k, batch, b) for k in (*parts, "interplay")]
-        lifts, of_all = (true_lifts(batch, b, rows, parts, listed) for listed in (True, False))
-        most = lifts.max(axis=0, initial=0.0)
-        best = np.where(most > 0, lifts.argmax(axis=0), np.where(
-            of_all.max(axis=0, initial=0.0) > 0, of_all.argmax(axis=0), len(parts)))
+        lifts = true_lifts(batch, b, rows, parts)
+        most, best = lifts.max(axis=0, initial=0.0), lifts.argmax(axis=0)
+        if not most.all():
+            of_all = true_lifts(batch, b, rows, parts, listed=False)
+            largest = np.where(of_all.max(axis=0, initial=0.0) > 0, of_all.argmax(axis=0), len(parts))
+            best = np.where(most > 0, best, largest)
         found.append([Strongest(kinds[k], w) for k, w in zip(best.tolist(), most.tolist(), strict=True)])
     return found
 
