@@ -1,7 +1,7 @@
 """Monitor: reads what was served, shown and clicked; publishes drift reports.
 
 Its place in the topics is committed after the reports that were due: started again, it goes on
-where it was.
+where it was. A report that its topic does not take is kept, and holds up nothing else.
 """
 
 import threading
@@ -29,6 +29,7 @@ from streamrec.metrics import (
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
+FLUSH_S = 2.0  # a report is sent again later: feedback goes on meanwhile
 BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
 SEEN_S, SEEN = 10.0, 2000  # the articles shown most are noted so often, and so many
 NEWEST = 20  # increments looked at, for those that are new
@@ -49,7 +50,7 @@ class MonitorProcess:
         self._monitor, self._subscription, self._publisher = monitor, subscription, publisher
         self._board, self._clock, self._topic = board, clock, reports_topic
         self._follow_site = follow
-        self._followed_at = self._committed_at = self._beat_at = self._seen_at = 0.0
+        self._followed_at = self._committed_at = self._beat_at = self._seen_at = self._tried_at = 0.0
         self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
         self._owed: DriftReport | None = None
@@ -80,13 +81,17 @@ class MonitorProcess:
             for record in records:
                 self._take(partition, record.value, now)
             self._done[partition] = records[-1].offset + 1
-        self._owed = self._owed or self._monitor.due(now)
-        if self._owed is not None:
-            self._publish(self._owed)  # kept until it is out: an alarm is raised once
-            self._owed = None
+        self._report(now)
         look(self._subscription, self._waits)
         if due(now, self._committed_at, COMMIT_S):
             self._commit(now)
+
+    def _report(self, now: float) -> None:
+        """What is due; it is kept until it is out, as an alarm is raised once."""
+        if self._owed is None:
+            self._owed, self._tried_at = self._monitor.due(now), 0.0
+        if self._owed is not None and due(now, self._tried_at, self._monitor.settings.period_s):
+            self._publish(self._owed, now)
 
     def _commit(self, now: float) -> None:
         self._committed_at = now
@@ -125,7 +130,7 @@ class MonitorProcess:
     def _take(self, place: Partition, value: bytes | None, now: float) -> None:
         try:
             if ".feedback." in place.topic:
-                self._monitor.feedback(decode(Feedback, value, now), place.partition)
+                self._monitor.feedback(decode(Feedback, value, now), place.partition, now)
             elif ".recommendations." in place.topic:
                 self._monitor.recommendation(decode(Recommendation, value, now))
             else:
@@ -133,7 +138,7 @@ class MonitorProcess:
         except InvalidMessage:
             pass
 
-    def _publish(self, report: DriftReport) -> None:
+    def _publish(self, report: DriftReport, now: float) -> None:
         alarms = [f.detector for f in report.findings if f.alarm]
         learnable = [f.detector for f in report.findings if f.alarm and f.kind in RETRAIN]
         if learnable:
@@ -141,10 +146,25 @@ class MonitorProcess:
             self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": learnable})
         elif alarms:
             report = replace(report, action="none: no update mends this")
-        if self._sent != report.report_id:  # else it waits in the publisher since the last try
-            self._publisher.send(self._topic, None, encode(report))
-            self._sent = report.report_id
-        self._publisher.flush()
+        if not self._sends(report):
+            self._tried_at = now
+            return
         self._board.put(BOARD_DRIFT, report)
+        self._owed = None
         telling.report(report)
         log.info("drift_report", trigger=report.trigger, alarms=alarms)
+
+    def _sends(self, report: DriftReport) -> bool:
+        """Whether the report is out."""
+        why = ""
+        try:
+            if self._sent != report.report_id:  # else it waits in the publisher since the last try
+                self._publisher.send(self._topic, None, encode(report))
+                self._sent = report.report_id
+            self._publisher.flush(FLUSH_S)
+        except RetryLater as error:
+            why = str(error)
+        if self._waits.note("reports", bool(why)) and why:
+            log.warning("report_not_out", why=f"{self._topic} does not take it ({why}); it is kept. If the "
+                        "topic is missing: `streamrec topics create`")
+        return not why

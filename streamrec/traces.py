@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 HEADER, PARENT = "streamrec-traces", "traceparent"  # on requests: reader -> trace; on answers: W3C's
 Headers = list[tuple[str, bytes]]
+ROOT = "collect"  # the span that the others of a trace hang on
 MOST = 100  # traces that a version is told of
 
 

@@ -400,12 +400,11 @@ def _serve_web(
     outbox = Outbox(publisher)
     desk.start()
     outbox.start()
-    p.board.put(BOARD_WEB, where)
     local = settings.web.host in LOOPBACK
     app = build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings)), local))
     watch = _dashboard(app, p, desk) if pages else None
     log.info("serving", **where)
-    serve(app, listening, stop)
+    serve(app, listening, stop, lambda: p.board.put(BOARD_WEB, {**where, "at": p.clock.now()}))
     for part in (desk, outbox, watch):
         if part:
             part.stop()

@@ -1,32 +1,58 @@
-"""Traces by OpenTelemetry: to a collector (an http address), to a file, or to the console."""
+"""Traces by OpenTelemetry: to a collector (an http address), to a file, or to the console; and each span as a
+line of the log, which has the same ids."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
 from opentelemetry import trace as otel
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from streamrec import logs
 from streamrec.config import Traces
 from streamrec.errors import SetupError
-from streamrec.traces import trace_of
+from streamrec.traces import ROOT, trace_of
 
 log = logs.get(__name__)
 EVERY_MS = 1000
 
 
+class _Ids(RandomIdGenerator):
+    """The root of a trace has ids that every process knows, so that each can name it as its spans' parent."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def of_root(self, root: SpanContext) -> None:
+        """The next span of this thread is this one."""
+        self._own.root = root
+
+    def generate_span_id(self) -> int:
+        """See IdGenerator."""
+        root, self._own.root = getattr(self._own, "root", None), None
+        return root.span_id if root else super().generate_span_id()
+
+    def generate_trace_id(self) -> int:
+        """See IdGenerator."""
+        root = getattr(self._own, "root", None)
+        return root.trace_id if root else super().generate_trace_id()
+
+
 class OtelTracer:
-    """See streamrec.traces.Tracer. The root of a trace is a span that nobody sends: the click itself."""
+    """See streamrec.traces.Tracer. The root of a trace is that its event was collected."""
 
     on = True
 
     def __init__(self, settings: Traces, process: str) -> None:
         self._below = int(settings.share * 2**32)
         resource = Resource.create({"service.name": f"streamrec-{process}"})
-        self._provider = TracerProvider(resource=resource)
+        self._ids = _Ids()
+        self._provider = TracerProvider(resource=resource, id_generator=self._ids)
         exporter = _exporter(settings.to)
         self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=EVERY_MS))
         self._tracer = self._provider.get_tracer("streamrec")
@@ -42,10 +68,12 @@ class OtelTracer:
             root = SpanContext(int(trace, 16), int(trace[:16], 16), True, TraceFlags(TraceFlags.SAMPLED))
         except ValueError:
             return
-        context = set_span_in_context(NonRecordingSpan(root))
+        context = Context() if name == ROOT else set_span_in_context(NonRecordingSpan(root))
+        if name == ROOT:
+            self._ids.of_root(root)
         span = self._tracer.start_span(name, context, otel.SpanKind.INTERNAL, facts, start_time=_ns(start))
         span.end(_ns(end))
-        log.debug("span", trace=trace, name=name, **facts)
+        log.info("span", trace=trace, name=name, **facts)
 
     def close(self) -> None:
         """See Tracer."""

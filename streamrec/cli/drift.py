@@ -30,38 +30,31 @@ def list_reports(
     rows_table([row(r) for r in found], "no report yet: is `streamrec monitor` running?", whole="report")
 
 
-@app.command(help="One report: each detector's statistic, threshold, windows and what moved.\n\n"
+@app.command(help="One report: its alarms in full, and a line for each other detector.\n\n"
              "Example: [bold]streamrec drift show last-alarm[/]")
 def show(
     report_id: str = typer.Argument("last", help="An id of `drift list`, last, or last-alarm."),
+    full: bool = typer.Option(False, "--full", help="Each detector in full: how sure, windows, since."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """See help."""
-    from streamrec.cli.show import rows_table
+    from streamrec.cli.show import findings_in_full, findings_in_short
     from streamrec.events import encode
-    from streamrec.operate.drift import how_sure, one, quality, row, since, told
+    from streamrec.operate.drift import one, quality, row
     report = one(_reports(), report_id)
     if as_json:
         typer.echo(encode(report).decode())
         return
-    rows_table([row(report)], "", whole="report")
-    rows_table([
-        {"detector": f.detector, "alarm": f"ALARM, {f.severity}" if f.alarm else "-",
-         "value": "-" if f.value is None else f"{f.value:.4f}",
-         "threshold": "-" if f.threshold is None else f"{f.threshold:.4f}", "samples": f.samples,
-         "reference": f.reference or "-", "current": f.current or "-", "detail": f.detail or "-"}
-        for f in report.findings
-    ], "the report holds no finding", whole="detector")
-    for f in report.findings:  # not in the table: another column would break the detectors' names
-        if how_sure(f) != "-":
-            typer.echo(f"{f.detector}: {how_sure(f)}")
+    for name, value in row(report).items():
+        typer.echo(f"{name:8} {value}")
     for line in quality(report):
         typer.echo(line)
-    for f in report.findings:
-        if f.alarm:
-            typer.echo(f"\n{f.detector}, since {since(f)}: {f.detail}")
-            for contributor in f.contributors:
-                typer.echo(f"  {told(contributor)}")
+    for line in findings_in_full([f for f in report.findings if full or f.alarm]):
+        typer.echo(line)
+    if not full:
+        typer.echo("")
+        for line in findings_in_short([f for f in report.findings if not f.alarm]):
+            typer.echo(line)
 
 
 @app.command(help="Write all reports as one self-contained page: a timeline, the statistics, each alarm.\n\n"

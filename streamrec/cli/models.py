@@ -26,11 +26,12 @@ def list_versions(as_json: bool = typer.Option(False, "--json", help="Print JSON
     if as_json:
         typer.echo(json.dumps([{**r, "serving": r["version"] == current} for r in records]))
         return
+    figures = sorted({k for r in records for k in r["metrics"] if "ndcg" in k})  # not all versions have all
     rows_table([
         {"version": r["version"] + (" *" if r["version"] == current else ""),
          "parent": r["parent"] or "-", "rows": r["rows"],
          "age": f"{time.time() - r['created_at']:.0f} s",
-         **{k: f"{v:.4f}" for k, v in sorted(r["metrics"].items()) if "ndcg" in k}}
+         **{k: f"{r['metrics'][k]:.4f}" if k in r["metrics"] else "-" for k in figures}}
         for r in records
     ], "no version is published yet: `streamrec status` shows how many rows wait")
 

@@ -1,12 +1,14 @@
 """Tables for people."""
 
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamrec.events import Recommendation
+from streamrec.events import Finding, Recommendation
 
 LEAST = 8  # characters of a column beside one that is shown whole
 
@@ -33,7 +35,7 @@ def status_table(s: dict[str, Any]) -> None:
         "model": f"version {model['version']}, {model['age_s']} s old" if model["version"] else
                  "none yet: the untrained prior answers",
         "serving": s["serving"] or "the untrained prior",
-        "http": s["web"] or "no web process has started yet",
+        "http": s["web"] or "no web process runs",
         "dashboard": s["dashboard"] or "none",
         "models": f"{s['models_published']} published, {s['models_refused']} refused",
         "last gate": gate["reason"] if gate else "none yet",
@@ -63,18 +65,46 @@ def recommendation_table(answer: Recommendation) -> None:
 
 
 def rows_table(rows: list[dict[str, Any]], empty: str, whole: str = "") -> None:
-    """Any list of like dicts; `empty` is said when there are none. The column `whole` is what another command
-    takes: it is cut on no screen, and the others make room for it."""
+    """Any list of like dicts, "-" where one lacks a column; `empty` is said when there are none. The column
+    `whole` is what another command takes: it is cut on no screen, and the others make room for it."""
     console = Console()
     if not rows:
         console.print(empty)
         return
-    table = _table(*rows[0])
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = _table(*columns)
     for column in table.columns:
         if column.header == whole:
             longest = max(len(row[whole]) for row in rows)
             column.no_wrap = longest <= console.width - LEAST * (len(table.columns) - 1)
             column.overflow = "fold"  # where it is longer than the screen it goes on below
     for row in rows:
-        table.add_row(*(Text(str(v)) for v in row.values()))
+        table.add_row(*(Text(str(row.get(name, "-"))) for name in columns))
     console.print(table)
+
+
+def findings_in_full(findings: Sequence[Finding]) -> Iterator[str]:
+    """Each over some lines: what it saw, how sure it is, which windows, what moved."""
+    from streamrec.operate.drift import interval, p_value, since, told
+    for f in findings:
+        yield f"\n{f.detector}: {f'ALARM, {f.severity}' if f.alarm else 'no alarm'}, since {since(f)}"
+        lines = [f.detail,
+                 f"value {_number(f.value)}, threshold {_number(f.threshold)}, p {p_value(f)}, "
+                 f"95 % interval {interval(f)}",
+                 f"{f.samples} values: {f.reference or '-'}; against {f.current or '-'}",
+                 *(told(c, f.detector) for c in f.contributors)]
+        for line in lines:
+            yield textwrap.fill(line, Console().width, initial_indent="  ", subsequent_indent="    ")
+
+
+def findings_in_short(findings: Sequence[Finding]) -> Iterator[str]:
+    """Each in one line, cut where the screen ends."""
+    name, width = max((len(f.detector) for f in findings), default=0), Console().width
+    head = f"{'detector':{name}}   value  threshold  values  what it saw"
+    for line in [head, *(f"{f.detector:{name}} {_number(f.value):>7}  {_number(f.threshold):>9}  "
+                         f"{f.samples:>6}  {f.detail}" for f in findings)]:
+        yield line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _number(x: float | None) -> str:
+    return "-" if x is None else f"{x:.4f}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrec.config import Monitor
-from streamrec.drift.contract import Detector
+from streamrec.drift.contract import Detector, moved
 from streamrec.drift.formulas import two_sided
 from streamrec.events import Finding
 
@@ -137,7 +137,7 @@ class NewWords(Detector):
             detector=self.name, alarm=abs(rise) >= threshold, value=abs(rise), threshold=threshold,
             samples=3 * BLOCK, reference=f"{BLOCK} titles, {before.mean():.3f} of the words new",
             current=f"newest {BLOCK} titles, {after.mean():.3f} of the words new",
-            detail=f"share of new words {'rose' if rise > 0 else 'fell'} by {abs(rise):.3f}",
+            detail=f"share of new words {moved(f'{before.mean():.3f}', f'{after.mean():.3f}', rise > 0)}",
             p_value=two_sided(rise, error), interval=(rise - 1.96 * error, rise + 1.96 * error),
             first_seen=self._since,
         )

@@ -70,3 +70,10 @@ def severity(size: float) -> Severity:
 def change(old: float, new: float) -> float:
     """The size of a change of a mean: a fifth more or less is LOW, a third HIGH."""
     return 7.5 * abs(new - old) / max(abs(old), abs(new), 1e-9)
+
+
+def moved(before: str, after: str, rose: bool) -> str:
+    """From one to the other, as they are told."""
+    if before == after:
+        return f"stays at {after}"
+    return f"{'rose' if rose else 'fell'} from {before} to {after}"

@@ -64,6 +64,15 @@ class Reads:
         return Contributor(kind="readers", name="who have read before", before=before, after=after)
 
 
+class Titles:
+    """Of articles that a detector names itself."""
+
+    def explain(self, finding: Finding, about: About) -> Finding:
+        """Each with its title."""
+        return replace(finding, contributors=[replace(c, examples=_titles([c.name], about))
+                                              for c in finding.contributors])
+
+
 class Arrivals:
     """The newest articles: which topics are published more, and which less."""
 

@@ -9,7 +9,7 @@ from typing import NewType
 import numpy as np
 
 from streamrec.config import Monitor
-from streamrec.drift.contract import Detector
+from streamrec.drift.contract import Detector, moved
 from streamrec.drift.formulas import gini, two_sided
 from streamrec.drift.mean_shift import MIN_SAMPLES
 from streamrec.events import Contributor, Finding
@@ -26,7 +26,8 @@ Slate = tuple[str, ...]
 
 class Exposure(Detector):
     """Gini coefficient of how often each article is shown, in blocks of slates, against the first block
-    (Chaney et al. 2018: a recommender that learns from its own lists homogenises)."""
+    (Chaney et al. 2018: a recommender that learns from its own lists homogenises). That it falls is for the
+    better: told without an alarm, and later blocks are compared with what it fell to."""
 
     name, kind = "exposure", "feedback-loop"
 
@@ -55,21 +56,24 @@ class Exposure(Detector):
         block, self._block = self._block, []
         before, after = _gini(self._first), _gini(block)
         error = math.hypot(self._error(self._first), self._error(block))
-        threshold, moved = max(LEAST, SIGMAS * error), abs(after - before)
+        threshold, rise = max(LEAST, SIGMAS * error), after - before
         shares = _popular(self._first), _popular(block)
         self._last = Finding(
-            detector=self.name, alarm=moved >= threshold, value=moved, threshold=threshold,
+            detector=self.name, alarm=rise >= threshold, value=rise, threshold=threshold,
             samples=2 * SLATES, reference=f"{SLATES} slates, Gini {before:.3f}",
             current=f"newest {SLATES} slates, Gini {after:.3f}",
-            detail=f"Gini of exposure {'rose' if after > before else 'fell'} from {before:.3f} to "
-                   f"{after:.3f}; the most shown tenth has {100 * shares[0]:.0f}% to {100 * shares[1]:.0f}%",
-            p_value=two_sided(after - before, error), first_seen=self._since,
-            interval=(after - before - 1.96 * error, after - before + 1.96 * error),
-            contributors=_most_shown(self._first, block),
+            detail=f"Gini of exposure {moved(f'{before:.3f}', f'{after:.3f}', rise > 0)}; "
+                   f"the most shown tenth has {100 * shares[0]:.0f}% to {100 * shares[1]:.0f}%"
+                   + (", which is for the better" if rise <= -threshold else ""),
+            p_value=two_sided(rise, error), first_seen=self._since,
+            interval=(rise - 1.96 * error, rise + 1.96 * error),
+            contributors=_moved_most(self._first, block),
         )
-        if self._last.alarm:
+        if rise >= threshold:
             self._latch(self._last)
             self._rearm()
+        elif rise <= -threshold:
+            self._first = block
 
     def _error(self, slates: Sequence[Slate]) -> float:
         """Standard error of a block's Gini coefficient, by drawing its slates again."""
@@ -95,10 +99,12 @@ def _popular(slates: Sequence[Slate]) -> float:
     return sum(counts[: max(1, round(TOP * len(counts)))]) / max(sum(counts), 1)
 
 
-def _most_shown(before: Sequence[Slate], after: Sequence[Slate], most: int = 5) -> list[Contributor]:
+def _moved_most(before: Sequence[Slate], after: Sequence[Slate], most: int = 5) -> list[Contributor]:
+    """The articles whose places moved most."""
     old, new = _counts(before), _counts(after)
-    return [Contributor(kind="article", name=item, before=old[item] / SLATES, after=n / SLATES)
-            for item, n in new.most_common(most)]
+    moved_most = sorted({*old, *new}, key=lambda item: (-abs(new[item] - old[item]), item))[:most]
+    return [Contributor(kind="article", name=item, before=old[item] / SLATES, after=new[item] / SLATES)
+            for item in moved_most]
 
 
 class AgainstControls(Detector):

@@ -8,24 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from streamrec.events import Contributor
+from streamrec.events import A_MINUTE, Contributor
 
 SMOOTHING = 0.5  # Jeffreys: a topic absent from one window must not make the index infinite
 MAX_TOPICS = 20  # the rest is pooled: chance alone adds to the index with every topic
 NOISE_SIGMAS = 6.0  # the index is looked at many times per window, so chance needs a wide berth
 RESAMPLES = 200
 LARGEST_R = 0.9  # of neighbouring reads: of a reader who reads one topic at a time nothing more can be said
+MIN_SIDE = 5  # values on each side of a moment that ADWIN looks at
 Pairs = Sequence[tuple[float, float]]
 
 
 def epsilon_cut(n0: int, n1: int, variance: float, delta: float) -> float:
     """Difference of two sub-window means that ADWIN calls a change.
 
-    Bifet & Gavaldà (2007), section 4, with delta' = delta / ln(n) as river and MOA have it.
+    Bifet & Gavaldà (2007), section 4, with delta' = delta / ln(n) and sub-windows counted without the fewest
+    values that they may have, as river has it.
     """
     log_term = math.log(2 * math.log(n0 + n1) / delta)
-    m = 1 / (1 / n0 + 1 / n1)
+    m = 1 / (1 / (n0 - MIN_SIDE + 1) + 1 / (n1 - MIN_SIDE + 1))
     return math.sqrt(2 / m * variance * log_term) + 2 / (3 * m) * log_term
+
+
+def seconds(well_read: float) -> float:
+    """The time for which `events.well_read` gives this, in [0, 1]."""
+    return A_MINUTE * well_read / max(1.0 - well_read, 1e-9)
 
 
 def two_sided(difference: float, error: float) -> float:

@@ -5,6 +5,8 @@ from collections import Counter, deque
 from collections.abc import Hashable, Mapping
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from streamrec.config import Monitor
 from streamrec.drift.contract import Detector
 from streamrec.drift.formulas import (
@@ -109,6 +111,13 @@ class Mix(Detector, ABC, Generic[X]):
         finding = self._state()
         if finding.alarm:
             self._latch(finding)
+
+    def report(self) -> Finding:
+        """See Detector. Only what is told has an interval: windows are drawn again for it many times."""
+        found = super().report()
+        if found.value is None or found.interval is not None:
+            return found
+        return replace(found, interval=psi_interval(pooled(*self._shares())))
 
     def _size(self, found: Finding) -> float:
         return 10.0 * (found.value or 0.0)  # an index of .25 is called a large shift

@@ -6,6 +6,7 @@ then; reports are due by the wall clock.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from streamrec.clock import due
 from streamrec.config import Monitor
 from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
-from streamrec.drift.contributors import Arrivals, Explains, Published, Reads, Values
+from streamrec.drift.contributors import Arrivals, Explains, Published, Reads, Titles, Values
 from streamrec.drift.pulse import Pulse, Said
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
 from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epoch, well_read
@@ -118,9 +119,10 @@ class DriftMonitor:
         for arm, found in entry.get("ndcg", {}).items():
             self._quality[f"ndcg_{arm}"] = found[0]
 
-    def feedback(self, event: Feedback, partition: int = 0) -> None:
-        """One event; a redelivered one changes nothing but the share of duplicates. Partitions are read one
-        after the other where there is much to catch up, so a clock is judged by its own partition's."""
+    def feedback(self, event: Feedback, partition: int = 0, wall: float = inf) -> None:
+        """One event, which came at wall time `wall`, if that is known; a redelivered one changes nothing but
+        the share of duplicates. Partitions are read one after the other where there is much to catch up, so a
+        clock is judged by its own partition's."""
         new, at, d = self._events.put(event.event_id, None), self._time.now, self.detectors
         d.duplicates.update(float(not new), at)
         if not new:
@@ -128,7 +130,7 @@ class DriftMonitor:
         self._count += 1
         self.pulse.count("events")
         ts = epoch(event.timestamp)
-        now = self._time.tick(ts)
+        now = self._time.tick(ts, wall)
         astray = self._clocks.setdefault(partition, Neighbours()).astray(ts)
         if astray is not None:
             d.skew.update(float(astray > SKEW_S), now)
@@ -238,7 +240,8 @@ class DriftMonitor:
         """An alarm with what moved."""
         if not finding.alarm:
             return finding
-        by_kind: dict[str, Explains] = {"interest": self._lately, "content": self._arrivals}
+        by_kind: dict[str, Explains] = {
+            "interest": self._lately, "content": self._arrivals, "feedback-loop": Titles()}
         of = by_kind.get(finding.kind or "") or self._values.get(finding.detector)
         return of.explain(finding, self._articles.get) if of else finding
 

@@ -1,12 +1,14 @@
 """Means that may shift: what readers do (label), what the model ranks (performance), whether each
 reader stays with their topics (interest), and whether the data is sound (data-quality)."""
 
+import math
 from collections import OrderedDict
 
 from river.drift import PageHinkley
 
 from streamrec.config import Monitor
-from streamrec.drift.contract import Detector, change
+from streamrec.drift.contract import Detector, change, moved
+from streamrec.drift.formulas import seconds
 from streamrec.drift.mean_shift import MIN_SAMPLES, MeanShift
 from streamrec.events import Finding
 
@@ -68,18 +70,28 @@ class ClickTrend(Detector):
             detector=self.name, alarm=alarm, value=value, threshold=LIMIT, samples=self._n,
             reference=f"{self._n} slates, mean {mean:.3f}",
             current=f"newest about {MIN_SAMPLES} slates, mean {self._recent:.3f}",
-            detail=f"{'rose' if self._recent > mean else 'fell'} from {mean:.3f} to {self._recent:.3f}",
+            detail=moved(f"{mean:.3f}", f"{self._recent:.3f}", self._recent > mean),
+            interval=self._interval(self._recent - mean, mean * (1 - mean)),
             first_seen=self._rose_since if self._recent > mean else self._fell_since,
         )
+
+    def _interval(self, moved_by: float, variance: float) -> tuple[float, float]:
+        """Of the newest mean less that of all: 95 %, for values that vary as clicks do."""
+        error = math.sqrt(variance / (2 * MIN_SAMPLES - 1) + variance / self._n)
+        return moved_by - 1.96 * error, moved_by + 1.96 * error
 
     def _size(self, found: Finding) -> float:
         return change(*self._moved)
 
 
 class Dwell(MeanShift):
-    """How long articles are read: seconds / (seconds + a minute), so that an open tab is no outlier."""
+    """How long articles are read: seconds / (seconds + a minute), so that an open tab is no outlier. Its mean
+    is told as the seconds that are worth as much."""
 
     name, kind, unit = "dwell", "label", "reads"
+
+    def _say(self, mean: float) -> str:
+        return f"{seconds(mean):.1f} s"
 
 
 class Dismissals(MeanShift):
@@ -120,13 +132,15 @@ class Surprise(MeanShift):
 class Calibration(MeanShift):
     """How far the served model is too sure of itself: of each clicked slate's likeliest place, the
     probability that the model gave it less whether it was clicked. That lies within [-1, 1]; taken is
-    (1 + that) / 2: a half is right in the mean, more is too sure."""
+    (1 + that) / 2. Told is that itself: nought is right in the mean, more is too sure."""
 
-    name, kind, unit = "calibration", "performance", "clicked slates"
+    name, kind, unit, span = "calibration", "performance", "clicked slates", 2.0
+
+    def _say(self, mean: float) -> str:
+        return f"{2 * mean - 1:+.3f}"
 
     def _detail(self, old: float, new: float) -> str:
-        over = [f"{2 * x - 1:+.3f}" for x in (old, new)]
-        return f"chance said less chance seen: {over[0]} before, {over[1]} now; {super()._detail(old, new)}"
+        return f"chance said less chance seen: {super()._detail(old, new)}"
 
 
 class ReaderChange(MeanShift):
@@ -139,19 +153,19 @@ class ReaderChange(MeanShift):
 class Duplicates(MeanShift):
     """Share of feedback whose event id was seen before."""
 
-    name, kind, unit = "duplicates", "data-quality", "events"
+    name, kind, unit, one_way = "duplicates", "data-quality", "events", True
 
 
 class ClockSkew(MeanShift):
     """Share of feedback dated over ten minutes before what came before it, or after what came after."""
 
-    name, kind, unit = "clock-skew", "data-quality", "events"
+    name, kind, unit, one_way = "clock-skew", "data-quality", "events", True
 
 
 class MissingText(MeanShift):
     """Share of new articles that nothing can be read of."""
 
-    name, kind, unit = "missing-text", "data-quality", "articles"
+    name, kind, unit, one_way = "missing-text", "data-quality", "articles", True
 
 
 class VectorNorm(MeanShift):

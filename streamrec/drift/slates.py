@@ -8,12 +8,15 @@ of outcomes fair: clicks told at once and ignored slates later would begin with 
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median_low
 from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 CLOCK_EVENTS = 31
+AHEAD_S = 60.0  # what is dated later than wall time by more is dated wrongly
+FAR_BEHIND_S, ALL_BEHIND = 86_400.0, 10 * CLOCK_EVENTS  # events in a row after which time is taken back
 
 
 class Recent(OrderedDict[K, V], Generic[K, V]):
@@ -37,19 +40,23 @@ class EventTime:
     """How far event time has come: the highest median of the newest timestamps.
 
     The median, not the maximum: one reader with a clock a day ahead must not expire every slate
-    on sight, and so turn the click rate to zero for a day.
+    on sight, and so turn the click rate to zero for a day. Never later than wall time: it would stand
+    still until that is reached, and no slate expire meanwhile.
     """
 
     def __init__(self) -> None:
         self._newest: list[float] = []
+        self._behind = 0
         self.now = 0.0  # nobody knows yet
 
-    def tick(self, ts: float) -> float:
-        """Take an event's timestamp (epoch s); the event time."""
-        self._newest = [*self._newest[1 - CLOCK_EVENTS :], ts]
+    def tick(self, ts: float, wall: float = inf) -> float:
+        """Take the timestamp of an event (epoch s) that came at wall time `wall`; the event time."""
+        self._newest = [*self._newest[1 - CLOCK_EVENTS :], min(ts, wall + AHEAD_S)]
+        median = median_low(self._newest)
         if len(self._newest) < CLOCK_EVENTS:
-            return median_low(self._newest)  # not kept: the first clock may be the wrong one
-        self.now = max(self.now, median_low(self._newest))
+            return median  # not kept: the first clock may be the wrong one
+        self._behind = self._behind + 1 if median < self.now - FAR_BEHIND_S else 0
+        self.now = median if self._behind >= ALL_BEHIND else max(self.now, median)
         return self.now
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streamrec.broker import Broker
+from streamrec.drift.formulas import seconds
 from streamrec.errors import InvalidMessage, NotFound
 from streamrec.events import Contributor, DriftReport, Finding, decode
 from streamrec.operate import topic_log
@@ -23,6 +24,9 @@ def reports(broker: Broker, topic: str) -> list[DriftReport]:
 
 def one(found: list[DriftReport], report_id: str) -> DriftReport:
     """The report of an id, `last`, or `last-alarm`: the last with an alarm. Raises NotFound."""
+    if not found:
+        raise NotFound("there is no drift report yet: see that `streamrec monitor` runs (`streamrec up` "
+                       "starts it); it reports each STREAMREC_MONITOR__PERIOD_S seconds, and upon alarms")
     if report_id == "last-alarm" and not any(map(alarmed, found)):
         raise NotFound("no drift report that is kept has an alarm; see `streamrec drift list`")
     for report in reversed(found):
@@ -45,10 +49,15 @@ def row(report: DriftReport) -> dict[str, Any]:
     }
 
 
-def told(c: Contributor) -> str:
-    """What moved, in a line."""
+def told(c: Contributor, detector: str = "") -> str:
+    """What moved, in a line; of a detector whose means are no shares, by its name."""
     examples = f" ({'; '.join(c.examples)})" if c.examples else ""
-    return f"{c.kind} {c.name}: {100 * c.before:.1f} % to {100 * c.after:.1f} %{examples}"
+    return f"{c.kind} {c.name}: {amount(c.before, detector)} to {amount(c.after, detector)}{examples}"
+
+
+def amount(mean: float, detector: str = "") -> str:
+    """A contributor's mean, for people."""
+    return f"{seconds(mean):.1f} s" if detector == "dwell" else f"{100 * mean:.1f} %"
 
 
 def since(f: Finding) -> str:

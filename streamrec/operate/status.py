@@ -17,6 +17,8 @@ from streamrec.metrics import (
 from streamrec.registry import PointerStore
 from streamrec.replay import ReplayBuffer
 
+FRESH_S = 30.0  # a web process says every five that it is there
+
 
 def status(
     broker: Broker, buffer: ReplayBuffer, pointers: PointerStore, board: Board,
@@ -38,7 +40,7 @@ def facts(
     buffer: ReplayBuffer, pointers: PointerStore, board: Board, articles: int, now: float
 ) -> dict[str, Any]:
     """All that Redis knows."""
-    counts, pointer, web = buffer.counts(), pointers.read(), board.get(BOARD_WEB) or {}
+    counts, pointer, web = buffer.counts(), pointers.read(), _web(board, now)
     age = round(now - pointer.published_at, 1) if pointer.version else None
     return {
         "stored": counts.stored,
@@ -60,3 +62,9 @@ def facts(
         "rows_lost": board.total(BOARD_LOST),
         "misfires": board.total(BOARD_MISFIRES),
     }
+
+
+def _web(board: Board, now: float) -> dict[str, Any]:
+    """Where a web process answers; nothing if it has not said so lately."""
+    found: dict[str, Any] = board.get(BOARD_WEB) or {}
+    return found if abs(now - found.get("at", now)) < FRESH_S else {}

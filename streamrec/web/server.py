@@ -1,12 +1,18 @@
 """Serves the application until it is told to stop."""
 
+import contextlib
 import socket
 import threading
+import time
+from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
 
-from streamrec.errors import SetupError
+from streamrec.errors import RetryLater, SetupError
+
+ALIVE_S = 5.0
+ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # an address to listen on, and one to open
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -26,18 +32,26 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url(listening: socket.socket) -> str:
-    """Where it can be reached."""
+    """Where it can be reached, from this machine at least."""
     host, port = listening.getsockname()[:2]
+    host = ANY.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: FastAPI, listening: socket.socket, stop: threading.Event) -> None:
-    """Until `stop` is set; then requests in hand are answered first."""
+def serve(
+    app: FastAPI, listening: socket.socket, stop: threading.Event, alive: Callable[[], None] = lambda: None
+) -> None:
+    """Until `stop` is set; then requests in hand are answered first. Meanwhile `alive` is called now and
+    then, which may raise RetryLater."""
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http")
     thread.start()
+    said_at = -ALIVE_S
     while thread.is_alive() and not stop.wait(0.2):
-        pass
+        if time.monotonic() - said_at >= ALIVE_S:
+            said_at = time.monotonic()
+            with contextlib.suppress(RetryLater):
+                alive()
     server.should_exit = True
     thread.join()

@@ -162,6 +162,19 @@ def test_stop_ends_a_server_whose_guard_was_killed(tmp_path: Path) -> None:
     assert not guarded.alive() and gone(pid, 2)
 
 
+def test_who_looks_whether_a_server_lives_ends_one_whose_guard_was_killed(tmp_path: Path) -> None:
+    """Together with what it has started."""
+    shell = ["sh", "-c", "sleep 600 & echo $!; wait"]
+    guarded = guard.spawn(shell, tmp_path / "log", 1)
+    while not (tmp_path / "log").read_text().endswith("\n"):
+        time.sleep(0.02)
+    pids = guarded.pid, int((tmp_path / "log").read_text())
+    assert guarded.alive()
+    os.kill(guarded._guard.pid, signal.SIGKILL)
+    guarded._guard.wait(5)
+    assert not guarded.alive() and all(gone(pid, 2) for pid in pids)
+
+
 def test_guard_kills_what_ignores_sigterm(tmp_path: Path) -> None:
     deaf = [sys.executable, "-c", "import signal,time;signal.signal(15,signal.SIG_IGN);"
             "print('deaf',flush=True);time.sleep(600)"]

@@ -31,6 +31,27 @@ def test_a_span_says_what_it_is_of_and_how_long_it_took(tmp_path: Path) -> None:
     assert span["end_time"] == "1970-01-01T00:00:10.500000Z"
 
 
+def test_the_spans_of_a_click_are_one_tree_and_lines_of_the_log_with_its_ids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each process has a tracer of its own, and hears of a click in any order."""
+    caplog.set_level("INFO")
+    for process, name in (("score", "answer"), ("collect", "collect"), ("train", "learn")):
+        tracer = OtelTracer(Traces(to=str(tmp_path / "spans.jsonl"), share=1.0), process)
+        tracer.span(tracer.follows("e1"), name, 10.0, 10.5, recommendation_id="r9")
+        tracer.close()
+    found = {span["name"]: span for span in spans(tmp_path / "spans.jsonl")}
+    root = found["collect"]
+    assert root["parent_id"] is None
+    assert [found[n]["parent_id"] for n in ("answer", "learn")] == [root["context"]["span_id"]] * 2
+    assert {s["context"]["trace_id"] for s in found.values()} == {f"0x{trace_of('e1')}"}
+    assert len({s["context"]["span_id"] for s in found.values()}) == 3
+    [(_, header)] = parent(trace_of("e1"))
+    assert header.decode().split("-")[2] == root["context"]["span_id"].removeprefix("0x")
+    said = capsys.readouterr().out + caplog.text  # by whether something has set up our logs
+    assert said.count(trace_of("e1")) == said.count("r9") == 3
+
+
 def test_a_share_of_the_events_is_followed_and_every_process_follows_the_same(tmp_path: Path) -> None:
     a, b = (OtelTracer(Traces(to=str(tmp_path / n), share=0.1), n) for n in "ab")
     followed = {e for i in range(3000) if a.follows(e := f"event-{i}")}

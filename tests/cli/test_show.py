@@ -1,14 +1,20 @@
 """Tables show what readers and writers wrote as they wrote it."""
 
 import re
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
+from streamrec.adapters.files import FsspecStore
+from streamrec.adapters.memory import MemoryPointers
 from streamrec.cli import app, show
 from streamrec.config import Monitor
 from streamrec.drift.monitor import DriftMonitor
-from streamrec.events import DriftReport, Finding, RankedItem, Recommendation
+from streamrec.events import Contributor, DriftReport, Finding, RankedItem, Recommendation
+from streamrec.operate.drift import told
+from streamrec.registry import Registry, VersionRecord
 
 TITLES = ["[/dev/null explained]", "Arrays: a[i] and b[0]", "[bold]not bold[/bold]", "[/b]"]
 
@@ -53,19 +59,84 @@ def test_a_place_longer_than_the_screen_goes_on_below(
     assert re.sub(r"\s", "", "".join(lines)) == place
 
 
-def test_what_drift_lists_and_shows_is_whole_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An id that was cut is none that `drift show` takes."""
+def test_each_figure_of_a_version_stands_under_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first version has been compared with nothing yet."""
+    monkeypatch.setenv("COLUMNS", "200")
+    pointers = MemoryPointers()
+    figures = [{"ndcg_new": 0.1}, {"ndcg_frozen": 0.25, "ndcg_live": 0.375, "ndcg_new": 0.5}]
+    for n, metrics in enumerate(figures):
+        record = VersionRecord(version=str(n + 1), parent=None, created_at=0.0, rows=9, learned_until=0.0,
+                               metrics=metrics)
+        pointers.move(replace(pointers.read(), attempt=n + 1), n, None, record)
+    registry = Registry(FsspecStore(str(tmp_path)), pointers)
+    monkeypatch.setattr("streamrec.cli.models._registry", lambda: registry)
+    head, first, second = CliRunner().invoke(app, ["models", "list"]).output.splitlines()
+    at = {name: head.index(name) for name in ("ndcg_frozen", "ndcg_live", "ndcg_new")}
+    assert {name: first[i:].split()[0] for name, i in at.items()} == {
+        "ndcg_frozen": "-", "ndcg_live": "-", "ndcg_new": "0.1000"}
+    assert {name: second[i:].split()[0] for name, i in at.items()} == {
+        "ndcg_frozen": "0.2500", "ndcg_live": "0.3750", "ndcg_new": "0.5000"}
+
+
+def test_what_a_row_lacks_is_a_dash_in_its_own_column(capsys: pytest.CaptureFixture[str]) -> None:
+    show.rows_table([{"b": "1"}, {"a": "2", "b": "3"}], "none")
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["b", "a"], ["1", "-"], ["3", "2"]]
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[DriftReport]:
+    """Five, the fourth with an alarm of the first detector, on a narrow screen."""
     monkeypatch.setenv("COLUMNS", "80")
-    names = [d.name for d in DriftMonitor(Monitor()).detectors]
-    findings = [Finding(detector=n, alarm=n == names[0], value=0.1234, threshold=0.25, samples=99_999,
-                        reference="2000 reads until 10:00", current="newest 500 reads", detail="rose: a lot")
-                for n in names]
-    reports = [DriftReport(report_id=f"drift-175000000{n}.000", generated_at=1.75e9 + n, trigger="period",
-                           model_version="12", events=12_345, action="asked for an update",
-                           findings=findings if n == 3 else []) for n in range(5)]
-    monkeypatch.setattr("streamrec.cli.drift._reports", lambda: reports)
+    moved = [Contributor(kind="topic", name="food", before=0.5, after=0.25,
+                         examples=["A soup and its bread"] * 3)]
+    findings = [Finding(detector=n, alarm=not i, value=0.1234, threshold=0.25, samples=99_999,
+                        reference="2000 reads until 10:00", current="newest 500 reads",
+                        detail="rose: a lot" * 9, p_value=0.04, interval=(0.1, 0.2), first_seen=1.75e9,
+                        contributors=moved, severity="none" if i else "high")
+                for i, n in enumerate(d.name for d in DriftMonitor(Monitor()).detectors)]
+    made = [DriftReport(report_id=f"drift-175000000{n}.000", generated_at=1.75e9 + n, trigger="period",
+                        model_version="12", events=12_345, action="asked for an update",
+                        findings=findings if n == 3 else []) for n in range(5)]
+    monkeypatch.setattr("streamrec.cli.drift._reports", lambda: made)
+    return made
+
+
+def test_what_drift_lists_is_whole_on_a_narrow_screen(reports: list[DriftReport]) -> None:
+    """An id that was cut is none that `drift show` takes."""
     listed = CliRunner().invoke(app, ["drift", "list"]).output
     assert all(r.report_id in listed for r in reports)
-    shown = CliRunner().invoke(app, ["drift", "show", "last-alarm"]).output
-    table = shown.partition("detector ")[2].partition(f"{names[0]}, since")[0]
-    assert reports[3].report_id in shown and all(f"\n{n} " in table for n in names)
+
+
+def test_an_alarm_is_shown_in_full_and_the_quiet_in_a_line_each(reports: list[DriftReport]) -> None:
+    lines = CliRunner().invoke(app, ["drift", "show", "last-alarm"]).output.splitlines()
+    alarm, *quiet = reports[3].findings
+    assert max(map(len, lines)) <= 80 and len(lines) < 50
+    assert any(reports[3].report_id in line for line in lines)
+    at = lines.index(f"{alarm.detector}: ALARM, high, since 2025-06-15 15:06:40")
+    said = "".join(lines[at:])
+    for part in ("value 0.1234, threshold 0.2500, p 0.0400, 95 % interval 0.1000 to 0.2000",
+                 "99999 values: 2000 reads until", "topic food: 50.0 % to 25.0 % (A soup"):
+        assert part in said
+    assert [line.split()[0] for line in lines[-len(quiet):]] == [f.detector for f in quiet]
+
+
+def test_each_detector_is_shown_in_full_if_asked_for(reports: list[DriftReport]) -> None:
+    shown = CliRunner().invoke(app, ["drift", "show", "last-alarm", "--full"]).output
+    assert shown.count("since 2025-06-15 15:06:40") == shown.count("2000 reads until 10:00") == len(
+        reports[3].findings)
+
+
+def test_dwell_is_told_in_seconds() -> None:
+    [contributor] = [Contributor(kind="topic", name="food", before=0.5, after=0.25)]
+    assert told(contributor, "dwell") == "topic food: 60.0 s to 20.0 s"
+
+
+def test_where_no_report_is_yet_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamrec.cli.drift._reports", list)
+    for asked in ("last", "last-alarm", "drift-7"):
+        found = CliRunner().invoke(app, ["drift", "show", asked])
+        assert "there is no drift report yet" in str(found.exception) + found.output
+        assert "streamrec monitor" in str(found.exception) + found.output

@@ -22,6 +22,11 @@ def rate(rng: random.Random, shifted: int) -> float:
     return float(rng.random() < (0.2 if shifted else 0.4))
 
 
+def rising(rng: random.Random, shifted: int) -> float:
+    """For whom a fall is no news."""
+    return rate(rng, not shifted)
+
+
 def topic(rng: random.Random, shifted: int) -> str:
     if shifted and rng.random() < 1 / 3:
         return "t0"
@@ -70,4 +75,4 @@ DRAWS: dict[Any, Draw] = {
 
 def draw_for(kind: type[Detector]) -> Draw:
     """Raises KeyError for a detector that takes what nobody draws yet."""
-    return DRAWS[get_type_hints(kind.update)["x"]]
+    return rising if getattr(kind, "one_way", False) else DRAWS[get_type_hints(kind.update)["x"]]

@@ -14,16 +14,16 @@ import pytest
 
 import streamrec.drift
 from streamrec.config import Monitor
-from streamrec.drift.content import NewWords
+from streamrec.drift.content import ContentShift, NewWords
 from streamrec.drift.contract import Detector
-from streamrec.drift.controls import AgainstControls
+from streamrec.drift.controls import AgainstControls, Exposure
 from streamrec.drift.formulas import turned
 from streamrec.drift.mixes import Choice, TopicGivenShown, TopicMix
 from streamrec.drift.monitor import Detectors
-from streamrec.drift.rates import OnlineRank
+from streamrec.drift.rates import Calibration, ClickRate, ClickTrend, Duplicates, Dwell, OnlineRank
 from streamrec.drift.turns import Read, ReadersTurn
 from streamrec.events import Finding, encode
-from tests.drift.draws import draw_for
+from tests.drift.draws import draw_for, rate, rising
 
 SETTINGS = Monitor()
 SEEDS = range(5)
@@ -35,7 +35,9 @@ CLASSES = sorted({
     c for module in MODULES for _, c in inspect.getmembers(module, inspect.isclass)
     if issubclass(c, Detector) and not inspect.isabstract(c) and hasattr(c, "name")
 }, key=lambda c: c.name)
-ONE_SIDED = (AgainstControls, NewWords)  # for whom the way back is no news
+RATES = [c for c in CLASSES if draw_for(c) in (rate, rising)]
+ONE_WAY = [c for c in RATES if draw_for(c) is rising]
+ONE_SIDED = (AgainstControls, NewWords, Exposure, *ONE_WAY)  # for whom the way back is no news
 
 
 def feed(d: Detector, n: int, seed: int, shifted: int = False) -> list[tuple[int, Finding]]:
@@ -115,6 +117,86 @@ def test_a_report_is_json_and_names_its_windows(kind: type[Detector]) -> None:
     assert found.value is not None and found.threshold is not None
     assert found.value < found.threshold
     assert any(c.isdigit() for c in found.reference) and any(c.isdigit() for c in found.current)
+    assert (found.p_value is not None or found.interval is not None) and found.severity == "none"
+    assert kind is ContentShift or (found.interval and found.interval[0] <= found.interval[1])
+
+
+@every
+def test_it_says_since_when_its_newest_values_are_also_without_an_alarm(kind: type[Detector]) -> None:
+    d, draw, rng = kind(SETTINGS), draw_for(kind), random.Random(1)
+    for i in range(3000):
+        d.update(draw(rng, 0), 1000.0 + i)
+    found = d.report()
+    assert not found.alarm and found.first_seen is not None and 1000 <= found.first_seen < 4000
+
+
+def test_what_may_only_rise_is_named_so() -> None:
+    assert {c.name for c in ONE_WAY} == {"duplicates", "missing-text", "clock-skew"}
+
+
+@pytest.mark.parametrize("kind", [Exposure, *ONE_WAY], ids=lambda c: c.__name__)
+def test_a_change_for_the_better_is_told_without_an_alarm(kind: type[Detector]) -> None:
+    d, draw, rng, told = kind(SETTINGS), draw_for(kind), random.Random(2), []
+    feed(d, 3000, 1, shifted=True)
+    for _ in range(3000):
+        d.update(draw(rng, 0))
+        told.append(d.report())
+    assert not any(f.alarm for f in told)
+    [better] = {f.detail: f for f in told if "better" in f.detail}.values()
+    assert "fell from " in better.detail and better.severity == "none"
+    assert better.value is not None and better.threshold is not None and better.value < -better.threshold
+    assert feed(d, 3000, 3, shifted=True), "and the way back is an alarm again"
+
+
+def test_an_alarm_that_waits_is_as_grave_as_it_was_and_what_came_after_is_told_next() -> None:
+    d = Duplicates(SETTINGS)
+    for value in (0.0, 1.0, 0.0):
+        for _ in range(2000):
+            d.update(value)
+    alarm, after = d.report(), d.report()
+    assert alarm.alarm and alarm.severity == "high" and "rose from" in alarm.detail
+    assert not after.alarm and "for the better" in after.detail
+
+
+def test_a_slow_change_is_told_by_the_moment_that_adwin_found() -> None:
+    """It may lie far before what a window of reference holds."""
+    seen = 0
+    for seed in range(30):
+        d, rng = ClickRate(SETTINGS), random.Random(seed)
+        for i in range(20_000):
+            d.update(float(rng.random() < 0.27 + 0.09 * min(1.0, i / 9000)), float(i))
+            if d.alarm:
+                found = d.report()
+                assert found.value is not None and found.threshold is not None
+                assert found.value > found.threshold
+                newest = int(found.current.split()[1])
+                assert found.first_seen == i + 1 - newest
+                seen = max(seen, newest)
+    assert seen > SETTINGS.reference
+
+
+@pytest.mark.parametrize(("kind", "seconds", "told"), [(Dwell, 30.0, "30.0 s"), (Calibration, 0.0, "-0.400")])
+def test_means_are_told_on_the_scale_of_their_readers(
+    kind: type[Detector], seconds: float, told: str
+) -> None:
+    d, sizes = kind(SETTINGS), []
+    for value in (0.7, seconds / (seconds + 60) if seconds else 0.3):
+        for _ in range(3000):
+            d.update(value)
+            if d.alarm:
+                sizes.append(d.report())
+    [found] = sizes
+    assert f" to {told}" in found.detail and found.current.endswith(f"mean {told}")
+    assert found.reference.endswith("140.0 s" if seconds else "+0.400")
+    if not seconds:
+        assert found.interval and found.interval[0] <= -0.8 <= found.interval[1]
+
+
+def test_exposure_names_the_articles_whose_places_moved_most() -> None:
+    d = Exposure(SETTINGS)
+    for i in range(500):
+        d.update(("always", "gone" if i < 250 else "come", *(f"a{(i * 7 + k) % 60}" for k in range(6))))
+    assert [c.name for c in d.report().contributors][:2] == ["come", "gone"]
 
 
 def test_topic_mix_names_what_rose_and_fell() -> None:
@@ -211,7 +293,7 @@ def test_what_the_slates_show_is_no_change_of_interest() -> None:
     assert alarms == {mix.name: 1, given.name: 0}
 
 
-@pytest.mark.parametrize("kind", [c for c in CLASSES if draw_for(c).__name__ == "rate"])
+@pytest.mark.parametrize("kind", RATES)
 def test_what_is_no_number_changes_nothing(kind: type[Detector]) -> None:
     d, draw, rng = kind(SETTINGS), draw_for(kind), random.Random(0)
     for _ in range(500):
@@ -222,12 +304,15 @@ def test_what_is_no_number_changes_nothing(kind: type[Detector]) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-@pytest.mark.parametrize("kind", [c for c in CLASSES if draw_for(c).__name__ == "rate"])
+@pytest.mark.parametrize("kind", RATES)
 def test_a_constant_stream_is_no_drift(kind: type[Detector], value: float) -> None:
     d = kind(SETTINGS)
     for _ in range(5000):
         d.update(value)
-    assert not d.alarm and not d.report().alarm
+    assert not d.alarm
+    found = d.report()
+    assert not found.alarm and "stays at" in found.detail
+    assert kind is ClickTrend or (found.threshold is not None and found.threshold < 0.1), "of a share"
 
 
 def test_a_report_between_two_looks_tells_the_shift_once() -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from streamrec.config import Monitor
 from streamrec.drift.contributors import Published
 from streamrec.drift.monitor import DriftMonitor
-from streamrec.events import DriftReport, Feedback, RankedItem, Recommendation, encode
+from streamrec.events import DriftReport, Feedback, Finding, RankedItem, Recommendation, encode
 
 TOPICS, READERS, SLATE = 12, 300, 6
 QUIET = Monitor(period_s=1e9)
@@ -25,6 +25,7 @@ class Site:
         self.known = [self.rng.randrange(TOPICS) for _ in range(READERS)]
         self.interest = list(self.known)
         self.events = self.visits = 0
+        self.start = 1e9
         for i in range(TOPICS * 50):
             monitor.article(f"a{i}", Published(f"topic-{i % TOPICS}", f"An article {i}"))
         monitor.model("v1")
@@ -50,10 +51,10 @@ class Site:
         self.events += 1
         event = Feedback(
             event_id=f"e{self.events}", user_id=f"u{user}", event_type=kind, item_id=item,
-            timestamp=1e9 + self.visits, impression=slate, recommendation_id=rec,
+            timestamp=self.start + self.visits, impression=slate, recommendation_id=rec,
         )  # type: ignore[arg-type]
-        self.monitor.feedback(event)
-        self.monitor.feedback(event)  # Kafka delivers at least once
+        for _ in range(2):  # Kafka delivers at least once
+            self.monitor.feedback(event, 0, self.start + self.visits)
 
     def until(self, events: int) -> list[tuple[int, DriftReport]]:
         """Alarms, with the number of events since the call."""
@@ -145,6 +146,23 @@ def test_a_report_comes_each_period_of_wall_time() -> None:
     assert monitor.due(1301.0) is None
     again = monitor.due(1600.0)
     assert again and again.events == 0 and again.report_id != report.report_id
+
+
+def test_a_burst_of_wrong_clocks_stops_no_outcome() -> None:
+    """Half of it a day ahead, half of it weeks ago: what comes after it is told as before."""
+    site = Site(DriftMonitor(QUIET), 0)
+    site.until(1000)
+    for n in range(40):
+        wall = site.start + site.visits
+        wrong = wall + (23 * 3600 if n % 2 else -20 * 86_400)
+        site.monitor.feedback(reading(n, n, "a0", wrong), 0, wall)
+    site.monitor.beat(0.0)
+    for _ in range(300):
+        site.visit()
+    told, _ = site.monitor.beat(1.0)["slates"]["live"]
+    found = last(site.monitor)
+    assert told > 200
+    assert max(f.first_seen or 0.0 for f in found.findings) <= site.start + site.visits + 60
 
 
 def test_control_arms_and_unknown_recommendations_give_the_topic_mix_only() -> None:
@@ -269,6 +287,21 @@ def test_an_alarm_of_the_click_rate_names_the_topic_that_is_no_longer_clicked() 
     assert all(c.after < c.before / 2 and c.examples[0].startswith("An article") for c in topics)
     [returning] = [c for c in click_rate.contributors if c.name == "who have read before"]
     assert returning.after < returning.before
+
+
+def test_an_alarm_of_exposure_names_the_articles_by_their_titles() -> None:
+    site, alarms = Site(DriftMonitor(QUIET), 2), list[Finding]()
+    for n in range(900):
+        items = [f"a{site.rng.randrange(600 if n < 300 else 12)}" for _ in range(SLATE)]
+        site.visits = 60 * n
+        site.monitor.recommendation(recommendation(f"s{n}", "u1", items))
+        site.send("impression", 1, f"s{n}", None, items)
+        report = site.monitor.due(0.0)
+        alarms += [f for f in report.findings if f.alarm] if report else []
+    [exposure] = alarms
+    assert exposure.detector == "exposure" and len(exposure.contributors) == 5
+    assert all(c.after > c.before and c.examples == [f"An article {c.name[1:]}"]
+               for c in exposure.contributors)
 
 
 def test_an_alarm_of_what_is_published_names_its_topics() -> None:

@@ -75,6 +75,22 @@ def test_one_wrong_clock_does_not_move_event_time() -> None:
     assert max(nows[2:]) < 200 and nows[-1] > 150
 
 
+def test_event_time_runs_at_most_a_minute_ahead_of_wall_time() -> None:
+    time = EventTime()
+    for _ in range(40):
+        assert time.tick(86_400.0, 1000.0) <= 1060.0
+    assert [time.tick(1100.0 + n, 1100.0 + n) for n in range(40)][-1] > 1100.0, "and goes on at once"
+
+
+def test_event_time_is_taken_back_once_all_that_comes_is_far_behind_it() -> None:
+    """A log of another year is replayed: its slates must not wait for the present to come again."""
+    time = EventTime()
+    for n in range(100):
+        time.tick(1e9 + n)
+    nows = [time.tick(5e8 + n) for n in range(1000)]
+    assert nows[100] > 9e8 and nows[-1] < 5e8 + 1000
+
+
 def test_events_far_apart_in_order_are_not_astray_and_one_out_of_order_is() -> None:
     clock, rng, at = Neighbours(), random.Random(1), 1e9
     found = []

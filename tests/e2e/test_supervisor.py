@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -97,6 +98,25 @@ def test_what_a_process_died_of_is_printed_and_still_in_its_log_after_the_next_s
     child.tend(15.0)
     assert "ended with 4 (it said nothing)" in ended(child, 15.0)
     assert "the first cause" in (home / "collect.log").read_text()
+
+
+def test_a_process_whose_guard_was_killed_comes_back_on_its_own_port(home: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    child = Child("web", clean_env(), home)
+    child._command[1:] = ["-c", "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', "
+                          f"{port})); s.listen(); print('bound', flush=True); time.sleep(600)"]
+    child.tend(10.0)
+    log = home / "web.log"
+    wait_until(lambda: log.read_text().count("bound") == 1, 10, "it listens")
+    first = child.pid
+    os.kill(psutil.Process(first).ppid(), signal.SIGKILL)
+    assert "web ended with -9" in ended(child, 11.0)
+    child.tend(20.0)
+    wait_until(lambda: log.read_text().count("bound") == 2, 10, "it listens again")
+    assert child.pid != first and child.tend(21.0) is None
+    child.stop()
 
 
 def test_a_log_does_not_grow_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

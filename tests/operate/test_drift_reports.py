@@ -1,6 +1,8 @@
 """Reports read back from their topic, and the page that shows them."""
 
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from streamrec.errors import NotFound
 from streamrec.events import Contributor, DriftReport, Finding, encode
 from streamrec.operate.drift import one, reports, row
 from streamrec.operate.drift_page import page
+from tests.e2e.browser import tab
 
 TOPIC = "x.drift-reports.v1"
 
@@ -67,9 +70,22 @@ def test_the_page_shows_each_alarm_and_asks_nobody_for_anything() -> None:
     assert found.asked == [] and "script" not in found.tags and "http" not in text
     assert found.tags.count("circle") == 1 and "3 reports" in text and "1 with an alarm" in text
     assert "topic &lt;food&gt;: 1.0 % to 9.0 % (A soup &amp; bread)" in text and "high" in text
-    assert "<td>2023-11-14 22:13:20<td>p &lt; 0.0001, 0.0500 to 0.6000" in text
-    assert "click rate: 0.250 (before: 0.500)" in text and "<p>ndcg live: 0.125</p>" in text
+    rows = [re.findall(r"<td [^>]*>(?:<div>)?(.*?)</div>", row) for row in text.split("<tr>")]
+    assert any(row[3:5] == ["2023-11-14 22:13:20", "p &lt; 0.0001, 0.0500 to 0.6000"] for row in rows)
+    assert ["clicks per slate of the live model", "0.2500", "0.5000"] in rows
+    assert ["NDCG@10 of the live model", "0.1250", "-"] in rows and "ndcg_" not in text
     assert "&lt;food&gt;" in text and "<food>" not in text and "asked for an update" in text
+
+
+def test_each_cell_names_its_column_where_columns_have_no_room() -> None:
+    cells = re.findall(r"<td([^>]*)>", page([report(2, alarm=True)]))
+    assert cells and all(re.fullmatch(r' data-label="[a-z -]+"', cell) for cell in cells)
+
+
+def test_the_page_fits_a_phone(tmp_path: Path) -> None:
+    with tab("", tmp_path) as t:
+        t.page.set_content(page([report(n, alarm=True) for n in (1, 2)]))
+        t.picture("report")
 
 
 def test_a_page_of_no_reports_says_so() -> None:

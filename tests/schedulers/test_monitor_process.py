@@ -140,12 +140,34 @@ def test_a_report_that_kafka_did_not_acknowledge_is_kept_and_sent_once(shop: Sho
     monitor._publisher.flush = lambda *a: flush(*a) if not away else (_ for _ in ()).throw(away.pop())
     monitor.turn()
     shop.clock.sleep(11)
-    with pytest.raises(RetryLater):
-        monitor.turn()
+    monitor.turn()
     assert shop.board.get(BOARD_DRIFT) is None  # it is not out yet
+    shop.clock.sleep(11)
     monitor.turn()
     (report,) = shop.reports()
     assert (shop.board.get(BOARD_DRIFT) or {}).get("report_id") == report.report_id
+
+
+def test_without_a_topic_for_its_reports_it_says_so_once_and_goes_on_reading(
+    shop: Shop, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+    monitor = shop.monitor()
+    monitor.turn()
+    shop.broker.delete_topic(REPORTS)
+    for _ in range(5):
+        shop.clock.sleep(11)
+        shop.clicks(500)
+        monitor.turn()
+        assert shop.lag() == 0 and PAUSED.collect()[0].samples[0].value == 1
+    said = capsys.readouterr().out + caplog.text  # by whether something has set up our logs
+    assert said.count("report_not_out") == 1 and f"{REPORTS} does not take it" in said
+    shop.broker.create_topics([TopicSpec(REPORTS, 1, 1, {})])
+    for _ in range(2):
+        shop.clock.sleep(11)
+        monitor.turn()
+    assert sum(r.events for r in shop.reports()) == 2500
+    assert PAUSED.collect()[0].samples[0].value == 0
 
 
 def test_an_alarm_that_learning_cannot_answer_asks_for_no_update(shop: Shop) -> None:

@@ -54,7 +54,12 @@ class Guarded:
         return self._guard.poll()
 
     def alive(self) -> bool:
-        return self.returncode is None
+        """Whether it runs under its guard. One whose guard was killed is ended here, as it would keep what
+        the next one needs: its ports, its files."""
+        status = self.returncode
+        if status is not None and status < 0:
+            self._end_orphans()
+        return status is None
 
     def stop(self, timeout_s: float) -> int:
         """SIGTERM, then SIGKILL after `timeout_s` seconds; the exit status."""
@@ -74,13 +79,19 @@ class Guarded:
 
     def _ended(self) -> int:
         status = self._guard.wait(10)
-        if status < 0 and self.pid:  # somebody killed the guard: nothing watches the server
-            _kill(self.pid)
-            self.pid = 0  # once only: the number may be another process's next time
+        if status < 0:
+            self._end_orphans()
         for pipe in (self._guard.stdin, self._guard.stdout):
             if pipe:
                 pipe.close()
         return status
+
+    def _end_orphans(self) -> None:
+        """Somebody killed the guard: nothing watches the server, nor what that has started."""
+        if self.pid:
+            _kill(self.pid)
+            _kill(-self._guard.pid)  # the guard leads a group of its own, which outlives it
+            self.pid = 0  # once only: the number may be another process's next time
 
 
 def spawn(
@@ -117,7 +128,8 @@ def spawn(
 
 
 def _kill(pid: int) -> None:
+    """A process, or a group by its number below zero."""
     try:
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # gone, or the number is somebody else's by now
         pass
