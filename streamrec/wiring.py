@@ -457,10 +457,10 @@ def recent_histories(p: Parts, n: int) -> list[list[str]]:
 
 def letters(settings: Settings) -> list[dict[str, Any]]:
     """Dead letters for people. Raises RetryLater, SetupError."""
-    from streamrec.operate.dlq import dead_letters, described
+    from streamrec.operate.dlq import listed
     p = Parts(settings)
     try:
-        return [described(r) for r in dead_letters(p.broker, p.names.with_dead_letters())]
+        return listed(p.broker, p.names.with_dead_letters(), p.names.group("dlq-replay"))
     finally:
         p.close()
 

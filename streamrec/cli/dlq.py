@@ -11,13 +11,14 @@ app = typer.Typer(no_args_is_help=True, help="Dead letters: list, replay.\n\n"
                   "Example: [bold]streamrec dlq list[/]")
 
 
-@app.command("list", help="Dead letters with their origin and reason.\n\n"
+@app.command("list", help="Dead letters with their time (UTC), origin and reason.\n\n"
              "Example: [bold]streamrec dlq list --json[/]")
 def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON lines.")) -> None:
     """See help."""
     import json
 
     from streamrec.cli.show import rows_table
+    from streamrec.operate.drift import when
     from streamrec.wiring import letters
     found = letters(_settings())
     if as_json:
@@ -25,7 +26,7 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
             typer.echo(json.dumps(letter))
         return
     rows_table([
-        {"place": f["place"], "from": f"{f['topic']} {f['partition']}/{f['offset']}",
+        {"place": f["place"], "at": when(f["at"]), "from": f"{f['topic']} {f['partition']}/{f['offset']}",
          "why": f["message"], "value": f["value"][:60]} for f in found
     ], "no dead letters", whole="place")
 

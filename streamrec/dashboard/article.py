@@ -4,8 +4,10 @@ import asyncio
 
 from nicegui import ui
 
+from streamrec.dashboard.address import link
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Table, ask_for, card, frame, had_or_told, link
+from streamrec.dashboard.frame import card, frame, had_or_told
+from streamrec.dashboard.parts import Table, ask_for
 from streamrec.dashboard.site import Site
 
 MOST = 20

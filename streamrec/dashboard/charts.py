@@ -10,6 +10,7 @@ from streamrec.drift.remembered import Matrix
 Options = dict[str, Any]
 GREY, FAINT = "#8a8f98", "rgba(138, 143, 152, .25)"
 LANES = ("alarm", "update", "swap")
+MOST = 300  # marks of the timeline
 NAMES = {"live": "live", "frozen": "frozen first model", "popularity": "popularity", "new": "new model"}
 
 
@@ -18,7 +19,7 @@ def base(**more: Any) -> Options:
     return {
         "animation": False, "backgroundColor": "transparent",
         "textStyle": {"fontFamily": FONT, "color": GREY},
-        "grid": {"left": 52, "right": 16, "top": 36, "bottom": 28},
+        "grid": {"left": 52, "right": 16, "top": 56, "bottom": 40},
         "legend": {"top": 0, "left": 0, "textStyle": {"color": GREY}, "icon": "roundRect"},
         "tooltip": {"trigger": "axis", "confine": True}, **more,
     }
@@ -30,14 +31,19 @@ def axis(kind: str, **more: Any) -> Options:
             "axisLine": {"lineStyle": {"color": FAINT}}, "splitLine": {"lineStyle": {"color": FAINT}}, **more}
 
 
-def rates(found: Mapping[str, Sequence[tuple[float, float]]]) -> Options:
-    """Click rates over time, by policy."""
+def upright(name: str, **more: Any) -> Options:
+    """A value axis with its name above it, where the chart below the legend begins."""
+    return axis("value", name=name, nameGap=10, nameTextStyle={"color": GREY, "align": "left"}, **more)
+
+
+def rates(found: Mapping[str, Sequence[tuple[float, float | None]]]) -> Options:
+    """Click rates over time, by policy; the line breaks where none is known."""
     return base(
-        xAxis=axis("time", splitLine={"show": False}), yAxis=axis("value", scale=True),
+        xAxis=axis("time", splitLine={"show": False}), yAxis=upright("clicks per slate", scale=True),
         series=[{
             "name": NAMES.get(policy, policy), "type": "line", "showSymbol": False,
             "color": COLOURS.get(policy, GREY), "lineStyle": {"width": 3 if policy == "live" else 2},
-            "data": [[round(1000 * t), round(x, 4)] for t, x in points],
+            "data": [[round(1000 * t), None if x is None else round(x, 4)] for t, x in points],
         } for policy, points in found.items()],
     )
 
@@ -59,20 +65,21 @@ def quality(increments: Sequence[Mapping[str, Any]]) -> Options:
         ]
     legend = base()["legend"] | {"data": [NAMES[a] for a in ("live", "frozen", "popularity")]}
     return base(
-        legend=legend, series=series, yAxis=axis("value", scale=True),
-        xAxis=axis("category", data=[q["version"] for q in increments], splitLine={"show": False}),
+        legend=legend, series=series, yAxis=upright("NDCG@10, 0 to 1", scale=True),
+        xAxis=axis("category", data=[q["version"] for q in increments], splitLine={"show": False},
+                   name="increment", nameLocation="middle", nameGap=26),
     )
 
 
 def calibration(bins: Sequence[Bin]) -> Options:
     """Chance that the model gave a place of a clicked slate, against how often it was the one."""
     return base(
-        legend={"show": False}, xAxis=axis("value", min=0, max=1, name="said", nameGap=4),
-        yAxis=axis("value", min=0, max=1, name="clicked"), tooltip={"trigger": "item", "confine": True},
+        xAxis=axis("value", min=0, max=1, name="chance said", nameLocation="middle", nameGap=26),
+        yAxis=upright("share clicked", min=0, max=1), tooltip={"trigger": "item", "confine": True},
         series=[
-            {"type": "line", "data": [[0, 0], [1, 1]], "symbol": "none", "silent": True,
-             "lineStyle": {"type": "dashed", "color": GREY}},
-            {"type": "line", "color": COLOURS["live"], "symbolSize": 9,
+            {"name": "as it should be", "type": "line", "data": [[0, 0], [1, 1]], "symbol": "none",
+             "silent": True, "color": GREY, "lineStyle": {"type": "dashed"}},
+            {"name": "live", "type": "line", "color": COLOURS["live"], "symbolSize": 9,
              "data": [[round(b.predicted, 3), round(b.clicked, 3)] for b in bins]},
         ],
     )
@@ -95,16 +102,22 @@ def heat(m: Matrix) -> Options:
 
 
 def timeline(marks: Sequence[Mark]) -> Options:
-    """Alarms, updates and swaps on one axis of time; a click on one follows its link."""
+    """Alarms, updates and swaps on one axis of time; a click on one follows its link. Hollow: refused."""
     colour = {"alarm": COLOURS["alarm"], "update": COLOURS["new"], "swap": COLOURS["live"]}
     return base(
         xAxis=axis("time", splitLine={"show": False}),
         grid={"left": 64, "right": 24, "top": 12, "bottom": 28},
-        yAxis=axis("category", data=list(LANES), inverse=True, splitLine={"show": True}),
+        yAxis=axis("category", data=list(LANES), inverse=True,
+                   splitLine={"show": True, "lineStyle": {"color": FAINT}},
+                   axisLabel={"color": GREY, "margin": 14}),
         legend={"show": False}, tooltip={"trigger": "item", "confine": True, "formatter": "{b}"},
         series=[{
             "type": "scatter", "symbolSize": 13,
             "data": [{"value": [round(1000 * m.at), m.lane], "name": m.text, "link": m.link,
-                      "itemStyle": {"color": colour[m.lane]}} for m in marks],
+                      "itemStyle": _filled(colour[m.lane], not m.refused)} for m in marks[-MOST:]],
         }],
     )
+
+
+def _filled(colour: str, full: bool) -> Options:
+    return {"color": colour if full else "transparent", "borderColor": colour, "borderWidth": 2}

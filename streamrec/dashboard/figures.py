@@ -4,13 +4,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from streamrec.dashboard.address import path
 from streamrec.drift.pulse import BINS
 from streamrec.drift.remembered import Increments
 from streamrec.events import DriftReport
+from streamrec.registry import VersionRecord
 
 Beats = Sequence[Mapping[str, Any]]
 SPAN_S, RATE_S = 10.0, 60.0  # of a rate per second, of a click rate
 FEW = 20  # slates that a click rate is told of
+GAP_S = 15.0  # between two beats: nobody counted there
+SOON_S = 120.0  # in which scorers take a version up
+Rates = dict[str, list[tuple[float, float | None]]]
 
 
 def per_second(beats: Beats, name: str, span_s: float = SPAN_S) -> float | None:
@@ -21,20 +26,23 @@ def per_second(beats: Beats, name: str, span_s: float = SPAN_S) -> float | None:
     return float(sum(b.get(name, 0) for b in beats if b["at"] > since) / span_s)
 
 
-def click_rates(beats: Beats, span_s: float = RATE_S) -> dict[str, list[tuple[float, float]]]:
-    """Share of slates clicked over the last `span_s`, at each beat, by policy."""
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+def click_rates(beats: Beats, span_s: float = RATE_S) -> Rates:
+    """Share of slates clicked over the last `span_s`, at each beat, by policy. None: it is not known there,
+    as beats are missing or saw too few slates; a line through it would be made up."""
+    found: Rates = defaultdict(list)
     for policy in sorted({p for b in beats for p in b["slates"]}):
-        start, shown, clicked = 0, 0, 0
+        start, shown, clicked, last = 0, 0, 0, None
         for b in beats:
             n, k = b["slates"].get(policy, (0, 0))
             shown, clicked = shown + n, clicked + k
             while beats[start]["at"] <= b["at"] - span_s:
                 n, k = beats[start]["slates"].get(policy, (0, 0))
                 shown, clicked, start = shown - n, clicked - k, start + 1
-            if shown >= FEW:
-                found[policy].append((b["at"], clicked / shown))
-    return dict(found)
+            if last is not None and b["at"] - last > GAP_S:
+                found[policy].append((last, None))
+            found[policy].append((b["at"], clicked / shown if shown >= FEW else None))
+            last = b["at"]
+    return {p: points for p, points in found.items() if any(x is not None for _, x in points)}
 
 
 def delays_ms(beats: Beats) -> tuple[int, int] | None:
@@ -64,29 +72,54 @@ def calibration(beats: Beats) -> list[Bin]:
 
 
 class Mark(NamedTuple):
-    """Something that happened. `lane`: alarm, update or swap."""
+    """Something that happened. `lane`: alarm, update or swap; `link`: a path of ours; `refused`: an update
+    that came to nothing."""
 
     at: float
     lane: str
     text: str
-    link: str = ""
+    link: str = path("models")
+    refused: bool = False
 
 
-def timeline(reports: Sequence[DriftReport], increments: Increments, beats: Beats) -> list[Mark]:
+def timeline(
+    reports: Sequence[DriftReport], increments: Increments, beats: Beats, records: Sequence[VersionRecord],
+) -> list[Mark]:
     """Alarms, updates and swaps on one axis, oldest first."""
-    marks = [
-        Mark(r.generated_at, "alarm", f"{f.detector}: {f.detail}", f"drift/{r.report_id}")
+    alarms = [
+        Mark(r.generated_at, "alarm", f"{f.detector}: {f.detail}", path("drift", r.report_id))
         for r in reports for f in r.findings if f.alarm
     ]
-    marks += [
+    updates = [
         Mark(q["at"], "update", f"version {q['version']} published ({q['trigger']}), {q['rows']} rows"
-             if q["published"] else f"refused ({q['trigger']}): {q['reason']}", "models")
+             if q["published"] else f"refused ({q['trigger']}): {q['reason']}", refused=not q["published"])
         for q in increments
     ]
-    for before, b in zip(beats, beats[1:], strict=False):
-        if b["version"] != before["version"]:
-            marks.append(Mark(b["at"], "swap", f"version {b['version']} serves", "models"))
-    return sorted(marks)
+    return sorted(alarms + updates + _swaps(beats, records))
+
+
+def _swaps(beats: Beats, records: Sequence[VersionRecord]) -> list[Mark]:
+    """As beats saw them, to the second and rollbacks, too; beats are kept for minutes only, so what is older
+    is taken from the versions, which scorers take up as they are published."""
+    seen = [(b["at"], b["version"]) for before, b in zip(beats, beats[1:], strict=False)
+            if b["version"] != before["version"]]
+    since = beats[0]["at"] if beats else float("inf")
+    older = [Mark(r.created_at, "swap", f"version {r.version} published, and taken up") for r in records
+             if r.created_at < since
+             and not any(v == r.version and 0 <= at - r.created_at < SOON_S for at, v in seen)]
+    return older + [Mark(at, "swap", f"version {v} serves") for at, v in seen]
+
+
+def parent_of(increment: Mapping[str, Any], records: Sequence[VersionRecord], current: str | None) -> str:
+    """The version that an increment went on from. Of a refused one no record tells: it is the one published
+    before, unless a rollback may have come between, which shows in what the next one went on from."""
+    at = increment["at"]
+    known = {r.version: r.parent for r in records}
+    if increment["version"] in known:
+        return known[increment["version"]] or "-"
+    before = next((r.version for r in reversed(records) if r.created_at <= at), None)
+    later = next((r.parent for r in records if r.created_at > at), current)
+    return before if before and before == later else "-"
 
 
 def age(seconds: float | None) -> str:

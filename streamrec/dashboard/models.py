@@ -4,8 +4,10 @@ import asyncio
 
 from nicegui import ui
 
-from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Table, card, confirm, every, frame, link, named, no_login, say
+from streamrec.dashboard.address import link
+from streamrec.dashboard.figures import age, number, parent_of
+from streamrec.dashboard.frame import every, frame, judged, named, no_login, say
+from streamrec.dashboard.parts import Table, confirm
 from streamrec.dashboard.site import Site
 from streamrec.errors import StreamrecError
 from streamrec.events import ModelDiff
@@ -23,23 +25,29 @@ def page(site: Site) -> None:
 
 
 def _lineage(site: Site) -> None:
-    with card("Versions and verdicts, newest first", wide=True) as verdict:
+    with judged("Versions and verdicts, newest first", wide=True) as verdict:
         table = Table(["version", "from", "when", "why", "rows", "verdict", "served model's NDCG@10"],
                       "No increment yet: the trainer waits for enough new rows.")
 
         def look() -> None:
-            parents = {v.version: v.parent or "-" for v in site.versions.seen.value}
+            records, current = site.versions.seen.value, _current(site)
             now, serving = site.clock.now(), site.facts.seen.value.get("serving")
             table.show([
                 (q["version"] + (" (serves)" if q["version"] == serving else ""),
-                 parents.get(q["version"], "-"),
-                 f"{age(now - q['at'])} ago", q["trigger"], number(q["rows"]),
+                 parent_of(q, records, current), f"{age(now - q['at'])} ago", q["trigger"], number(q["rows"]),
                  ("published: " if q["published"] else "refused: ") + q["reason"],
                  number(q["ndcg"]["live"][0], 3) if "live" in q["ndcg"] else "-")
                 for q in site.quality.seen.value[: -MOST - 1 : -1]
             ])
-            say(verdict, True, f"Version {serving} serves." if serving else "")
+            say(verdict, True if serving else None,
+                f"Version {serving} serves." if serving else "No version serves yet.")
         every(look)
+
+
+def _current(site: Site) -> str | None:
+    """The version that the pointer names."""
+    found: str | None = site.facts.seen.value.get("model", {}).get("version")
+    return found
 
 
 def _names(site: Site) -> list[str]:
@@ -48,13 +56,15 @@ def _names(site: Site) -> list[str]:
 
 def _diff(site: Site) -> None:
     names = _names(site)
-    with card("What changed between two", wide=True) as verdict:
+    with judged("What changed between two", wide=True) as verdict:
         if len(names) < 2:
-            ui.label("There is one once two versions were published.").classes("quiet")
+            say(verdict, None, "Known once two versions were published.")
             return
-        with ui.row():
+        say(verdict, None, "Choose two versions.")
+        with ui.element("div").classes("choice"):
             older = named(ui.select(names, value=names[1], label="from"), "from").props("outlined dense")
             newer = named(ui.select(names, value=names[0], label="to"), "to").props("outlined dense")
+            button = ui.button("Compare").props("no-caps")
         found = ui.column().style("width: 100%")
 
         def show(diff: ModelDiff) -> None:
@@ -67,14 +77,14 @@ def _diff(site: Site) -> None:
             show(last)
 
         async def compare() -> None:
-            say(verdict, True, "Comparing the lists of some readers ...")
+            say(verdict, None, "Comparing the lists of some readers ...")
             try:
                 diff = await asyncio.to_thread(site.acts.diff, older.value, newer.value)
             except (StreamrecError, TimeoutError) as error:
                 say(verdict, False, str(error) or "No answer in time: the answering thread is busy.")
                 return
             show(diff)
-        ui.button("Compare", on_click=compare).props("no-caps")
+        button.on_click(compare)
 
 
 def _told(diff: ModelDiff) -> None:
@@ -88,25 +98,35 @@ def _told(diff: ModelDiff) -> None:
 
 
 def _rollback(site: Site) -> None:
-    with card("Roll back", wide=True) as verdict:
+    with judged("Roll back", wide=True) as verdict:
+        current = _current(site)
+        say(verdict, None, f"Version {current} is the model." if current else "No version is the model yet.")
         if why := no_login(site):
             ui.label(why).classes("quiet")
             return
-        serving = site.facts.seen.value.get("model", {}).get("version")
-        names = [v for v in _names(site)[:KEPT] if v != serving]
+        names = [v for v in _names(site)[:KEPT] if v != current]
         if not names:
             ui.label("There is no version to go back to.").classes("quiet")
             return
-        chosen = named(ui.select(names, value=names[0], label="version"), "version").props("outlined dense")
 
         async def act() -> None:
-            if why := no_login(site):  # a page may stay open for longer than its session lasts
-                say(verdict, False, why)
-                return
-            try:
-                await asyncio.to_thread(site.acts.rollback, chosen.value)
-                say(verdict, True, f"Version {chosen.value} is the model now: the scorers take it up.")
-            except StreamrecError as error:
-                say(verdict, False, str(error))
-        dialog = confirm("Serve the chosen version from now on? What was learned since is kept.", act)
-        ui.button("Roll back", on_click=dialog.open).props('color="negative" no-caps')
+            say(verdict, *await _rolled_back(site, chosen.value))
+        ask = confirm(lambda: f"Serve version {chosen.value} from now on, instead of {_current(site)}? "
+                              "What was learned since is kept.", act)
+        with ui.element("div").classes("choice"):
+            chosen = named(ui.select(names, value=names[0], label="version"), "version")
+            chosen.props("outlined dense")
+            ui.button("Roll back", on_click=ask).props('color="negative" no-caps')
+
+
+async def _rolled_back(site: Site, version: str) -> tuple[bool | None, str]:
+    """What came of it; a page may stay open for longer than its session lasts, or than a model does."""
+    if why := no_login(site):
+        return False, why
+    if version == _current(site):
+        return None, f"Version {version} is the model already: nothing was done."
+    try:
+        await asyncio.to_thread(site.acts.rollback, version)
+    except StreamrecError as error:
+        return False, str(error)
+    return True, f"Version {version} is the model now: the scorers take it up."

@@ -3,12 +3,15 @@
 from nicegui import ui
 
 from streamrec.dashboard import charts, figures
+from streamrec.dashboard.address import link
+from streamrec.dashboard.alive import alive
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Chart, Numbers, Table, card, every, frame, link, say
-from streamrec.dashboard.site import Site
+from streamrec.dashboard.frame import card, every, frame, judged, say
+from streamrec.dashboard.parts import Chart, Numbers, Table
+from streamrec.dashboard.site import INCREMENTS, Site
 from streamrec.drift.remembered import forgetting, remembered
 
-OLD_S, SLOW_MS, BEHIND = 3600.0, 1000, 1000  # a model's age, a click's way to a list, a consumer's lag
+OLD_S, SLOW_MS = 3600.0, 1000  # a model's age, a click's way to a list
 FORGOT = 0.02  # NDCG@10
 SHOWN = 12
 
@@ -27,7 +30,7 @@ def page(site: Site) -> None:
 
 
 def _alive(site: Site) -> None:
-    with card("Is it alive?") as verdict:
+    with judged("Is it alive?") as verdict:
         numbers = Numbers(["events/s", "answers/s", "lag", "dead letters", "events stored", "articles"])
 
         def look() -> None:
@@ -39,20 +42,12 @@ def _alive(site: Site) -> None:
                 "dead letters": number(facts.get("dead_letters")),
                 "events stored": number(facts.get("stored")), "articles": number(facts.get("articles")),
             })
-            silent = not beats or site.clock.now() - beats[-1]["at"] > 30
-            if site.facts.seen.at is None:
-                say(verdict, False, "Nothing is known yet.")
-            elif silent:
-                say(verdict, False, "The monitor says nothing: is `streamrec monitor` running?")
-            elif (lag or 0) > BEHIND:
-                say(verdict, False, f"{number(lag)} messages wait: see the lag in `streamrec status`.")
-            else:
-                say(verdict, True, "Yes: events are taken and lists are made.")
+            say(verdict, *alive(site.facts.seen, site.lag.seen, beats, site.clock.now()))
         every(look)
 
 
 def _fresh(site: Site) -> None:
-    with card("Is it fresh?") as verdict:
+    with judged("Is it fresh?") as verdict:
         numbers = Numbers(["click to list, p50", "click to list, p99", "newest click learned", "model age",
                            "model", "published / refused"])
 
@@ -81,16 +76,16 @@ def _fresh(site: Site) -> None:
 
 
 def _right(site: Site) -> None:
-    with card("Is it right? Clicks per slate, over a minute") as verdict:
+    with judged("Is it right? Clicks per slate, over a minute") as verdict:
         chart = Chart("Click rate of the live model and its controls over time",
                       "No slate of these lists has been shown lately.")
 
         def look() -> None:
             found = figures.click_rates(site.pulse.seen.value)
             chart.show(charts.rates(found), bool(found))
-            last = {p: x[-1][1] for p, x in found.items() if x}
+            last = {p: now for p, x in found.items() if (now := x[-1][1]) is not None}
             if "live" not in last:
-                say(verdict, True, "")
+                say(verdict, None, "Not known now: too few slates of the live model in the last minute.")
                 return
             others = [f"{charts.NAMES.get(p, p)} {x:.3f}" for p, x in last.items() if p != "live"]
             say(verdict, True, f"Live {last['live']:.3f}" + (f"; {', '.join(others)}" if others else ""))
@@ -98,14 +93,16 @@ def _right(site: Site) -> None:
 
 
 def _quality(site: Site) -> None:
-    with card("Is it right? Rank of what was read next, not learned yet") as verdict:
+    with judged("Is it right? Rank of what was read next, not learned yet") as verdict:
         chart = Chart("NDCG at 10 of the served model and its controls at each increment, with intervals",
-                      "Known once the first window has been learned.")
+                      "Known once the first window has been learned.",
+                      "At each increment, on rows that it had not learned yet. Shaded: 95 % intervals.")
 
         def look() -> None:
             found = [q for q in site.quality.seen.value if q["ndcg"]][-40:]
             chart.show(charts.quality(found), bool(found))
             if not found:
+                say(verdict, None, "Not known yet.")
                 return
             arms = found[-1]["ndcg"]
             live = arms.get("live", (0.0, 0.0, 0.0))
@@ -118,7 +115,9 @@ def _quality(site: Site) -> None:
 def _calibration(site: Site) -> None:
     with card("Is it right? Chance said, chance seen"):
         chart = Chart("Reliability of the chance that the model gives each place of a clicked slate",
-                      "Known once some slates of the served model were clicked.")
+                      "Known once some slates of the served model were clicked.",
+                      "Places of clicked slates, put together by the chance of the click that the live model "
+                      "had given them. On the dashed line it was right; below it, it had promised too much.")
 
         def look() -> None:
             found = figures.calibration(site.pulse.seen.value)
@@ -127,7 +126,7 @@ def _calibration(site: Site) -> None:
 
 
 def _remembers(site: Site) -> None:
-    with card("Does it remember? NDCG@10 of each version on each era") as verdict:
+    with judged("Does it remember? NDCG@10 of each version on each era") as verdict:
         chart = Chart("Matrix R: what each version still knows of each era",
                       "Known once a second version has been published.")
 
@@ -135,30 +134,35 @@ def _remembers(site: Site) -> None:
             found = remembered(site.quality.seen.value)
             chart.show(charts.heat(found), bool(found.cells))
             lost = forgetting(site.quality.seen.value)
-            if lost is not None:
-                say(verdict, lost <= FORGOT, f"Forgotten: {max(lost, 0.0):.3f} of NDCG@10, mean over eras.")
+            if lost is None:
+                say(verdict, None, "Not known yet.")
+                return
+            say(verdict, lost <= FORGOT, f"Forgotten: {max(lost, 0.0):.3f} of NDCG@10, mean over eras.")
         every(look)
 
 
 def _moved(site: Site) -> None:
-    with card("What moved, and what was done", wide=True) as verdict:
+    with judged("What moved, and what was done", wide=True) as verdict:
         chart = Chart("Alarms, updates and swaps on one axis of time",
                       "Nothing yet: no alarm, no update.",
-                      lambda to: ui.navigate.to(link(to)))
+                      "A full green point is an update that was published, a hollow one an update that was "
+                      "refused. Press a point to see more.")
         table = Table(["when", "what", "done about it"], "No alarm yet.")
 
         def look() -> None:
             reports = site.reports.seen.value
-            marks = figures.timeline(reports, site.quality.seen.value, site.pulse.seen.value)
-            chart.show(charts.timeline(marks[-200:]), bool(marks))
+            marks = figures.timeline(reports, site.quality.seen.value, site.pulse.seen.value,
+                                     site.versions.seen.value[-INCREMENTS:])
+            chart.show(charts.timeline(marks), bool(marks))
             alarms = [(r, f) for r in reports for f in r.findings if f.alarm]
             now = site.clock.now()
             table.show([
                 (f"{age(now - r.generated_at)} ago",
-                 (f"{f.detector}: {f.detail}", link(f"drift/{r.report_id}")), r.action)
+                 (f"{f.detector}: {f.detail}", link("drift", r.report_id)), r.action)
                 for r, f in alarms[: -SHOWN // 2 : -1]
             ])
-            say(verdict, True, f"{len(reports)} reports, {len(alarms)} alarms." if reports else "")
+            told = f"{len(reports)} reports, {len(alarms)} alarms." if reports else "No report yet."
+            say(verdict, True if reports else None, told)
         every(look)
 
 

@@ -4,8 +4,10 @@ import asyncio
 
 from nicegui import ui
 
+from streamrec.dashboard.address import link
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Cell, Table, ask_for, card, frame, had_or_told, link
+from streamrec.dashboard.frame import card, frame, had_or_told
+from streamrec.dashboard.parts import Cell, Table, ask_for
 from streamrec.dashboard.site import Site
 from streamrec.errors import StreamrecError
 from streamrec.events import Recommendation
@@ -43,7 +45,7 @@ async def _history(site: Site, user: str) -> None:
 async def _lists(site: Site, user: str) -> None:
     live = await site.asking.list_of(user)
     with card(f"Their list now, by version {live.model_version} ({live.tier})", wide=True):
-        table = Table(["", "article", "score", "why"], live.error or "Nothing can be recommended.")
+        table = Table(["place", "article", "score", "why"], live.error or "Nothing can be recommended.")
         table.show([
             (str(i.rank), (i.title or i.item_id, link("article", item=i.item_id)), number(i.score, 2),
              "; ".join(r.text for r in i.reasons) or i.reason) for i in live.items
@@ -63,4 +65,4 @@ async def _lists(site: Site, user: str) -> None:
 
 def _shared(a: Recommendation, b: Recommendation) -> str:
     n = len({i.item_id for i in a.items} & {i.item_id for i in b.items})
-    return f"{n} of {len(a.items)}"
+    return f"{n} of {len(a.items)}" if a.items else "-"

@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 
 from nicegui import ui
 
+from streamrec.dashboard.address import link
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import Table, card, every, frame, link, say
+from streamrec.dashboard.frame import card, every, frame, judged, say
+from streamrec.dashboard.parts import Table
 from streamrec.dashboard.site import Site
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import interval, p_value
+from streamrec.operate.drift import amount, interval, p_value
+from streamrec.operate.drift_page import measured
 
 MOST = 100
 
@@ -22,7 +25,7 @@ def page(site: Site) -> None:
         def look() -> None:
             now = site.clock.now()
             table.show([
-                ((r.report_id, link(f"drift/{r.report_id}")), f"{age(now - r.generated_at)} ago",
+                ((r.report_id, link("drift", r.report_id)), f"{age(now - r.generated_at)} ago",
                  ", ".join(f.detector for f in r.findings if f.alarm) or "-", r.model_version,
                  number(r.events), r.action or "-") for r in site.reports.seen.value[: -MOST - 1 : -1]
             ])
@@ -42,29 +45,31 @@ def one(site: Site, report_id: str) -> None:
             if finding.alarm:
                 _alarm(finding)
         with card("All detectors", wide=True):
-            head = ["detector", "watches", "value", "threshold", "p-value", "values", "what it saw"]
+            head = ["detector", "watches", "value", "threshold", "p-value", "95 % interval", "values", "since",
+                    "what it saw"]
             Table(head, "").show([
                 (f.detector + (" (alarm)" if f.alarm else ""), f.kind or "-", number(f.value, 4),
-                 number(f.threshold, 4), p_value(f), number(f.samples), f.detail)
+                 number(f.threshold, 4), p_value(f), interval(f), number(f.samples), _when(f.first_seen),
+                 f.detail)
                 for f in found.findings
             ])
 
 
 def _head(r: DriftReport) -> None:
     alarms = [f.detector for f in r.findings if f.alarm]
-    with card(f"Report {r.report_id}", wide=True) as verdict:
+    with judged(f"Report {r.report_id}", wide=True) as verdict:
         say(verdict, not alarms, f"Alarm: {', '.join(alarms)}." if alarms else "No alarm.")
-        rows = [
+        Table(["", ""], "").show([
             ("made at", _when(r.generated_at)), ("model that served", r.model_version),
             ("events since the last report", number(r.events)),
             ("done about it", r.action or "nothing"),
-        ]
-        rows += [(k, number(v, 4)) for k, v in sorted(r.quality.items())]
-        Table(["", ""], "").show(rows)
+        ])
+        Table(["measure", "now", "at the report before"], "Nothing was measured yet.").show(
+            [(name, number(now, 4), number(before, 4)) for name, now, before in measured(r)])
 
 
 def _alarm(f: Finding) -> None:
-    with card(f"{f.detector}: {f.severity}", wide=True) as verdict:
+    with judged(f"{f.detector}: {f.severity}", wide=True) as verdict:
         say(verdict, False, f.detail)
         Table(["", ""], "").show([
             ("watches", f.kind or "-"), ("statistic", number(f.value, 4)),
@@ -74,7 +79,7 @@ def _alarm(f: Finding) -> None:
         ])
         if f.contributors:
             Table(["what", "before", "now", "examples"], "").show([
-                (f"{c.kind}: {c.name}", f"{100 * c.before:.1f} %", f"{100 * c.after:.1f} %",
+                (f"{c.kind}: {c.name}", amount(c.before, f.detector), amount(c.after, f.detector),
                  "; ".join(c.examples)) for c in f.contributors
             ])
 

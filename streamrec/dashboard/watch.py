@@ -11,6 +11,7 @@ from streamrec import logs
 T = TypeVar("T")
 log = logs.get(__name__)
 STALE_S = 10.0
+NOT_YET = "not read yet"
 
 
 class Seen(NamedTuple, Generic[T]):
@@ -26,6 +27,11 @@ class Seen(NamedTuple, Generic[T]):
         return None if self.at is None else time.monotonic() - self.at
 
     @property
+    def new(self) -> bool:
+        """Whether nobody has tried to read it: then nothing is wrong yet."""
+        return self.at is None and self.trouble == NOT_YET
+
+    @property
     def stale(self) -> bool:
         """Whether that is too long ago."""
         return self.age_s is None or self.age_s > STALE_S
@@ -36,7 +42,7 @@ class Source(Generic[T]):
 
     def __init__(self, name: str, read: Callable[[], T], empty: T, every_s: float = 1.0) -> None:
         self.name, self._read, self.every_s = name, read, every_s
-        self.seen: Seen[T] = Seen(empty, None, "not read yet")
+        self.seen: Seen[T] = Seen(empty, None, NOT_YET)
         self._tried_at = float("-inf")
 
     def turn(self, now: float) -> None:

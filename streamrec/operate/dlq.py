@@ -14,10 +14,25 @@ def dead_letters(broker: Broker, topics: list[str], group: str = NOBODY) -> Iter
     not committed, oldest first per partition. What comes later is left out: a replayed one may
     come back at once."""
     names = [dead_letter_topic(t) for t in topics]
-    until, waiting = ends(broker, names), broker.group_lag(group, names)
-    # Less than nothing waits where the topic was deleted and made again: then all is new.
-    starts = {p: until[p] - n if n >= 0 else 0 for p, n in waiting.items()}
+    until = ends(broker, names)
+    starts = _starts(broker, names, until, group)
     yield from between(broker, names, {p: n for p, n in starts.items() if n < until[p]}, until)
+
+
+def _starts(
+    broker: Broker, names: list[str], until: Mapping[Partition, int], group: str
+) -> dict[Partition, int]:
+    """The first offset of each partition that `group` has not committed."""
+    # Less than nothing waits where the topic was deleted and made again: then all is new.
+    return {p: until[p] - n if n >= 0 else 0 for p, n in broker.group_lag(group, names).items()}
+
+
+def listed(broker: Broker, topics: list[str], group: str) -> list[dict[str, Any]]:
+    """All dead letters for people; `sent_back`: whether a replay of all, which `group` remembers, took it."""
+    names = [dead_letter_topic(t) for t in topics]
+    starts = _starts(broker, names, ends(broker, names), group)
+    return [{**described(r), "sent_back": r.offset < starts.get(Partition(r.topic, r.partition), 0)}
+            for r in dead_letters(broker, topics)]
 
 
 def place(record: Record) -> str:
@@ -26,11 +41,12 @@ def place(record: Record) -> str:
 
 
 def described(record: Record) -> dict[str, Any]:
-    """One dead letter for people: where from, why, and the beginning of its value."""
+    """One dead letter for people: since when (epoch s), where from, why, and the beginning of its value."""
     value = (record.value or b"")[:200].decode(errors="replace")
     key = (record.key or b"").decode(errors="replace")
     unknown = {"topic": "?", "partition": "?", "offset": "?", "message": ""}  # somebody else wrote it
-    return {"place": place(record), **unknown, **origin(record), "key": key, "value": value}
+    found = {"place": place(record), **unknown, **origin(record), "key": key, "value": value}
+    return found | {"at": record.timestamp / 1000}
 
 
 def replay(broker: Broker, topics: list[str], only: set[str], group: str) -> int:

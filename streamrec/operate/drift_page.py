@@ -4,22 +4,35 @@ from collections.abc import Sequence
 from html import escape
 
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import how_sure, quality, since, told, when
+from streamrec.operate.drift import how_sure, since, told, when
 
 WIDTH, LANE, LEFT = 900, 70, 120
 STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --quiet: #68707a; --line: #2f6fb3; --alarm: #b3261e; }
+:root { color-scheme: light dark; --ink: #1b1f24; --quiet: #68707a; --line: #2f6fb3; --alarm: #b3261e;
+  --edge: #d9dde2; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --quiet: #9aa4af; --line: #7fb2ea;
-  --alarm: #ff8a80; } }
+  --alarm: #ff8a80; --edge: #343b43; } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2rem auto; padding: 0 1rem;
   color: var(--ink); }
 svg { width: 100%; height: auto; } text { font-size: 13px; fill: var(--ink); }
 .axis { stroke: var(--quiet); } .value { stroke: var(--line); fill: none; stroke-width: 2; }
 .limit { stroke: var(--quiet); stroke-dasharray: 4 4; fill: none; } .alarm { fill: var(--alarm); }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem .3rem 0;
-  vertical-align: top; border-bottom: 1px solid color-mix(in srgb, var(--quiet) 40%, transparent); }
-small, .quiet { color: var(--quiet); }
+  vertical-align: top; overflow-wrap: anywhere; border-bottom: 1px solid var(--edge); }
+small { color: var(--quiet); }
+@media (max-width: 800px) { .scroll { overflow-x: auto; } .scroll svg { min-width: 700px; }
+  table, tbody { display: block; } thead { position: absolute; clip-path: inset(50%); }
+  tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--edge); }
+  td { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: .6rem; border: 0; padding: .1rem 0; }
+  td::before { content: attr(data-label); color: var(--quiet); } }
 """
+# What a report measured, in words; `_before` at the end of a name is the value of the report before.
+MEASURED = {
+    "click_rate": "clicks per slate of the live model",
+    "calibration_error": "calibration error of the live model", "ndcg_live": "NDCG@10 of the live model",
+    "ndcg_frozen": "NDCG@10 of the frozen first model", "ndcg_popularity": "NDCG@10 of popularity",
+    "ndcg_new": "NDCG@10 of the new model",
+}
 
 
 def page(reports: Sequence[DriftReport]) -> str:
@@ -29,8 +42,8 @@ def page(reports: Sequence[DriftReport]) -> str:
     else:
         body = _summary(reports) + _timeline(reports) + _alarms(reports) + _now(reports[-1])
     return (f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-            f'content="width=device-width"><title>streamrec drift</title><style>{STYLE}</style>'
-            f"<h1>Drift</h1>{body}</html>")
+            f'content="width=device-width, initial-scale=1"><title>streamrec drift</title>'
+            f"<style>{STYLE}</style><h1>Drift</h1>{body}</html>")
 
 
 def _summary(reports: Sequence[DriftReport]) -> str:
@@ -46,8 +59,9 @@ def _timeline(reports: Sequence[DriftReport]) -> str:
     height = LANE * len(names) + 24
     ends = f'<text x="{LEFT}" y="{height - 6}">{when(reports[0].generated_at)}</text>' \
            f'<text x="{WIDTH}" y="{height - 6}" text-anchor="end">{when(reports[-1].generated_at)}</text>'
-    return (f'<h2>Statistic over its threshold</h2><svg viewBox="0 0 {WIDTH} {height}" role="img" '
-            f'aria-label="timeline of each detector">{lanes}{ends}</svg>'
+    return (f'<h2>Statistic over its threshold</h2><div class="scroll" tabindex="0" role="region" '
+            f'aria-label="timeline"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+            f'aria-label="timeline of each detector">{lanes}{ends}</svg></div>'
             "<p><small>Dashed: the threshold. Dots: alarms. A gap: not enough data.</small></p>")
 
 
@@ -75,32 +89,45 @@ def _share(finding: Finding) -> float | None:
 
 
 def _alarms(reports: Sequence[DriftReport]) -> str:
-    rows = "".join(
-        f"<tr><td>{when(r.generated_at)}<td>{escape(f.detector)}<br><small>{f.severity}</small>"
-        f"<td>{escape(f.detail)}{_contributors(f)}<td>{since(f)}<td>{escape(how_sure(f))}"
-        f"<td>{escape(r.model_version)}<td>{escape(r.action)}"
+    rows = [
+        (when(r.generated_at), f"{escape(f.detector)}<br><small>{f.severity}</small>",
+         escape(f.detail) + _contributors(f), since(f), escape(how_sure(f)), escape(r.model_version),
+         escape(r.action))
         for r in reversed(reports) for f in r.findings if f.alarm
-    )
-    if not rows:
-        return "<h2>Alarms</h2><p>None.</p>"
-    head = "<tr><th>at<th>detector<th>what moved<th>since<th>how sure<th>model<th>action"
-    return f"<h2>Alarms</h2><table>{head}{rows}</table>"
+    ]
+    head = ["at", "detector", "what moved", "since", "how sure", "model", "action"]
+    return "<h2>Alarms</h2>" + (_table(head, rows) if rows else "<p>None.</p>")
 
 
 def _contributors(f: Finding) -> str:
-    return "".join(f"<br><small>{escape(told(c))}</small>" for c in f.contributors)
+    return "".join(f"<br><small>{escape(told(c, f.detector))}</small>" for c in f.contributors)
 
 
 def _now(report: DriftReport) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(f.detector)}<td>{_number(f.value)}<td>{_number(f.threshold)}<td>{escape(how_sure(f))}<td>{f.samples}"
-        f"<td>{escape(f.reference)}<td>{escape(f.current)}<td>{escape(f.detail)}"
-        for f in report.findings
-    )
-    head = "<tr><th>detector<th>value<th>threshold<th>how sure<th>samples<th>reference<th>current<th>detail"
-    lines = "".join(f"<p>{escape(line)}</p>" for line in quality(report))
+    rows = [
+        (escape(f.detector), _number(f.value), _number(f.threshold), escape(how_sure(f)), str(f.samples),
+         escape(f.reference), escape(f.current), escape(f.detail)) for f in report.findings
+    ]
+    head = ["detector", "value", "threshold", "how sure", "samples", "reference", "current", "detail"]
+    worth = [(escape(name), _number(now), _number(before)) for name, now, before in measured(report)]
     return (f"<h2>The last report</h2><p>{when(report.generated_at)} UTC, model "
-            f"{escape(report.model_version)}, {report.events} events.</p>{lines}<table>{head}{rows}</table>")
+            f"{escape(report.model_version)}, {report.events} events.</p>"
+            + (_table(["measure", "now", "report before"], worth) if worth else "")
+            + _table(head, rows))
+
+
+def measured(report: DriftReport) -> list[tuple[str, float, float | None]]:
+    """What the lists were worth: name in words, now, and at the report before."""
+    return [(MEASURED.get(name, name.replace("_", " ")), now, report.quality.get(f"{name}_before"))
+            for name, now in sorted(report.quality.items()) if not name.endswith("_before")]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of HTML. Each cell names its column and holds one element: on a narrow screen a row is a block."""
+    names = "".join(f"<th scope=col>{h}" for h in head)
+    body = "".join("<tr>" + "".join(f'<td data-label="{h}"><div>{cell}</div>'
+                                    for h, cell in zip(head, row, strict=True)) for row in rows)
+    return f"<table><thead><tr>{names}</thead><tbody>{body}</tbody></table>"
 
 
 def _number(x: float | None) -> str:

@@ -3,8 +3,10 @@
 from typing import Any
 
 from streamrec.dashboard import charts, figures
+from streamrec.dashboard.address import link, path
 from streamrec.drift.remembered import Matrix, forgetting, remembered
 from streamrec.events import DriftReport, Finding
+from streamrec.registry import VersionRecord
 
 
 def beat(at: float, version: str = "1", **more: Any) -> dict[str, Any]:
@@ -14,6 +16,10 @@ def beat(at: float, version: str = "1", **more: Any) -> dict[str, Any]:
 def increment(version: str, eras: list[Any], published: bool = True) -> dict[str, Any]:
     return {"at": 100.0 * int(version), "version": version, "published": published, "eras": eras,
             "trigger": "rows", "rows": 200, "reason": "worse", "ndcg": {"live": [0.5, 0.4, 0.6]}}
+
+
+def record(version: str, at: float, parent: str | None = None) -> VersionRecord:
+    return VersionRecord(version=version, parent=parent, created_at=at, rows=9, learned_until=at, metrics={})
 
 
 def test_a_rate_per_second_counts_the_last_seconds_only() -> None:
@@ -28,8 +34,20 @@ def test_click_rates_are_over_a_window_and_by_policy() -> None:
              for t in range(0, 120, 2)]
     found = figures.click_rates(beats, 20.0)
     rates = dict(found["live"])
-    assert rates[50.0] == 0.5 and rates[118.0] == 0.1
+    assert rates[50.0] == 0.5 and rates[118.0] == 0.1 and rates[0.0] is None
     assert "frozen" not in found  # ten slates in a window are too few to be told
+
+
+def test_the_click_rate_breaks_where_nobody_counted_and_where_nothing_was_shown() -> None:
+    shown = [*range(0, 60, 2), *range(300, 400, 2)]
+    beats = [beat(float(t), slates={"live": [10, 5]}) for t in shown]
+    beats += [beat(float(t)) for t in range(400, 500, 2)]
+    points = figures.click_rates(beats, 20.0)["live"]
+    assert (58.0, 0.5) in points and points[points.index((58.0, 0.5)) + 1] == (58.0, None)
+    assert (300.0, None) in points, "ten slates are too few"
+    assert [x for t, x in points if t > 420] == [None] * 39
+    drawn = charts.rates({"live": points})["series"][0]["data"]
+    assert [58_000, None] in drawn and [58_000, 0.5] in drawn
 
 
 def test_delays_are_those_of_the_newest_beat_that_saw_any() -> None:
@@ -76,11 +94,40 @@ def test_the_timeline_is_one_axis_of_alarms_updates_and_swaps() -> None:
                       current="c", detail="fell")
     report = DriftReport(report_id="r1", generated_at=150.0, trigger="alarm", model_version="1", events=3,
                          findings=[finding])
-    marks = figures.timeline([report], [increment("2", [])], [beat(210.0), beat(212.0, "2")])
-    assert [(m.at, m.lane) for m in marks] == [(150.0, "alarm"), (200.0, "update"), (212.0, "swap")]
-    assert marks[0].link == "drift/r1"
+    beats = [beat(210.0), beat(212.0, "2"), beat(290.0, "2"), beat(292.0, "1")]
+    marks = figures.timeline([report], [increment("2", [])], beats, [record("1", 90.0), record("2", 200.0)])
+    assert [(m.at, m.lane) for m in marks] == [
+        (90.0, "swap"), (150.0, "alarm"), (200.0, "update"), (212.0, "swap"), (292.0, "swap")]
+    assert [m.link for m in marks[:2]] == ["/models", "/drift/r1"]
     drawn = charts.timeline(marks)["series"][0]["data"]
-    assert [d["value"] for d in drawn] == [[150_000, "alarm"], [200_000, "update"], [212_000, "swap"]]
+    assert [d["value"] for d in drawn[1:4]] == [[150_000, "alarm"], [200_000, "update"], [212_000, "swap"]]
+
+
+def test_swaps_outlive_the_beats() -> None:
+    marks = figures.timeline([], [], [beat(9000.0, "2")], [record("1", 90.0), record("2", 200.0)])
+    assert [(m.at, m.lane) for m in marks] == [(90.0, "swap"), (200.0, "swap")]
+    assert figures.timeline([], [], [], [record("1", 90.0)])[0].lane == "swap"
+
+
+def test_a_refused_update_is_drawn_hollow() -> None:
+    marks = figures.timeline([], [increment("2", []), increment("3", [], published=False)], [], [])
+    full, hollow = (d["itemStyle"]["color"] for d in charts.timeline(marks)["series"][0]["data"])
+    assert (full, hollow) == (charts.COLOURS["new"], "transparent")
+
+
+def test_what_a_report_is_called_cannot_lead_elsewhere() -> None:
+    assert link("drift", "a/../../models?x") == "/dashboard/drift/a%2F..%2F..%2Fmodels%3Fx"
+    assert link("") == "/dashboard/" and path("reader", user="a b&c") == "/reader?user=a+b%26c"
+
+
+def test_a_refused_version_went_on_from_the_one_before_it_unless_a_rollback_may_lie_between() -> None:
+    records = [record("1", 100.0), record("2", 200.0, "1"), record("5", 500.0, "2")]
+    refused = [increment(v, [], published=False) for v in ("3", "6")]
+    assert [figures.parent_of(q, records, "5") for q in refused] == ["2", "5"]
+    assert figures.parent_of(increment("5", []), records, "5") == "2"
+    back = [*records[:2], record("5", 500.0, "1")]
+    assert [figures.parent_of(q, back, "2") for q in refused] == ["-", "-"]
+    assert figures.parent_of(increment("1", []), records, "5") == "-", "the first came from nowhere"
 
 
 def test_an_interval_is_drawn_from_its_low_end_to_its_high_one() -> None:

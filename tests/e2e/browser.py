@@ -11,6 +11,11 @@ from playwright.sync_api import ConsoleMessage, Page, Request, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (1280, 400)
+POINT = """(element, lane) => {
+  const chart = getElement(Number(element.id.slice(1))).chart;
+  const points = chart.getOption().series[0].data.filter((point) => point.value[1] === lane);
+  return chart.convertToPixel({seriesIndex: 0}, points.at(-1).value);
+}"""
 
 
 def chromium() -> str:
@@ -46,6 +51,14 @@ class Tab:
         """Go there and wait until the page is alive."""
         self.page.goto(self.base + path)
         self.page.get_by_role("navigation", name="Pages").wait_for()
+
+    def press_point(self, chart: str, lane: str) -> None:
+        """Press the last point of a lane of a chart."""
+        canvas = self.page.get_by_role("img", name=chart)
+        canvas.locator("canvas").first.wait_for()
+        self.page.wait_for_timeout(500)  # drawn, and nothing above it grows any more
+        at = canvas.evaluate(POINT, lane)
+        canvas.click(position={"x": at[0], "y": at[1]})
 
     def picture(self, name: str) -> None:
         """At each width; nothing may stick out to the side."""

@@ -128,6 +128,22 @@ def follow_alarm(t: Tab, report: DriftReport, rising: set[str]) -> None:
     t.picture("drift-report")
 
 
+def press_alarm(t: Tab) -> None:
+    """A point of the timeline leads to its report, too."""
+    t.open("/")
+    t.press_point("Alarms, updates and swaps", "alarm")
+    t.page.wait_for_url(re.compile(f"^{t.base}/dashboard/drift/drift-"))
+    t.page.get_by_role("heading", name="Report drift-").wait_for()
+
+
+def ask_for(t: Tab, page: str, box: str, wanted: str) -> None:
+    """An id and Enter lead to what is known of it."""
+    t.open(f"/dashboard/{page}")
+    t.page.get_by_label(box).fill(wanted)
+    t.page.get_by_label(box).press("Enter")
+    t.page.wait_for_url(re.compile(rf"^{t.base}/dashboard/{page}\?\w+={wanted}$"))
+
+
 def roll_back(t: Tab, stack: Stack) -> None:
     """Not without the password; then to the version before."""
     t.open("/dashboard/models")
@@ -164,10 +180,16 @@ def test_the_dashboard_shows_the_loop_and_leads_to_what_happened(
         report = first_alarm(stack, turned, rising)
         t.picture("overview")
         follow_alarm(t, report, rising)
-        for page in ("drift", "letters", "article", "reader?user=guest-1"):
+        press_alarm(t)
+        for page in ("drift", "letters", "article"):
             t.open(f"/dashboard/{page}")
             t.page.wait_for_timeout(500)
-            t.picture(page.split("?")[0])
+            t.picture(page)
+        ask_for(t, "article", "Article's id", world.article(0).item_id)
+        t.page.get_by_role("region", name="Most like it").get_by_role("link").first.wait_for()
+        ask_for(t, "reader", "Reader's id", "guest-1")
+        t.page.get_by_role("region", name="Their list now").get_by_role("link").first.wait_for()
+        t.picture("reader")
         diff = stack.parts.registry.pointers.records()[-1].diff
         assert diff is not None and diff.readers > 10 and 0 < diff.overlap <= diff.n
         roll_back(t, stack)

@@ -56,6 +56,11 @@ def told(t: Tab, *words: str) -> None:
     wait_until(lambda: all(w in banner(t) for w in words), 60, f"the banner says {words}", every=0.5)
 
 
+def alive(t: Tab) -> str:
+    """What the page says of whether the system is alive."""
+    return str(t.page.get_by_role("region", name="Is it alive?").get_by_role("status").inner_text())
+
+
 def quiet(t: Tab) -> None:
     """There is no banner soon."""
     wait_until(lambda: not banner(t).strip(), 60, "the banner goes", every=0.5)
@@ -81,13 +86,14 @@ def test_pages_say_what_is_away_and_come_back(
         wait_until(lambda: stored.inner_text() not in ("-", "0"), 30, "events are stored", every=0.5)
         with stalled(redis.pid):
             told(t, "Redis is away: what you see of it is", " s old")
-            assert stored.inner_text() not in ("-", "0")
+            assert stored.inner_text() not in ("-", "0") and alive(t) == "Not known: Redis is away."
             t.open("/dashboard/reader?user=somebody")
             t.page.get_by_text("Not to be had now").wait_for()
             t.open("/")
         quiet(t)
         with stalled(kafka.pid):
             told(t, "Kafka is away: what you see of it is", " s old")
+            assert alive(t) == "Not known: Kafka is away."
         quiet(t)
         assert t.complaints == []
     assert all(p.alive() for p in processes)
