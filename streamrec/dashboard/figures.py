@@ -45,6 +45,23 @@ def click_rates(beats: Beats, span_s: float = RATE_S) -> Rates:
     return {p: points for p, points in found.items() if any(x is not None for _, x in points)}
 
 
+def behind(beats: Beats) -> list[str]:
+    """Controls whose slates were clicked more often than the live model's, by more than chance would have it,
+    over all beats."""
+    totals = {p: [sum(b["slates"].get(p, (0, 0))[i] for b in beats) for i in (0, 1)]
+              for p in {p for b in beats for p in b["slates"]}}
+    live = totals.pop("live", [0, 0])
+    return [p for p, control in sorted(totals.items())
+            if min(control[0], live[0]) >= FEW and _above(control, live)]
+
+
+def _above(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether of (shown, clicked) a's share lies above b's by three standard errors of one share of both."""
+    (n, k), (m, j) = a, b
+    both = (k + j) / (n + m)
+    return bool(k / n - j / m > 3 * (both * (1 - both) * (1 / n + 1 / m)) ** 0.5)
+
+
 def delays_ms(beats: Beats) -> tuple[int, int] | None:
     """p50 and p99 from a click to a list that knows it, of the newest beat that saw any."""
     for b in reversed(beats):

@@ -88,7 +88,10 @@ def _right(site: Site) -> None:
                 say(verdict, None, "Not known now: too few slates of the live model in the last minute.")
                 return
             others = [f"{charts.NAMES.get(p, p)} {x:.3f}" for p, x in last.items() if p != "live"]
-            say(verdict, True, f"Live {last['live']:.3f}" + (f"; {', '.join(others)}" if others else ""))
+            better = [charts.NAMES.get(p, p) for p in figures.behind(site.pulse.seen.value)]
+            so = f". Clicked more, and not by chance: {' and '.join(better)}." if better else ""
+            told = f"Live {last['live']:.3f}" + (f"; {', '.join(others)}" if others else "")
+            say(verdict, not better, told + so)
         every(look)
 
 
@@ -162,7 +165,7 @@ def _moved(site: Site) -> None:
                 for r, f in alarms[: -SHOWN // 2 : -1]
             ])
             told = f"{len(reports)} reports, {len(alarms)} alarms." if reports else "No report yet."
-            say(verdict, True if reports else None, told)
+            say(verdict, True if reports and not alarms else None, told)
         every(look)
 
 

@@ -29,6 +29,15 @@ def test_a_rate_per_second_counts_the_last_seconds_only() -> None:
     assert figures.per_second(beats, "answers") == 0.0
 
 
+def test_a_control_is_ahead_only_where_chance_would_not_have_it() -> None:
+    def seen(live: list[int], frozen: list[int]) -> list[str]:
+        return figures.behind([beat(float(t), slates={"live": live, "frozen": frozen}) for t in range(10)])
+
+    assert seen([30, 9], [30, 12]) == [] and seen([30, 12], [30, 3]) == []
+    assert seen([300, 90], [300, 120]) == ["frozen"] and seen([300, 90], [1, 1]) == []
+    assert figures.behind([beat(1.0)]) == [] and figures.behind([]) == []
+
+
 def test_click_rates_are_over_a_window_and_by_policy() -> None:
     beats = [beat(float(t), slates={"live": [10, 5 if t < 60 else 1], "frozen": [1, 1]})
              for t in range(0, 120, 2)]
