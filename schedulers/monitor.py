@@ -1,7 +1,7 @@
 """Monitor: reads what was served, shown and clicked; publishes drift reports.
 
-Its place in the topics is committed after the reports that were due: started again, it goes on
-where it was. A report that its topic does not take is kept, and holds up nothing else.
+Started again, it goes on where it was in the topics. A report that its topic does not take is kept as long as
+the monitor runs, and holds up nothing else: the board has it, and the trainer has heard of its alarms.
 """
 
 import threading
@@ -29,7 +29,8 @@ from streamrec.metrics import (
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
-FLUSH_S = 2.0  # a report is sent again later: feedback goes on meanwhile
+FLUSH_S, AGAIN_S = 2.0, 10.0  # a report is sent again later: feedback goes on meanwhile
+MOST_OWED = 100
 BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
 SEEN_S, SEEN = 10.0, 2000  # the articles shown most are noted so often, and so many
 NEWEST = 20  # increments looked at, for those that are new
@@ -53,8 +54,9 @@ class MonitorProcess:
         self._followed_at = self._committed_at = self._beat_at = self._seen_at = self._tried_at = 0.0
         self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
-        self._owed: DriftReport | None = None
-        self._sent = ""
+        self._due: DriftReport | None = None
+        self._owed: list[DriftReport] = []
+        self._sent = 0  # of those owed, the first ones
         self._waits = Waits()
 
     def run(self, stop: threading.Event) -> None:
@@ -68,6 +70,8 @@ class MonitorProcess:
                 self._waits.note("server", True)
                 log.warning("waiting", why=str(error))
                 stop.wait(1.0)
+        if self._owed:
+            self._send()
         self._commit(self._clock.now())
         self._subscription.close()
 
@@ -87,11 +91,18 @@ class MonitorProcess:
             self._commit(now)
 
     def _report(self, now: float) -> None:
-        """What is due; it is kept until it is out, as an alarm is raised once."""
-        if self._owed is None:
-            self._owed, self._tried_at = self._monitor.due(now), 0.0
-        if self._owed is not None and due(now, self._tried_at, self._monitor.settings.period_s):
-            self._publish(self._owed, now)
+        """What is due is told of at once, and kept until its topic has it: an alarm is raised once."""
+        self._due = self._due or self._monitor.due(now)
+        if self._due is not None:
+            self._owed.append(self._told(self._due))
+            self._due = None
+            if len(self._owed) > MOST_OWED:
+                del self._owed[0]
+                self._sent = max(self._sent - 1, 0)
+            self._tried_at = 0.0
+        if self._owed and due(now, self._tried_at, AGAIN_S):
+            self._tried_at = now
+            self._send()
 
     def _commit(self, now: float) -> None:
         self._committed_at = now
@@ -138,7 +149,8 @@ class MonitorProcess:
         except InvalidMessage:
             pass
 
-    def _publish(self, report: DriftReport, now: float) -> None:
+    def _told(self, report: DriftReport) -> DriftReport:
+        """With what is done about it; the trainer and who watches hear of it. Raises RetryLater."""
         alarms = [f.detector for f in report.findings if f.alarm]
         learnable = [f.detector for f in report.findings if f.alarm and f.kind in RETRAIN]
         if learnable:
@@ -146,25 +158,22 @@ class MonitorProcess:
             self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": learnable})
         elif alarms:
             report = replace(report, action="none: no update mends this")
-        if not self._sends(report):
-            self._tried_at = now
-            return
         self._board.put(BOARD_DRIFT, report)
-        self._owed = None
         telling.report(report)
         log.info("drift_report", trigger=report.trigger, alarms=alarms)
+        return report
 
-    def _sends(self, report: DriftReport) -> bool:
-        """Whether the report is out."""
+    def _send(self) -> None:
+        """Send what is owed."""
         why = ""
         try:
-            if self._sent != report.report_id:  # else it waits in the publisher since the last try
+            for report in self._owed[self._sent :]:  # the others wait in the publisher since the last try
                 self._publisher.send(self._topic, None, encode(report))
-                self._sent = report.report_id
+                self._sent += 1
             self._publisher.flush(FLUSH_S)
+            self._owed, self._sent = [], 0
         except RetryLater as error:
             why = str(error)
         if self._waits.note("reports", bool(why)) and why:
-            log.warning("report_not_out", why=f"{self._topic} does not take it ({why}); it is kept. If the "
-                        "topic is missing: `streamrec topics create`")
-        return not why
+            log.warning("report_not_out", why=f"{self._topic} does not take it ({why}); it is kept while the "
+                        "monitor runs. If the topic is missing: `streamrec topics create`")

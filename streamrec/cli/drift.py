@@ -51,9 +51,10 @@ def show(
         typer.echo(line)
     for line in findings_in_full([f for f in report.findings if full or f.alarm]):
         typer.echo(line)
-    if not full:
+    quiet = [f for f in report.findings if not f.alarm]
+    if quiet and not full:
         typer.echo("")
-        for line in findings_in_short([f for f in report.findings if not f.alarm]):
+        for line in findings_in_short(quiet):
             typer.echo(line)
 
 

@@ -87,7 +87,8 @@ def findings_in_full(findings: Sequence[Finding]) -> Iterator[str]:
     """Each over some lines: what it saw, how sure it is, which windows, what moved."""
     from streamrec.operate.drift import interval, p_value, since, told
     for f in findings:
-        yield f"\n{f.detector}: {f'ALARM, {f.severity}' if f.alarm else 'no alarm'}, since {since(f)}"
+        state = f"ALARM, {f.severity}, since" if f.alarm else "no alarm; newest values since"
+        yield f"\n{f.detector}: {state} {since(f)}"
         lines = [f.detail,
                  f"value {_number(f.value)}, threshold {_number(f.threshold)}, p {p_value(f)}, "
                  f"95 % interval {interval(f)}",

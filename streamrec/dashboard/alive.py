@@ -26,6 +26,8 @@ def alive(redis: Seen[Any], kafka: Seen[dict[str, int]], beats: Beats, now: floa
 
 
 def _moving(beats: Beats) -> tuple[bool | None, str]:
+    if beats[-1]["at"] - beats[0]["at"] < RATE_S / 2 and not any(b.get("events") for b in beats):
+        return None, "Not known yet."
     events, answers = (per_second(beats, name, RATE_S) for name in ("events", "answers"))
     if not events:
         also = "lists are made." if answers else "no list was asked for."

@@ -13,6 +13,7 @@ from streamrec.registry import VersionRecord
 Beats = Sequence[Mapping[str, Any]]
 SPAN_S, RATE_S = 10.0, 60.0  # of a rate per second, of a click rate
 FEW = 20  # slates that a click rate is told of
+SIGMAS = 5.0
 GAP_S = 15.0  # between two beats: nobody counted there
 SOON_S = 120.0  # in which scorers take a version up
 Rates = dict[str, list[tuple[float, float | None]]]
@@ -56,10 +57,11 @@ def behind(beats: Beats) -> list[str]:
 
 
 def _above(a: Sequence[int], b: Sequence[int]) -> bool:
-    """Whether of (shown, clicked) a's share lies above b's by three standard errors of one share of both."""
+    """Whether of (shown, clicked) a's share lies above b's by many standard errors of one share of both: it
+    is looked at all day, and one reader's clicks are alike."""
     (n, k), (m, j) = a, b
     both = (k + j) / (n + m)
-    return bool(k / n - j / m > 3 * (both * (1 - both) * (1 / n + 1 / m)) ** 0.5)
+    return bool(k / n - j / m > SIGMAS * (both * (1 - both) * (1 / n + 1 / m)) ** 0.5)
 
 
 def delays_ms(beats: Beats) -> tuple[int, int] | None:

@@ -11,7 +11,6 @@ from streamrec.dashboard.figures import age
 from streamrec.dashboard.frame import frame, judged, no_login, say
 from streamrec.dashboard.parts import Table, confirm
 from streamrec.dashboard.site import Facts, Site
-from streamrec.errors import StreamrecError
 
 MOST, LONGEST = 200, 160  # letters, characters of a cell
 LOOK_S, REST_S = 3.0, 60.0  # a look reads all that is kept: without news, only now and then
@@ -25,7 +24,7 @@ class Letters:
         self._site = site
         self.found: list[Facts] | None = None
         self.trouble = ""
-        self._busy, self._counted, self._at = False, -1, float("-inf")
+        self._counted, self._at = -1, float("-inf")
 
     def forget(self) -> None:
         """The next look is due at once."""
@@ -35,16 +34,13 @@ class Letters:
         """Read them, if it is time to; whether they were read. As long as they cannot be had it is."""
         counted = self._site.facts.seen.value.get("dead_letters", 0)
         rested = time.monotonic() - self._at > REST_S
-        if self._busy or not (self.trouble or counted != self._counted or rested):
+        if not (self.trouble or counted != self._counted or rested):
             return False
-        self._busy = True
+        self._at, self._counted = time.monotonic(), counted
         try:
-            self._at, self._counted = time.monotonic(), counted
             self.found, self.trouble = await asyncio.to_thread(self._site.acts.letters), ""
-        except StreamrecError as error:
-            self.trouble = str(error)
-        finally:
-            self._busy = False
+        except Exception as error:  # whatever it was, who looks must be told
+            self.trouble = str(error) or type(error).__name__
         return True
 
 
@@ -76,8 +72,8 @@ async def page(site: Site) -> None:
 async def _sent(site: Site) -> str:
     try:
         n = await asyncio.to_thread(site.acts.replay, set())
-    except StreamrecError as error:
-        return f"Not sent back: {error}"
+    except Exception as error:  # whatever it was, who waits must be told
+        return f"Not sent back: {error or type(error).__name__}"
     return f"{n} were sent back to their topics." if n else "All were sent back before: nothing was sent."
 
 

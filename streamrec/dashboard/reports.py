@@ -46,7 +46,7 @@ def one(site: Site, report_id: str) -> None:
                 _alarm(finding)
         with card("All detectors", wide=True):
             head = ["detector", "watches", "value", "threshold", "p-value", "95 % interval", "values",
-                    "since", "what it saw"]
+                    "newest since", "what it saw"]
             Table(head, "").show([
                 (f.detector + (" (alarm)" if f.alarm else ""), f.kind or "-", number(f.value, 4),
                  number(f.threshold, 4), p_value(f), interval(f), number(f.samples), _when(f.first_seen),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NewType
 
 import numpy as np
+from msgspec.structs import replace
 
 from streamrec.config import Monitor
 from streamrec.drift.contract import Detector, moved
@@ -34,6 +35,7 @@ class Exposure(Detector):
     def __init__(self, settings: Monitor) -> None:
         super().__init__(settings)
         self._rng = np.random.default_rng(7)
+        self._better: Finding | None = None
         self._rearm()
 
     def _rearm(self) -> None:
@@ -58,21 +60,24 @@ class Exposure(Detector):
         error = math.hypot(self._error(self._first), self._error(block))
         threshold, rise = max(LEAST, SIGMAS * error), after - before
         shares = _popular(self._first), _popular(block)
-        self._last = Finding(
+        last = Finding(
             detector=self.name, alarm=rise >= threshold, value=rise, threshold=threshold,
             samples=2 * SLATES, reference=f"{SLATES} slates, Gini {before:.3f}",
             current=f"newest {SLATES} slates, Gini {after:.3f}",
             detail=f"Gini of exposure {moved(f'{before:.3f}', f'{after:.3f}', rise > 0)}; "
                    f"the most shown tenth has {100 * shares[0]:.0f}% to {100 * shares[1]:.0f}%"
-                   + (", which is for the better" if rise <= -threshold else ""),
+,
             p_value=two_sided(rise, error), first_seen=self._since,
             interval=(rise - 1.96 * error, rise + 1.96 * error),
             contributors=_moved_most(self._first, block),
         )
+        self._last = last
         if rise >= threshold:
-            self._latch(self._last)
+            self._better = None
+            self._latch(last)
             self._rearm()
         elif rise <= -threshold:
+            self._better = replace(last, detail=f"{last.detail}, which is for the better")
             self._first = block
 
     def _error(self, slates: Sequence[Slate]) -> float:
@@ -81,9 +86,10 @@ class Exposure(Detector):
         return float(np.std([_gini([slates[i] for i in rows]) for rows in drawn]))
 
     def _state(self) -> Finding:
+        better, self._better = self._better, None
         if self._last is None:
             return self._too_few(len(self._first) + len(self._block), 2 * SLATES)
-        return self._last
+        return better or self._last
 
 
 def _counts(slates: Sequence[Slate]) -> Counter[str]:

@@ -72,6 +72,7 @@ class MeanShift(Detector, ABC):
         if self.one_way and split.new < split.old:
             self._better = replace(found, detail=f"{found.detail}, which is for the better")
         elif not self.alarm:
+            self._better = None  # no longer so
             self._moved = split.old, split.new
             self._latch(replace(found, alarm=True))
         self._window = Buckets()

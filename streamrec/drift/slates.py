@@ -37,11 +37,12 @@ class Recent(OrderedDict[K, V], Generic[K, V]):
 
 
 class EventTime:
-    """How far event time has come: the highest median of the newest timestamps.
+    """How far event time has come: the highest median of the newest timestamps, until it lies far ahead of
+    all that comes.
 
     The median, not the maximum: one reader with a clock a day ahead must not expire every slate
-    on sight, and so turn the click rate to zero for a day. Never later than wall time: it would stand
-    still until that is reached, and no slate expire meanwhile.
+    on sight, and so turn the click rate to zero for a day. No more than a minute later than wall time: it
+    would stand still until that is reached, and no slate expire meanwhile.
     """
 
     def __init__(self) -> None:

@@ -61,7 +61,7 @@ class Child:
     @property
     def pid(self) -> int | None:
         """Of the running process."""
-        return self._process.pid if self._process else None
+        return self._process.pid or None if self._process else None
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL after a while."""

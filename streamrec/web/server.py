@@ -1,16 +1,16 @@
 """Serves the application until it is told to stop."""
 
-import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
 
-from streamrec.errors import RetryLater, SetupError
+from streamrec import logs
+from streamrec.errors import SetupError, StreamrecError
 
+log = logs.get(__name__)
 ALIVE_S = 5.0
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # an address to listen on, and one to open
 
@@ -42,16 +42,23 @@ def serve(
     app: FastAPI, listening: socket.socket, stop: threading.Event, alive: Callable[[], None] = lambda: None
 ) -> None:
     """Until `stop` is set; then requests in hand are answered first. Meanwhile `alive` is called now and
-    then, which may raise RetryLater."""
+    then."""
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http")
     thread.start()
-    said_at = -ALIVE_S
+    threading.Thread(target=_say, args=(alive, stop), name="alive", daemon=True).start()
     while thread.is_alive() and not stop.wait(0.2):
-        if time.monotonic() - said_at >= ALIVE_S:
-            said_at = time.monotonic()
-            with contextlib.suppress(RetryLater):
-                alive()
+        pass
     server.should_exit = True
     thread.join()
+
+
+def _say(alive: Callable[[], None], stop: threading.Event) -> None:
+    """In a thread of its own: a server that hangs may not keep this one from its end."""
+    while not stop.is_set():
+        try:
+            alive()
+        except StreamrecError as error:
+            log.warning("not_said_to_be_alive", why=str(error))
+        stop.wait(ALIVE_S)

@@ -13,10 +13,9 @@ from streamrec.broker import Partition, TopicSpec
 from streamrec.dashboard.asking import DeskAsking
 from streamrec.dashboard.login import Login
 from streamrec.dashboard.mount import mount
-from streamrec.dashboard.site import BEATS, Acts, ReportLog, Site
+from streamrec.dashboard.site import Acts, ReportLog, Site
 from streamrec.errors import InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Finding, encode
-from streamrec.metrics import BOARD_PULSE
 from streamrec.operate import dlq
 from streamrec.operate.article import article
 from streamrec.registry import Registry, VersionRecord
@@ -77,11 +76,6 @@ class PageSite:
                                learned_until=time.time(), metrics={})
         new = type(old)(version=version, attempt=old.attempt + 1, published_at=time.time())
         self.registry.pointers.move(new, old.attempt, None, record)
-
-    def beat(self, **more: Any) -> None:
-        """What the monitor counts."""
-        found = {"at": time.time(), "version": "1", "slates": {}, "bins": [], "delays_ms": []}
-        self.board.append(BOARD_PULSE, found | more, BEATS)
 
     def alarm(self, report_id: str) -> None:
         """A report of the monitor's."""

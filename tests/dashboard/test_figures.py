@@ -1,5 +1,6 @@
 """From beats, increments and reports to what is drawn."""
 
+import random
 from typing import Any
 
 from streamrec.dashboard import charts, figures
@@ -34,8 +35,12 @@ def test_a_control_is_ahead_only_where_chance_would_not_have_it() -> None:
         return figures.behind([beat(float(t), slates={"live": live, "frozen": frozen}) for t in range(10)])
 
     assert seen([30, 9], [30, 12]) == [] and seen([30, 12], [30, 3]) == []
-    assert seen([300, 90], [300, 120]) == ["frozen"] and seen([300, 90], [1, 1]) == []
+    assert seen([300, 90], [300, 130]) == ["frozen"] and seen([300, 90], [1, 1]) == []
     assert figures.behind([beat(1.0)]) == [] and figures.behind([]) == []
+    rng = random.Random(1)  # a day of equal lists, looked at each minute
+    day = [beat(2.0 * t, slates={p: [n, sum(rng.random() < 0.3 for _ in range(n))]
+                                 for p, n in (("live", 5), ("frozen", 1))}) for t in range(43_200)]
+    assert not any(figures.behind(day[t : t + 450]) for t in range(0, len(day) - 450, 30))
 
 
 def test_click_rates_are_over_a_window_and_by_policy() -> None:

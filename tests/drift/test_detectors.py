@@ -142,7 +142,7 @@ def test_a_change_for_the_better_is_told_without_an_alarm(kind: type[Detector]) 
         d.update(draw(rng, 0))
         told.append(d.report())
     assert not any(f.alarm for f in told)
-    [better] = {f.detail: f for f in told if "better" in f.detail}.values()
+    [better] = [f for f in told if "better" in f.detail]
     assert "fell from " in better.detail and better.severity == "none"
     assert better.value is not None and better.threshold is not None and better.value < -better.threshold
     assert feed(d, 3000, 3, shifted=True), "and the way back is an alarm again"
@@ -156,6 +156,15 @@ def test_an_alarm_that_waits_is_as_grave_as_it_was_and_what_came_after_is_told_n
     alarm, after = d.report(), d.report()
     assert alarm.alarm and alarm.severity == "high" and "rose from" in alarm.detail
     assert not after.alarm and "for the better" in after.detail
+
+
+def test_what_got_better_and_then_worse_is_told_as_worse_alone() -> None:
+    d = Duplicates(SETTINGS)
+    for value in (1.0, 0.0, 1.0):
+        for _ in range(2000):
+            d.update(value)
+    assert "rose from" in d.report().detail
+    assert "better" not in d.report().detail
 
 
 def test_a_slow_change_is_told_by_the_moment_that_adwin_found() -> None:

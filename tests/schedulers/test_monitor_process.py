@@ -141,11 +141,29 @@ def test_a_report_that_kafka_did_not_acknowledge_is_kept_and_sent_once(shop: Sho
     monitor.turn()
     shop.clock.sleep(11)
     monitor.turn()
-    assert shop.board.get(BOARD_DRIFT) is None  # it is not out yet
+    told = (shop.board.get(BOARD_DRIFT) or {}).get("report_id")  # though it is not out yet
     shop.clock.sleep(11)
     monitor.turn()
-    (report,) = shop.reports()
-    assert (shop.board.get(BOARD_DRIFT) or {}).get("report_id") == report.report_id
+    assert [r.report_id for r in shop.reports()][:1] == [told]
+    assert len({r.report_id for r in shop.reports()}) == len(shop.reports()) == 2
+
+
+def test_an_alarm_asks_for_an_update_though_earlier_reports_are_owed(shop: Shop) -> None:
+    monitor = shop.monitor()
+    shop.broker.delete_topic(REPORTS)
+    shop.clicks(300)
+    monitor.turn()
+    shop.clock.sleep(11)
+    monitor.turn()  # a report of a period is owed
+    assert shop.board.get(BOARD_ALARM) is None
+    shop.clicks(300, "b")
+    monitor.turn()
+    assert "topic-mix" in shop.board.get(BOARD_ALARM)["detectors"]
+    shop.broker.create_topics([TopicSpec(REPORTS, 1, 1, {})])
+    stop = threading.Event()
+    stop.set()
+    monitor.run(stop)
+    assert [r.trigger for r in shop.reports()] == ["period", "alarm"], "its end is a last try"
 
 
 def test_without_a_topic_for_its_reports_it_says_so_once_and_goes_on_reading(

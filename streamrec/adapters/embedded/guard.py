@@ -89,9 +89,8 @@ class Guarded:
     def _end_orphans(self) -> None:
         """Somebody killed the guard: nothing watches the server, nor what that has started."""
         if self.pid:
-            _kill(self.pid)
-            _kill(-self._guard.pid)  # the guard leads a group of its own, which outlives it
-            self.pid = 0  # once only: the number may be another process's next time
+            _kill(-self._guard.pid)  # the guard's own group outlives it, and its number with it
+            self.pid = 0  # once only
 
 
 def spawn(
