@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from consumers.dead_letters import DeadLetters
 from consumers.reread import Reread
+from streamrec import logs
 from streamrec.broker import Partition, Record
 from streamrec.catalogue import Catalogue, Entry, Vectors, text_hash
 from streamrec.clock import Clock
@@ -16,6 +17,7 @@ from streamrec.errors import InvalidMessage
 from streamrec.events import Article, decode, epoch
 from streamrec.metrics import ENCODED
 
+log = logs.get(__name__)
 Latest = dict[str, tuple[Article, float] | None]  # by item id: what it is now, and when that was sent
 
 
@@ -87,7 +89,11 @@ class CatalogueKeeper:
         owed = self._catalogue.owed(self._batch)
         if owed:
             vectors = self._encode([o.text for o in owed])
-            self._catalogue.fill(list(zip(owed, vectors, strict=True)))
+            filled = list(zip(owed, vectors, strict=True))
+            if unread := sum(bool(o.text.strip()) and not vector.any() for o, vector in filled):
+                log.warning("texts_not_read", texts=unread, of=len(owed), so="their words count, their sense "
+                            "does not: name a model of their language in STREAMREC_ENCODER__NAME")
+            self._catalogue.fill(filled)
             ENCODED.inc(len(owed))
 
 

@@ -47,11 +47,12 @@ class Interests:
         """The words in their prompt, and their base vector [d]. Raises RetryLater without encoder."""
         prompt = self._prompts.get(domain, self._prompts.get("", "{interests}"))
         text = prompt.replace("{interests}", interests)
-        return text, self._kept(text)
+        return text, self._kept(text, interests)
 
-    def _vector(self, text: str) -> Vectors:
+    def _vector(self, text: str, interests: str) -> Vectors:
+        """Of the whole text, unless the encoder reads none of the interests in it."""
         self._ready.wait(max(self._until - time.monotonic(), 0.0))
         if self._encode is None:
             raise RetryLater(f"no encoder for interests: {self._trouble}")
-        vectors: Vectors = self._encode([text])
-        return vectors[0:1].reshape(-1)
+        vectors: Vectors = self._encode([text] if text == interests else [text, interests])
+        return vectors[0] if vectors[-1].any() else vectors[-1]

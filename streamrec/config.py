@@ -149,7 +149,8 @@ class Trainer(Section):
         "softmax", description="softmax: who is chosen among a row's articles; bce: each by itself; mse: "
         "softmax, and how long the one chosen was read, if the first event about it is a read with a dwell"
     )
-    increment_scale: float = Field(2.0, gt=0, description="increments multiply each rate by this")
+    increment_scale: float = Field(2.0, gt=0, description="increments multiply each rate by this, by .3 of "
+                                   "it where the encoder learns too")
     average: float = Field(0.5, ge=0, lt=1, description="share of the version before in what is published: "
                            "readers get a running average of the learner's weights")
     warmup_steps: int = Field(10, ge=0, description="linear warm-up")

@@ -15,11 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamrec import logs
 from streamrec.config import Encoder
 from streamrec.errors import SetupError
 
-log = logs.get(__name__)
 Vectors = NDArray[np.float16]
 HUB_S = 5.0  # a hub that does not answer within this is away
 
@@ -60,24 +58,29 @@ class TextEncoder:
         return out
 
     def reads(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """[n]: not blank, and most of it known to the encoder: what it makes of a script that it was not
+        """[n]: not blank, and of most of its letters known: what an encoder makes of a script that it was not
         taught is much the same vector for every text."""
         read, unknown = np.array([bool(text.strip()) for text in texts], bool), self._tokenizer.unk_token_id
         rows = np.flatnonzero(read).tolist()
-        for row, ids in zip(rows, self._tokens([texts[i] for i in rows]), strict=True):
-            own = max(len(ids) - self._tokenizer.num_special_tokens_to_add(), 1)
-            read[row] = unknown is None or ids.count(unknown) < own / 2
-        if missed := int(len(rows) - read.sum()):
-            log.warning("texts_not_read", texts=missed, of=len(texts), encoder=self.settings.name,
-                        so="their words count, their sense does not: name a model of their language in "
-                           "STREAMREC_ENCODER__NAME")
+        if unknown is None or not rows or not self._tokenizer.is_fast:  # only such tell where a token stands
+            return read
+        found = self._tokenizer([texts[i] for i in rows], return_offsets_mapping=True, **self._cut)
+        for row, ids, spans in zip(rows, found["input_ids"], found["offset_mapping"], strict=True):
+            letters = {False: 0, True: 0}
+            for token, (start, end) in zip(ids, spans, strict=True):
+                letters[token == unknown] += sum(map(str.isalpha, texts[row][start:end]))
+            whole = unknown not in ids and any(end > start for start, end in spans)
+            read[row] = whole or letters[False] > letters[True]
         return read
+
+    @property
+    def _cut(self) -> dict[str, Any]:
+        return {"truncation": True, "max_length": self.settings.max_tokens}
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
-        cut = {"truncation": True, "max_length": self.settings.max_tokens}
-        ids: list[list[int]] = self._tokenizer(texts, **cut)["input_ids"]
+        ids: list[list[int]] = self._tokenizer(texts, **self._cut)["input_ids"]
         return ids
 
     @torch.inference_mode()

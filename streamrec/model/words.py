@@ -17,9 +17,9 @@ MOST = 64  # tokens of an article that count
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Tokens = NDArray[np.int32]
-# Scripts that put no spaces between words: Thai and Lao, Burmese, Khmer, kana, Han.
-_UNSPACED = ("\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-             "\uf900-\ufaff\U00020000-\U0003ffff")
+# Scripts that put no spaces between words: Thai and Lao, Burmese, Khmer, kana without their dot, Han.
+_UNSPACED = ("\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30fa\u30fc-\u30ff"
+             "\uff66-\uff9f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff")
 _WORD = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
 _RUN = re.compile(rf"[{_UNSPACED}]{{2,}}")
 

@@ -105,6 +105,12 @@ class Batch:
         `candidates`."""
         return self._fast.of(b, rows)
 
+    def best_of(self, b: int, mask: Bools, most: int) -> Rows:
+        """The best rows of a mask [N] by the fast score for reader b, best first, of those that were scored;
+        after `candidates`."""
+        rows = self._fast.scored(np.flatnonzero(mask))
+        return rows[np.argsort(-self.fast(b, rows), kind="stable")[:most]]
+
     def of(self, readers: Sequence[Reader], rows: Rows) -> "Batch":
         """Other readers at the same moment under the same model, to be asked about some rows."""
         bias = None if self.bias is None else self.bias.numpy()

@@ -56,21 +56,31 @@ class Explorer:
 
     def __init__(self, times: int, seed: int) -> None:
         self._times, self._given = times, np.zeros(1024, np.int64)  # impressions by row
+        self._asked = np.zeros(1024, np.bool_)  # by row: whether it was ever told of
         self.untold: Counter[int] = Counter()  # impressions by row, given here since the last `told`
         self._rng = np.random.default_rng(seed)
 
     def open(self, rows: Rows) -> Rows:
         """Which of the rows, newest first, may still be explored: POOL of them at most."""
-        if len(rows) and rows.max() >= len(self._given):
-            self._given = np.pad(self._given, (0, 2 * int(rows.max()) + 1 - len(self._given)))
+        self._room_for(rows)
         found: Rows = rows[self._given[rows] < self._times][:POOL]
         return found
+
+    def _room_for(self, rows: Rows) -> None:
+        if len(rows) and (most := int(rows.max())) >= len(self._given):
+            more = (0, 2 * most + 1 - len(self._given))
+            self._given, self._asked = np.pad(self._given, more), np.pad(self._asked, more)
+
+    def unasked(self, rows: Rows) -> list[int]:
+        """Of which of some rows nothing was ever told."""
+        self._room_for(rows)
+        return [int(row) for row in rows[~self._asked[rows]]]
 
     def told(self, totals: Mapping[int, int]) -> None:
         """All there were of some rows, `untold` included."""
         self.untold.clear()
         for row, n in totals.items():
-            self._given[row] = n
+            self._given[row], self._asked[row] = n, True
 
     def draw(
         self, pool: Rows, scores: NDArray[np.float32], places: float, dealt: Rows | None = None

@@ -50,6 +50,10 @@ class Fast:
         found: Floats = self.scores.numpy()[b, self._at(rows)]
         return found
 
+    def scored(self, rows: Rows) -> Rows:
+        """Those of some rows that are among the columns."""
+        return rows if self._columns is None else rows[np.isin(rows, self._columns, assume_unique=True)]
+
     def only(self, rows: Rows) -> Bools:
         """A mask [C] that lets these rows through, all among the columns."""
         mask = np.zeros(self._size, np.bool_)
@@ -80,9 +84,7 @@ class Fast:
                 scores[b] += everywhere
             if self._bias is not None:
                 scores[b] += self._bias
-            rows = _partners(read, batch.rows)
-            if self._columns is not None:
-                rows = rows[np.isin(rows, self._columns, assume_unique=True)]
+            rows = self.scored(_partners(read, batch.rows))
             if len(rows):
                 co = co_features(read, rows, batch.state.counters.totals(rows))
                 scores[b, self._at(rows)] += net.linear(torch.from_numpy(co), COS) - none

@@ -101,6 +101,8 @@ def true_lifts(
     nobody = not batch.reads[b] and reader.stated is None
     unknown = [k for k in parts if k not in OF_THE_ARTICLE] if nobody else []
     unknown += ["content"] if reader.stated is None and not _has_text(batch, b) else []
+    # How close a text is has no average to be above, but within a list.
+    unknown += [] if listed or reader.alike else ["content"]
     mixed_in = [k for k in parts if k not in ("content", "co_read")] if reader.alike else []
     lifts = np.stack([part.numpy() for part in parts.values()])
     if listed and len(rows) > 1:  # features are standardised, so 0 is the average of all

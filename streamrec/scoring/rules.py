@@ -83,8 +83,9 @@ class Rules:
             elif rule.action == "pin":
                 pin, fit = (rule.position, rule.rule_id), set(rows.tolist())
                 for row in self._attributes.rows_of(rule.match.item_ids):  # in the order that the rule gives
-                    if row in fit:
-                        pins[row] = min(pins.get(row, pin), pin)
+                    if row in fit and pins.get(row, pin) >= pin:
+                        pins.pop(row, None)  # it stands where this rule has it in its order
+                        pins[row] = pin
             else:
                 move = Move(rule.rule_id, math.log(rule.factor) * (1 if rule.action == "boost" else -1))
                 bias[rows] += move.bias  # no row comes twice

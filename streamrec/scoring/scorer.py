@@ -1,13 +1,14 @@
 """The scorer: ranks the live catalogue for batches of readers, under a model that may be swapped."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
 
 from streamrec.clock import Clock, SystemClock
 from streamrec.config import Scorer as Settings
-from streamrec.errors import NotFound
+from streamrec.errors import NotFound, RetryLater
 from streamrec.events import Policy, RankedItem
 from streamrec.model.features import Stated
 from streamrec.replay import Read, ReplayBuffer
@@ -50,13 +51,14 @@ class Scorer:
         served.covered_at = cursor
 
     def follow(self) -> None:
-        """Sync the state, share what was explored, and give changed articles their vectors in every served
-        model. Raises RetryLater."""
+        """Sync the state, give changed articles their vectors in every served model, and share what was
+        explored. Raises RetryLater."""
         self.state.sync()
-        self._slates.share_explored()
         for served in (self.live, self.frozen):
             self.catch_up(served)
         self._rules("live")
+        with suppress(RetryLater):  # of a Redis that is full: answers need none of it, and it is shared later
+            self._slates.share_explored()
 
     def catch_up_rows(self) -> None:
         """Follow until all co-reads are counted: for one look, where a worker counts some at a time."""

@@ -20,8 +20,7 @@ from streamrec.scoring.reasons import Strongest, explain, main_parts, words
 from streamrec.scoring.rules import Applied, Move
 from streamrec.scoring.state import ServingState
 
-AT_ONCE = 10_000  # articles whose texts are laid out at once
-MORE = 5  # times that the best of the rest is looked at for a list that is short
+WALK, STEP = 20_000, 500  # articles looked at for a list that is short, at most and at once
 
 
 class Place(NamedTuple):
@@ -69,8 +68,10 @@ class Slates:
     def share_explored(self) -> None:
         """With all who score: together they give an article its early impressions, no more. Raises
         RetryLater."""
-        if given := {self._articles.entries[row].item_id: n for row, n in self._explorer.untold.items()}:
-            totals = self._state.explored(given)
+        newest, every = self._state.newest(self._articles.live), self._articles.entries
+        given = dict.fromkeys(self._explorer.unasked(newest), 0) | self._explorer.untold
+        if given:
+            totals = self._state.explored({every[row].item_id: n for row, n in given.items()})
             self._explorer.told({self._articles.index[item]: n for item, n in totals.items()})
 
     def make(
@@ -127,44 +128,52 @@ class Slates:
     ) -> list[Ranking]:
         """`_ranked`; where copies and caps left places free, what could have them is looked at, too."""
         ranked = self._ranked(batch, asks, masks, pins, seen)
-        for _ in range(MORE):
-            rest = [self._rest(*of) for of in zip(ranked, asks, masks, pins, seen, strict=True)]
-            short = [b for b, mask in enumerate(rest) if mask.any()]
-            if not short:
-                break
-            pools = batch.candidates(rest)
-            full = batch.full(pools)
-            for b in short:
-                pool = np.concatenate([ranked[b].pool, pools[b]])
-                scores = ranked[b].scores | dict(zip(pools[b].tolist(), full[b].tolist(), strict=True))
+        rest = [self._rest(batch, b, *of)
+                for b, of in enumerate(zip(ranked, asks, masks, pins, seen, strict=True))]
+        if not any(map(len, rest)):
+            return ranked
+        for b, (rows, full) in enumerate(zip(rest, batch.full(rest), strict=True)):
+            if len(rows):
+                pool = np.concatenate([ranked[b].pool, rows])
+                scores = ranked[b].scores | dict(zip(rows.tolist(), full.tolist(), strict=True))
                 of_pool = np.array([scores[row] for row in pool.tolist()], np.float32)
                 best = self._best(pool, of_pool, asks[b], pins[b], batch.reads[b], seen[b])
                 ranked[b] = Ranking(pool, scores, ranked[b].lots, best)
         return ranked
 
     def _rest(
-        self, ranking: Ranking, ask: Ask, mask: Bools, pins: Sequence[Place], seen: Seen
-    ) -> Bools:
-        """What is eligible and could have the places that a list lacks, though it is no candidate: of no kind
-        that is used up, and no copy of what was seen or is listed. Lists so short are rare, and to look at
-        all articles takes long."""
+        self, batch: Batch, b: int, ranking: Ranking, ask: Ask, mask: Bools, pins: Sequence[Place], seen: Seen
+    ) -> Rows:
+        """Twice as many rows as a list lacks, none of them a candidate, that could stand in it together: the
+        best of the rest by the fast score."""
         listed = [*(p.row for p in pins), *ranking.best]
-        cut = len(ranking.pool) < np.count_nonzero(mask)
-        if len(listed) >= ask.n or not cut:
-            return np.zeros_like(mask)
-        found, caps = mask.copy(), self._caps()
+        lacking, found = ask.n - len(listed), mask.copy()
         found[ranking.pool] = False
-        for row in listed:
-            caps.take(self._articles.entries[row])
-        for kind, value in caps.used_up():
+        if lacking <= 0 or not found.any():
+            return np.zeros(0, np.int64)
+        for kind, value in self._caps(listed).used_up():
             rows = self._state.attributes.having(kind, value)
             found[rows[rows < len(found)]] = False
-        shown = [*seen.rows, *listed]
-        known = Seen(shown, self._texts(shown))
-        left = np.flatnonzero(found)
-        for rows in np.split(left, range(AT_ONCE, len(left), AT_ONCE)):
-            found[rows] = self._unlike(known, rows, self._texts(rows))
-        return found
+        rows, chosen = batch.best_of(b, found, WALK), list[int]()
+        for start in range(0, len(rows), STEP):
+            if len(chosen) < 2 * lacking:
+                some, left = rows[start : start + STEP], 2 * lacking - len(chosen)
+                chosen += self._fitting(batch, b, some, left, [*listed, *chosen], seen)
+        return np.array(chosen, np.int64)
+
+    def _fitting(
+        self, batch: Batch, b: int, rows: Rows, n: int, listed: Sequence[int], seen: Seen
+    ) -> list[int]:
+        """Up to n of some rows, best first, that could stand in a list of other ones together."""
+        caps, every = self._caps(listed), self._articles.entries
+        rows = rows[[caps.allow(every[row]) for row in rows]]
+        texts = self._texts(rows)
+        new = self._unlike(seen, rows, texts)
+        rows, texts = rows[new], texts[new]
+        taken = list(zip(self._texts(listed), [every[row] for row in listed], strict=True))
+        at = choose(batch.fast(b, rows), texts, [every[row] for row in rows], n, 0.0, self._caps(),
+                    self._s.duplicate, taken)
+        return rows[at].tolist()
 
     def _places(self, ranking: Ranking, ask: Ask, pins: Sequence[Place]) -> list[Place]:
         """Pinned places where they belong, the best in between, exploring ones last."""
@@ -232,9 +241,12 @@ class Slates:
                     mix)
         return [int(rows[i]) for i in at]
 
-    def _caps(self) -> Caps:
-        """For one list: they count."""
-        return Caps(self._s.per_source, self._s.per_topic)
+    def _caps(self, listed: Sequence[int] = ()) -> Caps:
+        """For one list, in which some rows are already: they count."""
+        caps = Caps(self._s.per_source, self._s.per_topic)
+        for row in listed:
+            caps.take(self._articles.entries[row])
+        return caps
 
     def _lots(
         self, batch: Batch, b: int, mask: Bools, ask: Ask, pins: Sequence[Place], seen: Seen

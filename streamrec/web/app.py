@@ -86,7 +86,7 @@ async def _similar(request: Request) -> Response:
         fields["n"] = int(q["n"]) if number else q["n"]
     wanted = bodies.request(msgspec.json.encode(fields), now)
     answer = await _unless_gone(request, _answer(b, wanted, now))
-    if not answer.items and answer.error and answer.error.startswith("no article "):
+    if not answer.items and answer.error and answer.error.endswith("is known - at `$.similar_to`"):
         raise Problem(404, answer.error.partition(" - at")[0])
     return _json(answer)
 
@@ -102,8 +102,8 @@ async def _answer(b: Behind, wanted: events.Request, asked_at: float) -> Recomme
         raise Problem(504, f"no answer within {wanted.deadline_ms} ms, and {why} - at `$.deadline_ms`",
                       field="$.deadline_ms") from None
     if answer.error and answer.error.endswith("`$.interests`"):
-        away = "read now:" in answer.error  # the encoder is not there yet, or broken
-        raise Problem(503 if away else 422, answer.error, field="$.interests")
+        away = answer.error.startswith("interests cannot be read now")  # no encoder yet, or a broken one
+        raise Problem(503 if away else 400, answer.error, field="$.interests")
     return answer
 
 

@@ -31,7 +31,16 @@ def test_words_are_put_into_the_prompt_of_the_domain_and_encoded_once() -> None:
     interests.start()
     for _ in range(2):
         assert interests("bees", "papers")[0] == "Papers on bees"
-    assert interests("bees", "tools")[0] == "bees" and asked == ["Papers on bees", "bees"]
+    assert interests("bees", "tools")[0] == "bees" and asked == ["Papers on bees", "bees", "bees"]
+
+
+def test_a_prompt_around_words_that_the_encoder_does_not_read_says_nothing() -> None:
+    def encode(texts):
+        return np.array([[float(any(map(str.isascii, t)))] * 3 for t in texts], np.float16)
+
+    interests = Interests(lambda: encode, {"": "Likes {interests}"})
+    interests.start()
+    assert interests("bees", "")[1].any() and not interests("สวัสดี", "")[1].any()
 
 
 def test_nobody_waits_again_and_again_for_an_encoder_that_is_slow_to_load(monkeypatch) -> None:

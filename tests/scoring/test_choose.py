@@ -179,3 +179,16 @@ def test_neither_caps_nor_copies_cost_a_list_its_places(caps: dict[str, int], n:
     assert len(ids(found)) == n
     kinds = [i[:5] for i in ids(found)]
     assert kinds.count("first") == (2 if caps else 0)
+
+
+@pytest.mark.parametrize("kinds", ["topics", "stories"])
+def test_a_list_is_full_though_what_ranks_first_is_all_of_one_kind_after_another(kinds: str) -> None:
+    """The newest 60 are of one topic, the next 60 of another; or copies of one story, and of another."""
+    site = Site(rerank=50, **({"per_topic": 1} if kinds == "topics" else {}))
+    rng, n = np.random.default_rng(1), 8 if kinds == "stories" else 12
+    for i in range(60 * n):
+        text = EYE[i // 60] + 0.01 * rng.normal(size=DIM) if kinds == "stories" else rng.normal(size=DIM)
+        site.article(f"a{i}", text, [f"t{i // 60}"], age=60.0 * i)
+    for policy in ("live", "popularity"):
+        found = site.answer("u", n, policy)
+        assert len({int(i[1:]) // 60 for i in ids(found)}) == len(ids(found)) == n

@@ -140,6 +140,16 @@ def test_where_no_part_lifts_over_the_list_the_largest_is_named(site: Site) -> N
     assert {i.reason for i in answer.items} == {"close to the article you asked about"}
 
 
+def test_what_is_least_close_of_all_is_not_called_close() -> None:
+    site = Site()
+    for n in range(7):
+        site.article(f"a{n}", 0.6 * EYE[0] + 0.8 * EYE[n + 1] if n else EYE[0], age=400 * DAY)
+    site.article("far", 0.1 * EYE[0] + 0.99 * EYE[7], age=400 * DAY)
+    site.event("u", "a0")
+    answer = {i.item_id: i.reason for i in site.answer("u", 9).items}
+    assert answer["far"] == "a good fit on the whole"
+
+
 def test_the_title_of_a_deleted_article_is_not_said_any_more(site: Site) -> None:
     site.event("u", "s0")
     site.event("u", "f0", at=NOW + 1)

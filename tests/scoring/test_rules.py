@@ -76,6 +76,9 @@ def test_of_two_pins_on_one_article_the_higher_place_holds_and_pins_of_one_rule_
         assert ids(answer)[0] == "a5" and answer.rules == [first]
     site.scorer.rules.replace([rule("pin", "c", Match(item_ids=["a5", "a3"]), position=1)])
     assert ids(site.answer("u", 4))[:2] == ["a5", "a3"]
+    below = rule("pin", "a", Match(item_ids=["a3"]), position=50)
+    site.scorer.rules.replace([below, rule("pin", "c", Match(item_ids=["a5", "a3"]), position=1)])
+    assert ids(site.answer("u", 4))[:2] == ["a5", "a3"]
 
 
 def test_pins_leave_no_room_to_explore_beyond_the_list() -> None:

@@ -247,7 +247,7 @@ def test_interests_that_nothing_here_has_to_do_with_are_the_askers_mistake(
     site: WebSite, http: httpx.Client
 ) -> None:
     site.serving.scorer._wishes._encode = lambda text, domain: (text, np.zeros(DIM, np.float16))
-    found = problem(ask(http, interests="สวัสดี"), 422)
+    found = problem(ask(http, interests="สวัสดี"), 400)
     assert found["field"] == "$.interests" and "knows a word" in found["detail"]
 
 
