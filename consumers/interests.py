@@ -55,4 +55,5 @@ class Interests:
         if self._encode is None:
             raise RetryLater(f"no encoder for interests: {self._trouble}")
         vectors: Vectors = self._encode([text] if text == interests else [text, interests])
-        return vectors[0] if vectors[-1].any() else vectors[-1]
+        found: Vectors = vectors[0] if vectors[-1].any() else vectors[-1]
+        return found

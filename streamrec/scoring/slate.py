@@ -173,7 +173,7 @@ class Slates:
         taken = list(zip(self._texts(listed), [every[row] for row in listed], strict=True))
         at = choose(batch.fast(b, rows), texts, [every[row] for row in rows], n, 0.0, self._caps(),
                     self._s.duplicate, taken)
-        return rows[at].tolist()
+        return [int(row) for row in rows[at]]
 
     def _places(self, ranking: Ranking, ask: Ask, pins: Sequence[Place]) -> list[Place]:
         """Pinned places where they belong, the best in between, exploring ones last."""
