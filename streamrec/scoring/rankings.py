@@ -89,8 +89,8 @@ class Rankings:
         full = batch.full(rows)
         best = [self._best(pools[b], full[b][: len(pools[b])], asks[b], pinned[b], batch.reads[b], seen[b])
                 for b in each]
-        return [Ranking(pools[b], dict(zip(rows[b].tolist(), full[b].tolist(), strict=True)), lots[b], best[b])
-                for b in each]
+        scores = [dict(zip(at.tolist(), of.tolist(), strict=True)) for at, of in zip(rows, full, strict=True)]
+        return [Ranking(*of) for of in zip(pools, scores, lots, best, strict=True)]
 
     def _rest(
         self, batch: Batch, b: int, ranking: Ranking, ask: Ask, mask: Bools, pinned: Sequence[int], seen: Seen
