@@ -47,15 +47,17 @@ def serve(
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http")
     thread.start()
-    threading.Thread(target=_say, args=(alive, stop), name="alive", daemon=True).start()
+    threading.Thread(target=_say, args=(alive, server, stop), name="alive", daemon=True).start()
     while thread.is_alive() and not stop.wait(0.2):
         pass
     server.should_exit = True
     thread.join()
 
 
-def _say(alive: Callable[[], None], stop: threading.Event) -> None:
+def _say(alive: Callable[[], None], server: uvicorn.Server, stop: threading.Event) -> None:
     """In a thread of its own: a server that hangs may not keep this one from its end."""
+    while not server.started and not stop.wait(0.05):
+        pass
     while not stop.is_set():
         try:
             alive()
