@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from streamrec.events import Recommendation, encode
-from tests.e2e.harness import Stack, clean_env
+from streamrec.events import Article, Recommendation, encode
+from tests.e2e.harness import Stack, clean_env, wait_until
 from tests.e2e.test_http import address
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -38,12 +38,23 @@ def test_the_python_of_the_readme_gets_the_answer_to_its_own_click(stack: Stack,
         stack.start(name)
     (home / "up.json").write_text(json.dumps({"kafka": stack.parts.settings.kafka.bootstrap_servers}))
     an_earlier_list(stack)
+    all_run(stack)
     prefix = stack.topic("x").removesuffix("x.v1")
     code = block("python", "KafkaConsumer").replace('"streamrec.', f'"{prefix}')
     began = time.time()
     answer: dict[str, Any] = ast.literal_eval(says([sys.executable, "-c", code], home))
     assert answer["user_id"] == "u1" and answer["state_at"] >= began
     assert [i["item_id"] for i in answer["items"]] == ["a2"], "and a1 was read"
+
+
+def all_run(stack: Stack) -> None:
+    """The README's reader has had `up` for a while: an article comes and goes."""
+    publisher, catalogue = stack.parts.broker.publisher(), stack.parts.catalogue(1)
+    for value, size in ((encode(Article(item_id="a0", title="Earlier")), 1), (None, 0)):
+        publisher.send(stack.topic("articles"), b"a0", value)
+        publisher.flush()
+        wait_until(lambda n=size: catalogue.size() == n, 60, "the catalogue follows its topic")
+    publisher.close()
 
 
 def an_earlier_list(stack: Stack) -> None:
