@@ -18,6 +18,7 @@ from streamrec.drift.contributors import Published
 from streamrec.drift.monitor import DriftMonitor
 from streamrec.drift.remembered import forgetting, remembered
 from streamrec.events import DriftReport, Feedback, RankedItem, Recommendation, encode
+from streamrec.registry import VersionRecord
 from tests.benchmarks.measured import Figures, Say, Sizes, seconds
 from tests.benchmarks.stream import ARTICLES, realistic
 
@@ -72,15 +73,20 @@ def _page() -> float:
     beats = [_beat(float(2 * i)) for i in range(BEATS)]
     increments = [_increment(i + 1) for i in range(INCREMENTS)]
     reports = [_report(float(i)) for i in range(REPORTS)]
-    return seconds(lambda: json.dumps(_drawn(beats, increments, reports)))
+    records = [VersionRecord(version=str(i + 1), parent=None, created_at=float(i), rows=9, learned_until=0.0,
+                             metrics={}) for i in range(INCREMENTS)]
+    return seconds(lambda: json.dumps(_drawn(beats, increments, reports, records)))
 
 
-def _drawn(beats: figures.Beats, increments: figures.Increments, reports: list[DriftReport]) -> list[object]:
+def _drawn(
+    beats: figures.Beats, increments: figures.Increments, reports: list[DriftReport],
+    records: list[VersionRecord],
+) -> list[object]:
     matrix = remembered(increments)
     return [
         charts.rates(figures.click_rates(beats)), charts.quality(increments[-40:]), forgetting(increments),
         charts.calibration(figures.calibration(beats)), charts.heat(matrix), figures.delays_ms(beats),
-        charts.timeline(figures.timeline(reports, increments, beats)[-200:]),
+        charts.timeline(figures.timeline(reports, increments, beats, records)[-200:]),
     ]
 
 

@@ -71,6 +71,7 @@ def test_the_curl_lines_of_the_readme_get_an_article(stack: Stack, home: Path) -
     for name in ("collect", "catalogue", "web"):
         stack.start(name)
     code = block("sh", "curl").replace("localhost:8787", address(stack).removeprefix("http://"))
+    all_run(stack)
     lines = says(["bash", "-ec", code.replace("curl ", "curl -sSf -w '\\n' ")], home).splitlines()
     asked, similar = map(json.loads, lines[-2:])
     assert [i["item_id"] for i in asked["items"]] == ["a2"]
