@@ -129,14 +129,15 @@ def paused() -> float:
 
 
 def test_a_kafka_that_is_away_is_told_of_though_no_poll_fails(
-    broker: MemoryBroker, capsys: pytest.CaptureFixture[str]
+    broker: MemoryBroker, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     loop = loop_of(broker, Handler())
     for away in (True, True, False):
         loop.subscription.away = lambda away=away: away
         loop.turn()
         assert paused() == away
-    said = capsys.readouterr().out
+    said = capsys.readouterr().out + caplog.text  # by whether something has set up our logs
     assert said.count("kafka_away") == said.count("kafka_back") == 1
 
 
