@@ -19,13 +19,12 @@ JOINT = "retrain"  # what costs and intransigence are compared with
 RECALLED = ("recent", "strata", "loss")  # ways to draw rehearsal rows, other than uniformly
 PLAIN = {"increment_scale": 0.6, "average": 0.0}
 STRONG = {"increment_scale": 1.0, "average": 0.0, "passes": 3}
-AS_DEFAULT: dict[str, Any] = {}  # rates and averaging as shipped
 MEMORIES: dict[str, Literal["none", "recent"]] = {"naive": "none", "sliding": "recent"}
 LEARNED: dict[str, dict[str, How]] = {
     "replay": {"as shipped": How(gate=True)},
     "frozen": {"-": How(frozen=True)},
     **{name: {"gentle": How(memory, trainer=PLAIN), "strong": How(memory, trainer=STRONG),
-              "averaged": How(memory, trainer=AS_DEFAULT)} for name, memory in MEMORIES.items()},
+              "averaged": How(memory)} for name, memory in MEMORIES.items()},
     "replay-kd": {str(s): How(regulariser="kd", strength=s, trainer=PLAIN) for s in (0.5, 2.0)},
     "der++": {str(s): How(regulariser="der", strength=s, trainer=PLAIN) for s in (0.1, 0.5)},
     "replay-plain": {"-": How(gate=True, trainer=PLAIN)},

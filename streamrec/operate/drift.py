@@ -60,6 +60,11 @@ def amount(mean: float, detector: str = "") -> str:
     return f"{seconds(mean):.1f} s" if detector == "dwell" else f"{100 * mean:.1f} %"
 
 
+def number(x: float | None) -> str:
+    """A statistic, for people."""
+    return "-" if x is None else f"{x:.4f}"
+
+
 def since(f: Finding) -> str:
     """When what was found began."""
     return "-" if f.first_seen is None else when(f.first_seen)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import how_sure, since, told, when
+from streamrec.operate.drift import how_sure, number, since, told, when
 
 WIDTH, LANE, LEFT = 900, 70, 120
 STYLE = """
@@ -105,11 +105,11 @@ def _contributors(f: Finding) -> str:
 
 def _now(report: DriftReport) -> str:
     rows = [
-        (escape(f.detector), _number(f.value), _number(f.threshold), escape(how_sure(f)), str(f.samples),
+        (escape(f.detector), number(f.value), number(f.threshold), escape(how_sure(f)), str(f.samples),
          escape(f.reference), escape(f.current), escape(f.detail)) for f in report.findings
     ]
     head = ["detector", "value", "threshold", "how sure", "samples", "reference", "current", "detail"]
-    worth = [(escape(name), _number(now), _number(before)) for name, now, before in measured(report)]
+    worth = [(escape(name), number(now), number(before)) for name, now, before in measured(report)]
     return (f"<h2>The last report</h2><p>{when(report.generated_at)} UTC, model "
             f"{escape(report.model_version)}, {report.events} events.</p>"
             + (_table(["measure", "now", "report before"], worth) if worth else "")
@@ -128,7 +128,3 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = "".join("<tr>" + "".join(f'<td data-label="{h}"><div>{cell}</div>'
                                     for h, cell in zip(head, row, strict=True)) for row in rows)
     return f"<table><thead><tr>{names}</thead><tbody>{body}</tbody></table>"
-
-
-def _number(x: float | None) -> str:
-    return "-" if x is None else f"{x:.4f}"

@@ -118,13 +118,7 @@ class Rankings:
         """Up to n of some rows, best first, that could stand in a list of other ones together."""
         caps, every = self._caps(listed), self._articles.entries
         rows = rows[[caps.allow(every[row]) for row in rows]]
-        texts = self._texts(rows)
-        new = self._unlike(seen, rows, texts)
-        rows, texts = rows[new], texts[new]
-        taken = list(zip(self._texts(listed), [every[row] for row in listed], strict=True))
-        at = choose(batch.fast(b, rows), texts, [every[row] for row in rows], n, 0.0, self._caps(),
-                    self._s.duplicate, taken)
-        return [int(row) for row in rows[at]]
+        return self._spread(rows, batch.fast(b, rows), n, 0.0, 0.0, listed, (), seen)
 
     def _best(
         self, rows: Rows, scores: Floats, ask: Ask, pinned: Sequence[int], reads: Sequence[int],

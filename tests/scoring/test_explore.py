@@ -108,26 +108,27 @@ def test_an_article_is_explored_so_often_and_no_more() -> None:
     assert len(ids(site.answer("u", 5))) >= 4
 
 
+def given_by(site: Site, batches: int, readers: int, n: int) -> list[int]:
+    """How often each article was explored, after so many batches of lists of n more."""
+    site.scorer.follow()
+    for _ in range(batches):
+        site.scorer.rank([Ask(f"u{i}", n) for i in range(readers)])
+        site.scorer.follow()
+    return list(site.catalogue.explored(dict.fromkeys(site.scorer.state.articles.index, 0)).values())
+
+
 def test_a_batch_of_many_readers_keeps_the_bound() -> None:
     site = Site(explore=0.2, explore_times=7)
     site.announce(60)
-    site.scorer.follow()
-    for _ in range(8):
-        site.scorer.rank([Ask(f"u{i}", 5) for i in range(64)])
-        site.scorer.follow()
-    given = site.catalogue.explored({f"a{i}": 0 for i in range(60)})
-    assert max(given.values()) == 7 and sum(n == 7 for n in given.values()) > 40
+    given = given_by(site, batches=8, readers=64, n=5)
+    assert len(given) == 60 and max(given) == 7 and given.count(7) > 40
 
 
 def test_of_many_new_articles_all_are_explored() -> None:
     site = Site(explore=0.5, explore_times=2)
     site.announce(400)
-    site.scorer.follow()
-    for _ in range(20):
-        site.scorer.rank([Ask(f"u{i}", 4) for i in range(40)])
-        site.scorer.follow()
-    given = site.catalogue.explored({f"a{i}": 0 for i in range(400)})
-    assert sum(n == 2 for n in given.values()) > 390
+    given = given_by(site, batches=20, readers=40, n=4)
+    assert len(given) == 400 and given.count(2) > 390
 
 
 @pytest.mark.parametrize("pinned", [False, True])
@@ -159,10 +160,7 @@ def test_scorers_share_the_bound_and_a_new_one_knows_of_it() -> None:
     assert sorted(site.catalogue.explored(given).values()) == [0] * 4 + [7] * 4, "4 are listed anyway"
     for _ in range(3):
         another = Site(site.catalogue, explore=0.2, explore_times=7)
-        another.scorer.follow()
-        another.scorer.rank([Ask(f"u{i}", 5) for i in range(64)])
-        another.scorer.follow()
-    assert max(site.catalogue.explored(given).values()) == 7
+        assert max(given_by(another, batches=1, readers=64, n=5)) == 7
 
 
 def test_a_store_that_takes_no_count_costs_no_answer() -> None:
