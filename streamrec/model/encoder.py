@@ -47,31 +47,26 @@ class TextEncoder:
         """Unit vectors [n, dim]; a text that the encoder does not read gives the zero vector.
         `progress(done, total)`."""
         out: Vectors = np.zeros((len(texts), self.dim), dtype=np.float16)
-        rows = np.flatnonzero(self.reads(texts)).tolist()
-        tokens = self._tokens([texts[i] for i in rows])
-        order = sorted(range(len(rows)), key=lambda j: -len(tokens[j]))  # little padding a batch
+        tokens = self.read(texts)
+        order = sorted(tokens, key=lambda i: -len(tokens[i]))  # little padding a batch
         for start in range(0, len(order), self.settings.batch):
             batch = order[start : start + self.settings.batch]
-            out[[rows[j] for j in batch]] = self._forward([tokens[j] for j in batch])
+            out[batch] = self._forward([tokens[i] for i in batch])
             if progress:
                 progress(start + len(batch), len(order))
         return out
 
-    def reads(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """[n]: not blank, and of most of its letters known: what an encoder makes of a script that it was not
-        taught is much the same vector for every text."""
-        read, unknown = np.array([bool(text.strip()) for text in texts], bool), self._tokenizer.unk_token_id
-        rows = np.flatnonzero(read).tolist()
+    def read(self, texts: Sequence[str]) -> dict[int, list[int]]:
+        """Tokens of the texts that it reads, by place: of those not blank, and of most of whose letters it
+        knows. What an encoder makes of a script that it was not taught is much the same vector for every
+        text."""
+        rows, unknown = [i for i, text in enumerate(texts) if text.strip()], self._tokenizer.unk_token_id
+        some = [texts[i] for i in rows]
         if unknown is None or not rows or not self._tokenizer.is_fast:  # only such tell where a token stands
-            return read
-        found = self._tokenizer([texts[i] for i in rows], return_offsets_mapping=True, **self._cut)
-        for row, ids, spans in zip(rows, found["input_ids"], found["offset_mapping"], strict=True):
-            letters = {False: 0, True: 0}
-            for token, (start, end) in zip(ids, spans, strict=True):
-                letters[token == unknown] += sum(map(str.isalpha, texts[row][start:end]))
-            whole = unknown not in ids and any(end > start for start, end in spans)
-            read[row] = whole or letters[False] > letters[True]
-        return read
+            return dict(zip(rows, self._tokens(some), strict=True))
+        found = self._tokenizer(some, return_offsets_mapping=True, **self._cut)
+        every = zip(rows, some, found["input_ids"], found["offset_mapping"], strict=True)
+        return {row: ids for row, text, ids, spans in every if _known(text, ids, spans, unknown)}
 
     @property
     def _cut(self) -> dict[str, Any]:
@@ -91,6 +86,17 @@ class TextEncoder:
         mean = (hidden * mask).sum(1) / mask.sum(1)
         found: NDArray[Any] = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
         return found
+
+
+def _known(text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]], unknown: int) -> bool:
+    """Whether most letters of a text are in tokens other than the unknown one; of one that is all known,
+    whether there is any token."""
+    if unknown not in ids:
+        return any(end > start for start, end in spans)
+    letters = {False: 0, True: 0}
+    for token, (start, end) in zip(ids, spans, strict=True):
+        letters[token == unknown] += sum(map(str.isalpha, text[start:end]))
+    return letters[False] > letters[True]
 
 
 def _source(name: str) -> tuple[str, bool]:

@@ -107,7 +107,7 @@ class TunedEncoder(TextEncoder):
     ) -> Vectors:
         """See TextEncoder.encode: float16 [n, d]."""
         out: Vectors = np.zeros((len(texts), self.dim), dtype=np.float16)
-        order = sorted(np.flatnonzero(self.reads(texts)).tolist(), key=lambda i: -len(texts[i]))
+        order = sorted(self.read(texts), key=lambda i: -len(texts[i]))
         for start in range(0, len(order), self.settings.batch):
             batch = order[start : start + self.settings.batch]
             states = self.lower([texts[i] for i in batch], evict=False)
