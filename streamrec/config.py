@@ -161,7 +161,7 @@ class Trainer(Section):
     anchors: int = Field(400, ge=1, description="rows of older eras that the gate keeps")
     gate: bool = Field(True, description="false publishes every model, however it compares")
     margin: float = Field(0.01, ge=0, description="NDCG@10 the new model may lose at most; on few rows, "
-                          "a standard error")
+                          "two standard errors")
     gate_quantile: float = Field(0.05, gt=0, lt=1, description="of the bootstrap; below -margin: refuse")
     parked_rows: int = Field(5000, ge=0, description="rows kept until their article is announced, at most")
     patience_s: float = Field(600.0, ge=0, description="wait so long for most articles to be announced")

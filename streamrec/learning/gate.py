@@ -3,7 +3,7 @@
 Both models score the same rows; the paired differences of NDCG@10 are resampled (bootstrap,
 Efron 1979), and the low quantile of their mean must lie above -margin: a non-inferiority test.
 Rows too few to tell a loss of the margin from none are judged by their mean instead, which may fall by
-the margin or by a standard error, whichever is more: else a small window would refuse nearly every good
+the margin or by two standard errors, whichever is more: else a small window would refuse nearly every good
 model, and what it taught would be lost. (Asking more of that mean refused half of the increments on real
 logs, and a stale model cost more than it saved.) They are too few when the quantile lies more than half a
 margin below the mean: there one model in twenty that changes nothing falls through, at a whole margin one
@@ -13,8 +13,13 @@ The holdout says whether the model follows the stream, the anchors whether it fo
 learned an anchor: each would look best on those that it was itself fitted on, and whatever learns on
 would seem to forget. Where slates were logged, rows are judged within them. Losses may not add up: on the
 anchors no model may be three margins below the best so far.
+
+Where an average of the learner's weights is published (see `averaging`), a harmful update shows little in
+it at first and fully in what follows. So the learner is judged beside it, by the same rows: what learned
+labels at random falls by a quarter there, a twentieth in the average (`make bench-gate`).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +32,8 @@ K = 10
 FEW = 30  # fewer rows cannot carry a quantile
 SURE = {"holdout": 0.5, "anchors": 1.0}  # margins between a mean and its low quantile, at most
 RATCHET = 3.0  # margins that a model may be below the best so far
+ERRORS = 2.0  # standard errors that a mean over few rows may fall by
+LEARNER = 4.0  # margins that the learner may fall by, if not those: it wavers more than its average
 RESAMPLES = 1000
 Array = NDArray[Any]
 
@@ -39,6 +46,13 @@ class Compared(NamedTuple):
 
 
 NONE = Compared(np.zeros(0), np.zeros(0))
+
+
+class Sets(NamedTuple):
+    """The rows held out, and those kept of older eras."""
+
+    holdout: Compared
+    anchors: Compared
 
 
 class Verdict(Struct, frozen=True):
@@ -62,15 +76,17 @@ def ndcg(scores: Array, target: Array) -> Array:
 
 
 def verdict(
-    holdout: Compared, anchors: Compared, settings: Trainer, seed: int, best: Compared = NONE
+    rows: Sets, settings: Trainer, seed: int, best: Compared = NONE, learner: Sets | None = None
 ) -> Verdict:
     """Publish if the new model is not inferior on the holdout and on the anchors.
 
     Under 30 rows, or when chance alone moves their mean by more than half the margin (of anchors, a
     whole one), the mean decides. Without any holdout the answer is no; without anchors the holdout
     decides alone.
-    `best`: the anchors that the best model so far has scored too, its NDCG as `old`.
+    `best`: the anchors that the best model so far has scored too, its NDCG as `old`. `learner`: the same rows
+    by its own weights, where an average of them is to be published.
     """
+    holdout, anchors = rows
     if not len(holdout.old):
         return Verdict(False, "no held-out rows to judge by: wait for more", {})
     if not settings.gate:
@@ -81,9 +97,12 @@ def verdict(
         judged.append(_judge("anchors", anchors, margin, settings.gate_quantile, seed))
     if len(best.old) >= FEW:
         judged.append(_not_far_below(best, anchors, margin))
+    reasons = [why for _, why, _ in judged]
+    if learner:
+        judged += [_fallen(name, by, margin) for name, by in learner._asdict().items() if len(by.old)]
     metrics = {k: v for _, _, m in judged for k, v in m.items()}
     failed = [why for ok, why, _ in judged if not ok]
-    reason = "; ".join(failed or [why for _, why, _ in judged])
+    reason = "; ".join(failed or reasons)
     return Verdict(not failed, reason, metrics)
 
 
@@ -93,7 +112,7 @@ def _judge(
     diff, n = rows.new - rows.old, len(rows.old)
     mean, low = float(diff.mean()), lower_bound(diff, quantile, seed)
     few = n < FEW or mean - low > SURE[name] * margin
-    ok = mean >= -max(margin, float(diff.std()) / n**0.5) if few else low > -margin
+    ok = mean >= -_slack(diff, margin) if few else low > -margin
     sure = f"{n} rows, too few to be sure" if few else f"{n} rows, at least {low:+.4f}"
     so = "not worse" if ok else "worse" if few else f"may lose over {margin:g}"
     why = f"{name} NDCG@10 {mean:+.4f} on {sure}: {so}"
@@ -101,6 +120,19 @@ def _judge(
         f"{name}_ndcg_old": float(rows.old.mean()), f"{name}_ndcg_new": float(rows.new.mean()),
         f"{name}_lower": low, f"{name}_rows": float(n),
     }
+
+
+def _fallen(name: str, rows: Compared, margin: float) -> tuple[bool, str, dict[str, float]]:
+    diff = rows.new - rows.old
+    mean = float(diff.mean())
+    ok = mean >= -_slack(diff, LEARNER * margin)
+    why = f"{name} NDCG@10 {mean:+.4f} on {len(diff)} rows by the learner's own weights"
+    return ok, why, {f"{name}_ndcg_learner": float(rows.new.mean())}
+
+
+def _slack(diff: Array, least: float) -> float:
+    """By how much the mean of differences [n] may fall."""
+    return max(least, ERRORS * float(diff.std()) / math.sqrt(len(diff)))
 
 
 def _not_far_below(

@@ -26,7 +26,7 @@ from streamrec.learning import averaging, parked
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import Examples, concat, count, in_time_order, materialise
 from streamrec.learning.fine_tune import Base, FitResult, fine_tune
-from streamrec.learning.gate import NONE, Compared, Verdict, ndcg, verdict
+from streamrec.learning.gate import NONE, Compared, Sets, Verdict, ndcg, verdict
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
 from streamrec.learning.recall import recalled
@@ -255,32 +255,48 @@ def _fit_and_judge(
         net.standardise(torch.from_numpy(real))
     before = parent or copy.deepcopy(net)
     carried, own = averaging.apart(optimizer or {})
-    how: dict[str, Any] = {"optimizer_state": carried, "first": first, "seed": seed}
     averaging.go_on(net, own)
-    again = recalled(data.rehearsal, settings.trainer.rehearsal, before, base, data.topics, seed)
-    if tuning:
-        scale = settings.trainer.increment_scale * averaging.ALONE
-        slower = settings.trainer.model_copy(update={"increment_scale": scale})
-        fit = tuning.fit(net, data.new, again, data.ids, base, slower, **how)
-    else:
-        fit = fine_tune(net, data.new, again, base, settings.trainer, **how,
-                        plugins=plugins(before, data.new, again), tail=data.held_out)
-        if settings.trainer.average and not first:
-            fit = replace(fit, optimizer_state=averaging.with_own(fit.optimizer_state, net))
-            averaging.average(net, before, settings.trainer.average)
+    data = data._replace(
+        rehearsal=recalled(data.rehearsal, settings.trainer.rehearsal, before, base, data.topics, seed))
+    how = {"optimizer_state": carried, "first": first, "seed": seed}
+    fit, learner = _fit(net, before, data, base, settings.trainer, plugins, tuning, how)
     learned = tuning.vectors(data.ids, data.base) if tuning else base
-    held_out, anchors = (
-        Compared(*(ndcg(scores(n, rows, v), rows.target) for n, v in ((before, base), (net, learned))))
-        for rows in (data.held_out, data.anchors)
-    )
+    sets = _compared(data, (before, base), (net, learned))
+    held_out, anchors = sets
+    by_learner = _compared(data, (before, base), (learner, base)) if learner else None
     both = [i for i, e in enumerate(data.anchors.event_ids) if e in data.best]
     best = np.array([data.best[data.anchors.event_ids[i]] for i in both])
-    judged = verdict(held_out, anchors, settings.trainer, seed, Compared(best, anchors.new[both]))
+    judged = verdict(sets, settings.trainer, seed, Compared(best, anchors.new[both]), by_learner)
     if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
         judged = Verdict(False, "the fit ran away: a weight of the new model is no number", judged.metrics)
     if tuning and not judged.publish:
         tuning.undo()
     return _Found(judged, net, fit, held_out, anchors.new)
+
+
+def _fit(
+    net: Recommender, before: Recommender, data: _Data, base: Base, settings: Trainer, plugins: Plugins,
+    tuning: Tuning | None, how: dict[str, Any],
+) -> tuple[FitResult, Recommender | None]:
+    """Make of `net` what is to be published; and the learner, where that is an average of its weights."""
+    if tuning:
+        scale = settings.increment_scale * averaging.ALONE
+        slower = settings.model_copy(update={"increment_scale": scale})
+        return tuning.fit(net, data.new, data.rehearsal, data.ids, base, slower, **how), None
+    more = plugins(before, data.new, data.rehearsal)
+    fit = fine_tune(net, data.new, data.rehearsal, base, settings, **how, plugins=more, tail=data.held_out)
+    if how["first"] or not settings.average:
+        return fit, None
+    learner = copy.deepcopy(net)
+    averaging.average(net, before, settings.average)
+    return replace(fit, optimizer_state=averaging.with_own(fit.optimizer_state, learner)), learner
+
+
+def _compared(data: _Data, old: tuple[Recommender, Base], new: tuple[Recommender, Base]) -> Sets:
+    """Two models, each with its text vectors, on the rows that decide."""
+    def ranked(rows: Examples) -> Compared:
+        return Compared(*(ndcg(scores(net, rows, base), rows.target) for net, base in (old, new)))
+    return Sets(ranked(data.held_out), ranked(data.anchors))
 
 
 def _publish(

@@ -28,7 +28,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "learning"))
 from synthetic_stream import DIM, articles, rows  # type: ignore[import-not-found]
 
 from streamrec.config import Settings
-from streamrec.learning.gate import Compared, verdict
+from streamrec.learning.gate import Compared, Sets, verdict
 from streamrec.learning.increment import increment, split
 from streamrec.learning.state import TrainerState
 from streamrec.model.bundle import from_files
@@ -102,7 +102,7 @@ def unchanged(of: int) -> int:
     rng = np.random.default_rng(0)
     same = [rng.random(80) for _ in range(of)]
     trainer = Settings().trainer
-    return sum(verdict(Compared(a, a), Compared(a, a), trainer, n).publish for n, a in enumerate(same))
+    return sum(verdict(Sets(Compared(a, a), Compared(a, a)), trainer, n).publish for n, a in enumerate(same))
 
 
 def main() -> None:

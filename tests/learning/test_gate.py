@@ -5,15 +5,15 @@ import pytest
 
 from streamrec.config import Buffer, Trainer
 from streamrec.learning.examples import blank
-from streamrec.learning.gate import NONE, Compared, ndcg, verdict
+from streamrec.learning.gate import NONE, Compared, Sets, ndcg, verdict
 from streamrec.learning.state import TrainerState
 
 RNG = np.random.default_rng(0)
 GOOD = RNG.random(300)
 
 
-def judge(holdout, anchors=NONE, best=NONE):
-    return verdict(holdout, anchors, Trainer(), 0, best)
+def judge(holdout, anchors=NONE, best=NONE, learner=None):
+    return verdict(Sets(holdout, anchors), Trainer(), 0, best, learner)
 
 
 def test_an_equal_model_is_published():
@@ -45,7 +45,7 @@ def test_a_model_that_changes_nothing_seldom_falls_through_however_many_rows_the
     assert passed >= 42
 
 
-@pytest.mark.parametrize("loss, publish", [(0.0, True), (0.06, False)])
+@pytest.mark.parametrize("loss, publish", [(0.0, True), (0.1, False)])
 def test_rows_that_cannot_resolve_the_margin_are_judged_by_their_mean(loss, publish):
     noise = RNG.normal(0.0, 0.3, 60)
     noise -= noise.mean() + loss
@@ -64,7 +64,7 @@ def test_nothing_to_judge_by_is_no():
 
 
 def test_a_gate_that_is_off_lets_any_model_pass_and_says_so():
-    found = verdict(Compared(GOOD, GOOD - 0.5), NONE, Trainer(gate=False), 0)
+    found = verdict(Sets(Compared(GOOD, GOOD - 0.5), NONE), Trainer(gate=False), 0)
     assert found.publish and "STREAMREC_TRAINER__GATE" in found.reason
 
 
@@ -89,19 +89,38 @@ def test_scores_that_are_no_numbers_gain_nothing():
     assert ndcg(np.array([[np.nan, 1.0], [np.nan, np.nan]]), np.array([0, 1])).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(("spread", "loss", "published"), [
-    (0.06, 0.008, True), (0.06, 0.012, False),  # a standard error of .008: less than the margin
-    (0.3, 0.03, True), (0.3, 0.05, False),  # of .039
+@pytest.mark.parametrize(("where", "spread", "loss", "published"), [
+    ("holdout", 0.03, 0.008, True), ("holdout", 0.03, 0.012, False),  # two of .004: under the margin
+    ("holdout", 0.3, 0.07, True), ("holdout", 0.3, 0.09, False),  # of .039
+    ("anchors", 0.3, 0.07, True), ("anchors", 0.3, 0.09, False),  # older eras as well
 ])
-def test_few_rows_are_judged_by_whether_their_mean_falls_by_the_margin_or_a_standard_error(
-    spread, loss, published
+def test_few_rows_are_judged_by_whether_their_mean_falls_by_the_margin_or_two_standard_errors(
+    where, spread, loss, published
 ):
     noise = RNG.normal(0.0, spread, 60)
     noise *= spread / noise.std()
     noise -= noise.mean() + loss
     changed = Compared(GOOD[:60], GOOD[:60] + noise)
-    assert judge(changed).publish == published and "too few to be sure" in judge(changed).reason
-    assert judge(Compared(GOOD, GOOD), changed).publish == published  # older eras as well
+    found = judge(**{"holdout": Compared(GOOD, GOOD), where: changed})
+    assert found.publish == published and "too few to be sure" in found.reason
+
+
+@pytest.mark.parametrize(("spread", "loss", "published"), [
+    (0.06, 0.03, True), (0.06, 0.05, False),  # two standard errors are .015: four margins decide
+    (0.3, 0.07, True), (0.3, 0.09, False),  # two standard errors
+])
+@pytest.mark.parametrize("where", ["holdout", "anchors"])
+def test_a_learner_that_fell_far_is_refused_though_the_average_to_be_published_did_not(
+    where, spread, loss, published
+):
+    noise = RNG.normal(0.0, 1.0, 60)
+    noise = spread * (noise - noise.mean()) / noise.std() - loss
+    same, few = Compared(GOOD, GOOD), Compared(GOOD[:60], GOOD[:60])
+    learner = Sets(few, few)._replace(**{where: Compared(GOOD[:60], GOOD[:60] + noise)})
+    found = judge(same, same, learner=learner)
+    assert found.publish == published
+    assert found.metrics[f"{where}_ndcg_learner"] == pytest.approx(GOOD[:60].mean() - loss)
+    assert published or found.reason.startswith(where) and "learner" in found.reason
 
 
 def test_small_losses_do_not_add_up():

@@ -11,7 +11,7 @@ from test_fine_tune import Stream, prior
 from streamrec.config import Trainer
 from streamrec.learning.examples import empty
 from streamrec.learning.fine_tune import fine_tune
-from streamrec.learning.gate import Compared, ndcg, verdict
+from streamrec.learning.gate import Compared, Sets, ndcg, verdict
 from streamrec.learning.packed import scores
 
 HOLDOUT, ANCHORS, DRAWS = 50, 100, 40
@@ -49,7 +49,7 @@ def test_error_rates_on_few_rows(models, old, new, least, most):
     for seed in range(DRAWS):
         at = rng.choice(len(models[old]), HOLDOUT + ANCHORS, replace=False)
         halves = [Compared(models[old][i], models[new][i]) for i in (at[:HOLDOUT], at[HOLDOUT:])]
-        published += verdict(*halves, Trainer(), seed).publish
+        published += verdict(Sets(*halves), Trainer(), seed).publish
     gain = float((models[new] - models[old]).mean())
     print(f"{old} -> {new}: true change {gain:+.4f}, {published} of {DRAWS} published")
     assert least <= published / DRAWS <= most
