@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from streamrec import wiring
 from streamrec.config import Kafka, Redis, Settings
 from streamrec.errors import ServerUnreachable, SetupError
+from streamrec.wiring.web import _web_worker
 from tests.e2e.harness import command, wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -111,4 +112,4 @@ def test_an_address_of_metrics_that_cannot_be_had_is_one_sentence(taken: int, ho
 def test_a_web_worker_goes_on_without_a_port_for_its_metrics(taken: int) -> None:
     ours = Settings(metrics_port=taken - wiring.PROCESSES.index("web"))
     with closing(socket.socket()) as listening, pytest.raises(ServerUnreachable, match="no Kafka is known"):
-        wiring._web_worker(ours, 0, listening, {}, False, threading.Event())
+        _web_worker(ours, 0, listening, {}, False, threading.Event())

@@ -37,7 +37,7 @@ class Kafka(MemoryBroker):
 
 
 class PageSite:
-    """As wiring._dashboard builds it."""
+    """As wiring.web builds it."""
 
     def __init__(self) -> None:
         self.web, self.kafka, self.board = WebSite(), Kafka(), MemoryBoard()

@@ -13,6 +13,7 @@ from schedulers.trainer import Trainer
 from streamrec import config, logs, wiring
 from streamrec.adapters.redis_store import RedisPointers
 from streamrec.registry import Registry
+from streamrec.wiring import scheduled
 
 
 class DyingPointers(RedisPointers):
@@ -40,8 +41,8 @@ def main() -> None:
     settings = config.load()
     logs.setup("info", "dying")
     if sys.argv[2:] == ["learn"]:
-        wiring.Parts = DyingParts  # type: ignore[misc]
-        return wiring.run_learn(settings, threading.Event())
+        scheduled.Parts = DyingParts  # type: ignore[misc]
+        return scheduled.run_learn(settings, threading.Event())
     p = wiring.Parts(settings)
     learner = ChildLearner([sys.executable, __file__, sys.argv[1], "learn"])
     learner.warm()
