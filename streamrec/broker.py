@@ -1,6 +1,6 @@
 """What streamrec asks of a broker: publish, subscribe in a group, commit, and know the topic.
 
-`adapters/kafka.py` is the real one, `adapters/memory.py` a shipped fake; one contract suite
+`adapters/kafka/` is the real one, `adapters/memory.py` a shipped fake; one contract suite
 runs against both. Positions are ours to decide: nothing is committed that we did not commit.
 """
 
