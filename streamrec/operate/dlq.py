@@ -30,9 +30,10 @@ def _starts(
 def listed(broker: Broker, topics: list[str], group: str) -> list[dict[str, Any]]:
     """All dead letters for people; `sent_back`: whether a replay of all, which `group` remembers, took it."""
     names = [dead_letter_topic(t) for t in topics]
-    starts = _starts(broker, names, ends(broker, names), group)
+    until = ends(broker, names)
+    starts = _starts(broker, names, until, group)
     return [{**described(r), "sent_back": r.offset < starts.get(Partition(r.topic, r.partition), 0)}
-            for r in dead_letters(broker, topics)]
+            for r in between(broker, names, {p: 0 for p, n in until.items() if n}, until)]
 
 
 def place(record: Record) -> str:
