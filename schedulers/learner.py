@@ -31,6 +31,9 @@ from streamrec.scoring.snapshot import Snapshots
 from streamrec.traces import MOST, NO_TRACES, Tracer
 
 log = logs.get(__name__)
+TRIMMED = "trimmed before they were learned: train more often, or raise STREAMREC_BUFFER__WINDOW_ROWS"
+UNANNOUNCED = "nobody announced their articles, and newer such rows took their room: publish the articles, " \
+    "or raise STREAMREC_TRAINER__PARKED_ROWS"
 OPTIMIZER = "optimizer."  # files of the optimizer's state live in the version's folder
 Progress = Callable[[dict[str, Any]], None]
 
@@ -102,10 +105,11 @@ class IncrementRunner:
 
     def _wait_for_articles(self, items: list[str]) -> None:
         """Rows about articles nobody has announced teach nothing yet. A few are parked by the
-        increment; while most are such, the catalogue is catching up: leave them where they are."""
+        increment; while most are such, or more than there is room for, the catalogue is catching up:
+        leave them where they are."""
         unknown = sum(i not in self._articles.index for i in items)
         now = self._clock.now()
-        if 2 * unknown <= len(items):
+        if unknown <= min(len(items) // 2, self._s.trainer.parked_rows):
             self._waiting_since = None
             return
         self._waiting_since = self._waiting_since or now
@@ -149,7 +153,8 @@ class IncrementRunner:
             )
         self._registry.pointers.move(new, pointer.attempt, token, record)
         self._waiting_since = None  # the next window has patience of its own
-        self._note_lost()
+        self._note_lost(self._lost, TRIMMED)
+        self._note_lost(int(o.metrics["rows_dropped"]), UNANNOUNCED)
         self._note_quality(found)
         if self._tracker:
             self._tracker.log(new.attempt, {"published": float(publish), **o.metrics})
@@ -180,14 +185,13 @@ class IncrementRunner:
         except RetryLater as error:  # the increment counts all the same
             log.warning("quality_not_noted", why=str(error))
 
-    def _note_lost(self) -> None:
+    def _note_lost(self, rows: int, why: str) -> None:
         """Only once the cursor is past them: an increment that fails finds them again."""
-        if not self._lost:
+        if not rows:
             return
-        log.warning("rows_lost", rows=self._lost, why="the window was trimmed before it was learned: "
-                    "train more often, or raise STREAMREC_BUFFER__WINDOW_ROWS")
+        log.warning("rows_lost", rows=rows, why=why)
         try:
-            self._board.count(BOARD_LOST, self._lost)
+            self._board.count(BOARD_LOST, rows)
         except RetryLater as error:
             log.warning("rows_lost_not_noted", why=str(error))
 

@@ -213,7 +213,7 @@ def _advance(
         after.cursor[w.partition] = max(after.cursor.get(w.partition, w.ordinal), w.ordinal)
         after.learned_until = max(after.learned_until, w.row.ts)
     after.rows += len(taken)
-    after.parked, dropped = parked.bounded(waiting, after.learned_until, settings.parked_rows)
+    after.parked, dropped = parked.bounded(waiting, settings.parked_rows)
     for w in (*in_time_order(late), *in_time_order(there), *dropped):
         count(after.counters, w.partition, w.row)
     return len(dropped)

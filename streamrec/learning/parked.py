@@ -4,8 +4,9 @@ article is there.
 Until then they are not counted either: their article is no candidate, so no other example misses
 the count (what was read around it is counted, and nobody asks for it, see `Counters.co_query`).
 When such a row is learned, its own article's counters stand as they did at the event; those of its
-negatives stand as they do by then, a little higher than at the event. A row that has waited too
-long is dropped: counted, never learned.
+negatives stand as they do by then, a little higher than at the event. There is room for so many: the
+oldest beyond are dropped, counted but never learned, and told. Time is no bound: a log of years that is
+replayed in minutes waits for its catalogue, too.
 """
 
 from collections.abc import Container, Sequence
@@ -13,10 +14,7 @@ from typing import Any
 
 import msgspec
 
-from streamrec.config import WEEK
 from streamrec.replay import Row, WindowRow
-
-AGE_S = WEEK  # stream time that a row may wait
 
 
 def ripe(
@@ -30,14 +28,10 @@ def ripe(
     return there, missing
 
 
-def bounded(
-    rows: Sequence[WindowRow], now: float, most: int
-) -> tuple[list[WindowRow], list[WindowRow]]:
-    """The newest `most` rows that are not too old at stream time `now` (epoch s), oldest first,
-    and the rows dropped."""
+def bounded(rows: Sequence[WindowRow], most: int) -> tuple[list[WindowRow], list[WindowRow]]:
+    """The newest `most` rows, oldest first, and the rows dropped."""
     order = sorted(rows, key=lambda w: (w.row.ts, w.partition, w.ordinal))
-    stale = sum(w.row.ts < now - AGE_S for w in order)
-    start = max(stale, len(order) - most)
+    start = max(len(order) - most, 0)
     return order[start:], order[:start]
 
 
