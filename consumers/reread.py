@@ -31,28 +31,30 @@ class Reread:
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         """See consumers.loop.Handler."""
         self._until.pop(partition, None)
-        if committed is not None and self._board.get(_key(partition)) == self._reader:
+        reader = self._board.get(_key(partition))
+        if committed is not None and reader == self._reader:
             self._read.add(partition)
             return None
         self._begin()
-        if committed:
-            log.info("reading_again", topic=partition.topic, partition=partition.partition)
-            self._until[partition] = committed
-        else:  # until something is committed Kafka itself says to begin at the start
-            self._note(partition)
+        if committed or reader:
+            log.info("reading_again", topic=partition.topic, partition=partition.partition,
+                     why=self._why(reader))
+        self._until[partition] = committed or 0
         return -2
+
+    def _why(self, reader: str | None) -> str:
+        if reader is None:
+            return "Redis does not hold it"
+        return "none of it is committed" if reader == self._reader else f"it was read by {reader}"
 
     def handled(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
         """These are in Redis now. What was read after the old offset is read again only from the start, so a
         partition is done once it has come to it."""
         for partition, records in batches:
             if partition in self._until and records[-1].offset + 1 >= self._until[partition]:
-                self._note(partition)
+                self._board.put(_key(partition), self._reader)
+                self._read.add(partition)
                 del self._until[partition]
-
-    def _note(self, partition: Partition) -> None:
-        self._board.put(_key(partition), self._reader)
-        self._read.add(partition)
 
     def check(self) -> None:
         """Now and then, whether Redis still holds what was read. Raises Fenced, which has all partitions

@@ -33,6 +33,7 @@ FLUSH_S, AGAIN_S = 2.0, 10.0  # a report is sent again later: feedback goes on m
 MOST_OWED = 100
 BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
 SEEN_S, SEEN = 10.0, 2000  # the articles shown most are noted so often, and so many
+HOLD = 2.0  # periods: a detector that alarms again within them is still in alarm, which is told by the period
 NEWEST = 20  # increments looked at, for those that are new
 
 
@@ -92,7 +93,7 @@ class MonitorProcess:
 
     def _report(self, now: float) -> None:
         """What is due is told of at once, and kept until its topic has it: an alarm is raised once."""
-        self._due = self._due or self._monitor.due(now)
+        self._due = self._due or self._monitor.due(now, HOLD * self._monitor.settings.period_s)
         if self._due is not None:
             self._owed.append(self._told(self._due))
             self._due = None

@@ -1,16 +1,21 @@
 """JSON log lines on stderr, and at most one line a period for what repeats."""
 
 import logging
+import re
 import sys
 import time
 from typing import Any
 
 import structlog
 
+CONNECTIONS = ("kafka.net.transport", "kafka.net.connection", "kafka.net.manager", "kafka.cluster")
+AWAY = re.compile("ConnectionError|ConnectionReset|ECONN|TimedOut|TimeoutError|NodeNotReady")
+
 
 class OncePer(logging.Filter):
     """Let a warning (ours by its event, a library's by its template) through once a period, and
-    say how many were held back: while a server is away each try would be a line."""
+    say how many were held back: while a server is away each try would be a line. What Kafka's client has to
+    say of its connections counts as one: an outage is a dozen lines of a second to it."""
 
     def __init__(self, period_s: float = 10.0) -> None:
         super().__init__()
@@ -23,7 +28,11 @@ class OncePer(logging.Filter):
         if ours and record.levelno < logging.WARNING:
             return True
         said: Any = record.msg
-        held = self._held(f"{record.name} {said['event'] if ours else said}"[:80], time.monotonic())
+        troubled = not ours and _troubled(record)
+        key = "kafka's connections" if troubled else f"{record.name} {said['event'] if ours else said}"[:80]
+        held = self._held(key, time.monotonic())
+        if held is not None and troubled:
+            said = _in_a_line(record)
         if held:
             record.msg = {**said, "held_back": held} if ours else f"{said} ({held} like it held back)"
         return held is not None
@@ -36,6 +45,20 @@ class OncePer(logging.Filter):
             return None
         self._last[key] = (now, 0)
         return held
+
+
+def _troubled(record: logging.LogRecord) -> bool:
+    """Whether Kafka's client tells of a connection."""
+    return record.name in CONNECTIONS or (
+        record.name.startswith("kafka.") and AWAY.search(f"{record.msg} {record.args}") is not None)
+
+
+def _in_a_line(record: logging.LogRecord) -> str:
+    """Its template, with an error of the network instead of the way to it."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, OSError):
+        record.msg, record.args, record.exc_info = f"{record.getMessage()}: {error}", (), None
+    return str(record.msg)
 
 
 def setup(level: str, process: str) -> None:

@@ -155,7 +155,8 @@ class Registry:
         return sorted((f for f in self.files.folders(kind) if f.isdecimal()), key=int)
 
     def rollback(self, version: str, now: float) -> Pointer:
-        """Point at an older version; what was learned since stays learned from, not lost.
+        """Point at an older version; what was learned since stays learned from, not lost. Where the pointer
+        names it already nothing is written.
 
         Raises NotFound for a version never published, CorruptArtefact if its files are bad.
         """
@@ -166,6 +167,8 @@ class Registry:
         except NotFound:
             raise NotFound(f"version {version} was pruned: its files are gone, choose a newer one") from None
         old = self.current()
+        if old.version == version:
+            return old
         new = msgspec.structs.replace(
             old, version=version, action="rollback", attempt=old.attempt + 1, published_at=now
         )

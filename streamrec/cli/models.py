@@ -77,8 +77,8 @@ def rollback(version: str) -> None:
     from streamrec import config, logs, wiring
     settings = config.load()
     logs.setup("error", "models")
-    wiring.rollback(settings, version)
-    typer.echo(f"version {version} serves; the next increment starts from it")
+    moved = wiring.rollback(settings, version)
+    typer.echo(f"version {version} serves" + ("; the next increment starts from it" if moved else " already"))
 
 
 def _registry() -> "Registry":

@@ -24,6 +24,7 @@ from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epo
 MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
 SKEW_S = 600.0
+LATE = 500  # articles: a vector filled in after so many more is of a backlog, in the encoder's order
 USUAL = 5  # reads that a reader's topics are taken from: with fewer, more would be new
 OF_CLICKS = ("click-rate", "click-trend", "online-rank", "surprise", "calibration")
 RETRAIN = ("content", "interest", "label", "performance")  # kinds that learning may answer
@@ -60,6 +61,7 @@ class DriftMonitor:
         self._time = EventTime()
         self._articles: Recent[str, Published] = Recent(most)
         self._placed: Recent[str, None] = Recent(most)
+        self._came: Recent[str, int] = Recent(most)  # as which of the articles
         self._events: Recent[str, None] = Recent(most)
         self._engaged: Recent[tuple[str, str | None, str], None] = Recent(most)
         self._readers: Recent[str, deque[str]] = Recent(most)
@@ -71,8 +73,9 @@ class DriftMonitor:
         self._quality: dict[str, float] = {}
         self._said = Said()
         self._encoder = self._version = ""
-        self._count = 0
+        self._count = self._published = 0
         self._reported_at: float | None = None
+        self._alarmed_at: dict[str, float] = {}  # the newest report of an alarm, by detector
 
     def model(self, version: str) -> None:
         """This version serves from now on."""
@@ -88,16 +91,20 @@ class DriftMonitor:
         self, item_id: str, found: Published, vector: NDArray[np.float32] | None = None
     ) -> None:
         """An article is there, or is known better: its `vector` [d] comes once the encoder has read it.
-        Its topic: see `topics.topic_of`."""
+        Its topic: see `topics.topic_of`. Vectors of a backlog come newest first: what differs along them is
+        the order of a log, no change of what is published."""
         at, d = self._time.now, self.detectors
         if self._articles.put(item_id, found):
+            self._published += 1
+            self._came.put(item_id, self._published)
             self._arrivals.put(item_id)
             d.words.update(content.Title(found.title), at)
             d.texts.update(float(not found.has_text), at)
             if found.lang:
                 d.languages.update(found.lang, at)
         if vector is not None and self._placed.put(item_id, None):
-            d.content.update(vector, at)
+            if self._published - self._came.get(item_id, 0) <= LATE:
+                d.content.update(vector, at)
             d.norms.update(min(float(np.linalg.norm(vector)) / 2, 1.0), at)
 
     def recommendation(self, rec: Recommendation) -> None:
@@ -218,15 +225,17 @@ class DriftMonitor:
             self._quality["calibration_error"] = error
         return found
 
-    def due(self, now: float) -> DriftReport | None:
-        """A report, at once on an alarm and otherwise each period of wall time `now`."""
+    def due(self, now: float, hold_s: float = 0.0) -> DriftReport | None:
+        """A report, each period of wall time `now`, and at once when an alarm rises: that of a detector which
+        was told to be in alarm less than `hold_s` seconds before waits for the period."""
         if self._reported_at is None:
             self._reported_at = now
-        alarm = any(d.alarm for d in self.detectors)
-        if not alarm and not due(now, self._reported_at, self.settings.period_s):
+        rose = any(d.alarm and due(now, self._alarmed_at.get(d.name, -inf), hold_s) for d in self.detectors)
+        if not rose and not due(now, self._reported_at, self.settings.period_s):
             return None
         events, self._count, self._reported_at = self._count, 0, now
         findings = [self._explained(d.report()) for d in self.detectors]
+        self._alarmed_at.update((f.detector, now) for f in findings if f.alarm)
         report = DriftReport(
             report_id=f"drift-{now:.3f}", generated_at=now,
             trigger="alarm" if any(f.alarm for f in findings) else "period",

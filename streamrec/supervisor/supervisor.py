@@ -48,7 +48,7 @@ class Supervisor:
     def start(self) -> Settings:
         """Servers, topics, processes; returns the settings with the servers' addresses.
 
-        Raises SetupError, AlreadyRunning with the other one's pid.
+        Raises SetupError, also for a Redis that no process could use; AlreadyRunning with the other's pid.
         """
         self._own_home()
         try:
@@ -58,6 +58,7 @@ class Supervisor:
                 (self.home / FRESH).unlink(missing_ok=True)  # what we make here is to be kept
             self._servers()
             self._write_up_file()
+            wiring.check_redis(self.settings)  # before anything is made in somebody's Kafka
             made = wiring.create_topics(self.settings)
             self._say(f"topics ready ({len(made)} new)")
             self._children()

@@ -12,12 +12,12 @@ from streamrec.wiring.changed import diff
 from streamrec.wiring.consuming import run_catalogue, run_collect, run_score
 from streamrec.wiring.measured import PROCESSES, serve_metrics
 from streamrec.wiring.names import Names, topic_specs
-from streamrec.wiring.parts import BOARD_ENCODER, Parts, create_topics
+from streamrec.wiring.parts import BOARD_ENCODER, Parts, check_redis, create_topics
 from streamrec.wiring.scheduled import run_learn, run_monitor, run_train
 from streamrec.wiring.web import run_web
 
-__all__ = ["BOARD_ENCODER", "PROCESSES", "Names", "Parts", "create_topics", "diff", "letters",
-           "replay_letters", "rollback", "run", "status", "topic_specs"]
+__all__ = ["BOARD_ENCODER", "PROCESSES", "Names", "Parts", "check_redis", "create_topics", "diff",
+           "letters", "replay_letters", "rollback", "run", "status", "topic_specs"]
 
 
 RUN = {

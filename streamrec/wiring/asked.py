@@ -18,14 +18,19 @@ def status(p: Parts) -> dict[str, Any]:
     return found
 
 
-def rollback(settings: Settings, version: str) -> None:
-    """Point at an older version and tell the models topic. Raises NotFound, CorruptArtefact."""
+def rollback(settings: Settings, version: str) -> bool:
+    """Point at an older version and tell the models topic; False: it serves already, and nothing was done.
+    Raises NotFound, CorruptArtefact."""
     from schedulers.announcer import Announcer
     p = Parts(settings)
     publisher, registry = p.broker.publisher(), p.registry
     try:
+        before = registry.current()
         pointer = registry.rollback(version, time.time())
+        if pointer == before:
+            return False
         Announcer(registry.pointers, publisher, p.names.topic("models")).announce(pointer, 30.0)
+        return True
     finally:
         publisher.close()
         p.close()

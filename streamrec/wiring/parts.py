@@ -134,6 +134,13 @@ def _fits(known: dict[str, Any], ours: dict[str, Any]) -> bool:
     return all(known.get(name, of) == of for name, of in ours.items())
 
 
+def check_redis(settings: Settings) -> None:
+    """Connect once, as every process will. Raises SetupError."""
+    parts = Parts(settings)
+    _ = parts.redis
+    parts.close()
+
+
 def create_topics(settings: Settings) -> list[str]:
     """Create the missing topics; returns their names."""
     parts = Parts(settings)

@@ -1,10 +1,12 @@
 """A server that is away, locked or unsafe ends in one sentence that names the setting, soon."""
 
+import contextlib
 import importlib.util
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,33 @@ def test_more_copies_than_brokers_are_refused_by_name(kafka_broker: Any, prefix:
 def test_a_port_that_takes_connections_but_is_no_kafka(redis_server: str) -> None:
     where = redis_server.removeprefix("redis://").removesuffix("/0")
     fails(kafka_at(where), SetupError, where, "speak Kafka", "STREAMREC_KAFKA__SECURITY_PROTOCOL")
+    assert not isinstance(failure_of(kafka_at(where)), ServerUnreachable)
+
+
+def test_a_web_server_is_no_kafka() -> None:
+    with ThreadingHTTPServer((ports.HOST, 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        failure = failure_of(kafka_at(f"{ports.HOST}:{server.server_port}"), "speak Kafka")
+        server.shutdown()
+    assert not isinstance(failure, ServerUnreachable)
+
+
+def test_a_port_that_hangs_up_is_no_kafka() -> None:
+    with socket.create_server((ports.HOST, 0)) as server:
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+        threading.Thread(target=hang_up, daemon=True).start()
+        failure = failure_of(kafka_at(f"{ports.HOST}:{server.getsockname()[1]}"), "speak Kafka")
+        server.shutdown(socket.SHUT_RDWR)
+    assert not isinstance(failure, ServerUnreachable)
+
+
+def test_a_kafka_that_takes_connections_and_says_nothing_is_hung() -> None:
+    with socket.create_server((ports.HOST, 0), backlog=50) as server:
+        fails(kafka_at(f"{ports.HOST}:{server.getsockname()[1]}"), ServerUnreachable,
+              "does not answer", "hung or starting", KAFKA)
 
 
 @pytest.mark.server

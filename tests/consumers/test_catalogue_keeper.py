@@ -186,3 +186,27 @@ def test_what_redis_has_lost_is_read_again_at_the_next_start_and_under_way(world
             loop = keeper()
         world.turns(loop, 12)
         assert set(live(catalogue)) == {"a", "b", "c"}, start_anew
+
+
+def test_it_says_why_it_reads_again(
+    world, keeper, catalogue, encoder, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+    publish(world, *several("abc"))
+    loop = keeper()
+    world.turns(loop, 4)
+
+    def told(lost: Any, fingerprint: str = "print") -> str:
+        nonlocal loop
+        world.crash(loop)
+        lost()
+        caplog.clear()
+        capsys.readouterr()
+        loop = keeper(fingerprint=fingerprint)
+        world.turns(loop, 4)
+        return capsys.readouterr().out + caplog.text  # by whether something has set up our logs
+    assert "reading_again" not in told(lambda: None)
+    committed = world.broker._groups["catalogue"].committed
+    assert "none of it is committed" in told(committed.clear) and len(encoder.asked) == 3
+    assert "Redis does not hold it" in told(world.board.__init__)
+    assert "it was read by print" in told(lambda: None, "another")

@@ -114,6 +114,15 @@ def test_rolling_back_points_at_the_old_version_and_forgets_nothing_learned(
     assert [r.version for r in registry.pointers.records()] == [first, second]
 
 
+def test_rolling_back_to_what_serves_already_writes_nothing(registry: Registry) -> None:
+    first, second = publish(registry), publish(registry)
+    before = registry.current()
+    assert registry.rollback(second, now=77.0) == before == registry.current()
+    registry.rollback(first, now=78.0)
+    before = registry.current()
+    assert registry.rollback(first, now=79.0) == before == registry.current()
+
+
 def test_rolling_back_to_what_was_never_published_is_not_found(registry: Registry) -> None:
     publish(registry)
     registry.stage("versions", "orphan", FILES)
@@ -124,7 +133,7 @@ def test_rolling_back_to_what_was_never_published_is_not_found(registry: Registr
 def test_a_version_published_during_a_rollback_is_not_undone_unseen(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, read = publish(registry), registry.pointers.read
+    first, _, read = publish(registry), publish(registry), registry.pointers.read
 
     def read_and_then_another_publishes() -> Pointer:
         monkeypatch.undo()

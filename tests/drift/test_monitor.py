@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import count
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from streamrec.config import Monitor
@@ -191,6 +192,35 @@ def test_memory_is_bounded() -> None:
     assert len(monitor._slates) <= 100
     held = (monitor._articles, monitor._events, monitor._engaged, monitor._readers)
     assert {len(h) for h in held} == {50}
+
+
+def test_vectors_of_a_backlog_filled_in_newest_first_are_no_new_content() -> None:
+    """A log sorted by subject, replayed at once: the encoder comes to its texts much later."""
+    def worked_off(at_once: bool) -> int:
+        monitor, rng, alarms = DriftMonitor(QUIET), np.random.default_rng(1), 0
+        centres, about = rng.standard_normal((20, 32)), Published("t")
+        vectors = [(centres[i // 300] + rng.standard_normal(32)).astype(np.float32) for i in range(6000)]
+        order = range(6000)
+        for i in () if at_once else order:
+            monitor.article(f"a{i}", about)
+        for i in order if at_once else reversed(order):
+            monitor.article(f"a{i}", about, vectors[i])
+            alarms += monitor.detectors.content.alarm and monitor.detectors.content.report().alarm
+        return alarms
+    assert worked_off(at_once=True) > 5, "published one after the other it would be new content"
+    assert worked_off(at_once=False) <= 1
+
+
+def test_a_detector_that_alarms_anew_is_told_at_once_only_when_it_newly_rises() -> None:
+    monitor, told = DriftMonitor(Monitor(period_s=60.0)), []
+    for second in range(601):
+        if second < 305 or second > 590:
+            monitor.detectors.content._latch(Finding(
+                detector="content", alarm=True, value=1.0, threshold=0.5, samples=9, reference="", current="",
+                detail=""))
+        if (report := monitor.due(1e9 + second, 120.0)) and report.trigger == "alarm":
+            told.append(second)
+    assert told == [0, 60, 120, 180, 240, 300, 360, 591]
 
 
 def last(monitor: DriftMonitor) -> DriftReport:

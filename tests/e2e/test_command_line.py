@@ -63,6 +63,14 @@ def test_status_with_nothing_up_exits_with_3(nowhere: Stack) -> None:
     assert not done.stdout
 
 
+def test_up_ends_at_once_where_no_process_could_reach_its_redis(stack: Stack, monkeypatch) -> None:
+    monkeypatch.setitem(stack.env, "STREAMREC_REDIS__URL", f"redis://127.0.0.1:{free_port()}/0")
+    done = stack.run("up")
+    assert done.returncode == 2
+    one_sentence(done.stderr.splitlines()[-1])
+    assert "Redis at" in done.stderr and "topics ready" not in done.stderr
+
+
 def test_a_second_up_is_refused_a_killed_process_started_again_and_nothing_outlives_up(
     stack: Stack,
 ) -> None:

@@ -15,7 +15,9 @@ import psutil
 import pytest
 
 from streamrec import config
-from streamrec.errors import AlreadyRunning, SetupError
+from streamrec.adapters.embedded.redis import EmbeddedRedis
+from streamrec.adapters.kafka import KafkaBroker
+from streamrec.errors import AlreadyRunning, ServerRefused, ServerUnreachable, SetupError
 from streamrec.supervisor import Child, Supervisor
 from tests.e2e.harness import clean_env, wait_until
 
@@ -135,6 +137,19 @@ def test_tending_goes_on_when_one_process_cannot_be_started(make: Make, home: Pa
     up.children = [Child("collect", {}, home / "up.json"), Child("catalogue", dict(os.environ), home)]
     up.tend()
     assert up.children[1].pid
+
+
+def test_a_redis_that_no_process_could_use_ends_it_before_anything_is_made(
+    make: Make, home: Path, kafka_broker: KafkaBroker, prefix: str
+) -> None:
+    unsafe = EmbeddedRedis(home / "unsafe", extra=("--appendonly", "no"))
+    unsafe.start()
+    for url, kind in (("redis://127.0.0.1:1/0", ServerUnreachable), (unsafe.url, ServerRefused)):
+        with pytest.raises(kind, match="STREAMREC_REDIS__") as caught:
+            make(redis=url).start()
+        assert "\n" not in str(caught.value) and not (home / "up.json").exists()
+    unsafe.kill()
+    assert not [topic for topic in kafka_broker.topics() if topic.startswith(prefix)]
 
 
 def test_a_second_up_names_the_first_even_while_that_one_still_starts(make: Make, home: Path) -> None:

@@ -126,7 +126,8 @@ def models_are_listed_and_rolled_back(up: Up) -> None:
     first = listed[0]["version"]
     assert sum(r["serving"] for r in listed) == 1
     assert json.loads(up.said("models", "show", first))["name"] == first
-    assert f"version {first} serves" in up.said("models", "rollback", first)
+    assert f"version {first} serves; the next" in up.said("models", "rollback", first)
+    assert f"version {first} serves already" in up.said("models", "rollback", first)
     unknown = up.run("models", "rollback", "999")
     assert unknown.returncode == 2 and "models list" in unknown.stderr
 

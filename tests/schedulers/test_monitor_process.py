@@ -134,6 +134,17 @@ def test_an_alarm_asks_for_an_update_and_the_report_says_so(shop: Shop) -> None:
     assert shop.reports()[1].action == "" and shop.board.get(BOARD_ALARM) == alarm
 
 
+def test_a_shift_that_goes_on_is_told_at_once_when_it_begins_and_then_by_the_period(shop: Shop) -> None:
+    monitor = shop.monitor()
+    for second in range(60):
+        shop.clicks(200, "ab"[second % 2])
+        monitor.turn()
+        shop.clock.sleep(1)
+    at = [round(r.generated_at - shop.reports()[0].generated_at) for r in shop.reports()]
+    assert all(any(f.alarm for f in r.findings) for r in shop.reports())
+    assert len(at) <= 8, at
+
+
 def test_a_report_that_kafka_did_not_acknowledge_is_kept_and_sent_once(shop: Shop) -> None:
     monitor, away = shop.monitor(), [RetryLater("Kafka: away")]
     flush = monitor._publisher.flush

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,9 @@ from streamrec.errors import ServerUnreachable, SetupError
 
 OLDEST = (2, 8)  # topics have ids
 WAIT_S = 0.2
+ANSWER_S = 2.0
+VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, 0)  # a request that needs no login: which others are there?
+LINE = b"PING\r\n\r\n"  # for what waits for the end of a line, as Redis and web servers do
 
 
 def client_config(s: Kafka) -> dict[str, Any]:
@@ -44,10 +48,10 @@ def _check_cafile(path: str) -> None:
                          "the PEM file of the brokers' CA") from None
 
 
-def _dial(server: str) -> None:
+def _dial(server: str) -> socket.socket:
     """Raises ValueError if it is no host:port, OSError if nothing answers there."""
     host, _, port = server.strip().rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), 2).close()
+    return socket.create_connection((host.strip("[]"), int(port)), 2)
 
 
 def listens(s: Kafka) -> bool:
@@ -56,7 +60,7 @@ def listens(s: Kafka) -> bool:
     while True:
         for server in s.bootstrap_servers.split(","):
             try:
-                _dial(server)
+                _dial(server).close()
                 return True
             except ValueError:
                 return False
@@ -67,16 +71,34 @@ def listens(s: Kafka) -> bool:
         time.sleep(WAIT_S)
 
 
+def _reacts(server: str, question: bytes) -> bool:
+    """Whether what listens there says anything to it, or hangs up. Raises as `_dial`."""
+    with _dial(server) as connection:
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.sendall(question)
+            connection.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
 def why_unreachable(s: Kafka) -> SetupError:
     """Nothing answers, or it answers and does not take us as we are set up."""
     where = f"Kafka at {s.bootstrap_servers}"
     try:
-        _dial(s.bootstrap_servers.split(",")[0])
+        first = s.bootstrap_servers.split(",")[0]
+        reacts = _reacts(first, VERSIONS) or _reacts(first, LINE)
     except ValueError:
         return SetupError(f"{s.bootstrap_servers!r} is not host:port; set STREAMREC_KAFKA__BOOTSTRAP_SERVERS")
     except OSError as error:
         return ServerUnreachable(f"{where} does not answer ({error.strerror or error}); start it, or set "
                                  "STREAMREC_KAFKA__BOOTSTRAP_SERVERS to one that runs")
+    if not reacts:
+        return ServerUnreachable(f"{where} takes connections but does not answer: it may be hung or starting:"
+                                 " see its log, or set STREAMREC_KAFKA__BOOTSTRAP_SERVERS to one that runs")
     return SetupError(
         f"{where} takes connections but does not speak Kafka to us; check its version (>= {OLDEST[0]}."
         f"{OLDEST[1]}), STREAMREC_KAFKA__SECURITY_PROTOCOL ({s.security_protocol}) and the credentials"

@@ -28,6 +28,8 @@ class KafkaSubscription:
         """See streamrec.broker.Subscription."""
         if self._paused:
             self._consumer.pause(*self._consumer.assignment())
+        if self._group is not None and self._consumer._subscription.has_all_fetch_positions():
+            self._ask_anew()
         with retry_later():
             batches: Mapping[Partition, Sequence[Record]] = self._consumer.poll(
                 int(timeout_s * 1000), max_records
@@ -59,6 +61,12 @@ class KafkaSubscription:
             self._stuck_since = None
             coordinator.request_rejoin()
 
+    def _ask_anew(self) -> None:
+        """kafka-python 3.0.12 keeps the answer about committed offsets that a short poll gave up on, and
+        takes it for that to the same question after the next rebalance, however much was committed meanwhile:
+        a group that was new then would read everything again."""
+        self._consumer._coordinator._offset_fetch_futures.clear()
+
     def assignment(self) -> set[Partition]:
         """See streamrec.broker.Subscription."""
         return {Partition(*tp) for tp in self._consumer.assignment()}
@@ -71,6 +79,7 @@ class KafkaSubscription:
 
     def committed(self, partition: Partition) -> int | None:
         """See streamrec.broker.Subscription."""
+        self._ask_anew()
         with retry_later():
             found: int | None = self._consumer.committed(
                 kafka.TopicPartition(*partition), timeout_ms=CALL_MS
