@@ -104,10 +104,10 @@ def _time_of(value: Any, field: str) -> float:
 
 def _checked(make: Callable[[dict[str, Any]], M], now: float | None) -> Callable[[dict[str, Any]], M]:
     """`make`, but with `now` its message must be one that a topic's reader takes at that time."""
-    return make if now is None else lambda row: _taken(make(row), now)
+    return make if now is None else lambda row: taken(make(row), now)
 
 
-def _taken(message: M, now: float) -> M:
+def taken(message: M, now: float) -> M:
     """The message. Raises InvalidMessage naming the field because of which it would become a dead letter."""
     field = "timestamp" if isinstance(message, Feedback) else "published_at"
     at = getattr(message, field)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from streamrec.evaluation.evaluate import Request
 
 app = typer.Typer()
@@ -77,16 +79,11 @@ def simulate(
 
 
 def _run(request: "Request", settings: Any) -> dict[str, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from streamrec.evaluation.evaluate import evaluate as evaluated
     from streamrec.evaluation.evaluate import prepare
     from streamrec.evaluation.results import results
     from streamrec.evaluation.schedule import plan
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:"),
-               TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with _bar() as bar:
         texts = bar.add_task("encoding texts")
         log = prepare(request, settings, lambda n, of: bar.update(texts, completed=n, total=of))
         bar.update(texts, completed=1, total=1)
@@ -94,6 +91,15 @@ def _run(request: "Request", settings: Any) -> dict[str, Any]:
         runs = evaluated(request, settings, lambda what, n, of: bar.update(
             task, description=what, completed=n, total=of))
     return results(runs, log, plan(log, request.protocol), request.protocol.tuning)
+
+
+def _bar() -> "Progress":
+    """Says how much time is left, however long a step takes: rich would forget those of over 30 s."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:"),
+               TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), speed_estimate_period=1e9)
 
 
 def _show(found: dict[str, Any], request: "Request", as_json: Path | None, html: Path | None) -> None:

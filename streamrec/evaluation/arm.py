@@ -19,7 +19,7 @@ class Moment(NamedTuple):
     """The instant before an event: nothing in it knows the event, or anything later.
 
     `state` holds articles and counters in rows 0..N-1; `history` is newest first; `eligible` [N]
-    are the articles published by then that this reader has not read.
+    are the articles published by then that this reader has neither read nor dismissed.
     """
 
     user: str

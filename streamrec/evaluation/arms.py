@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from streamrec.errors import SetupError
+from streamrec.config import Trainer
+from streamrec.errors import SetupError, StreamrecError
 from streamrec.evaluation.arm import Arm, Truth
 from streamrec.evaluation.families import FAMILIES
 from streamrec.evaluation.learned import How, Learned
-from streamrec.evaluation.outside import Outside
+from streamrec.evaluation.outside import Outside, told
 from streamrec.evaluation.shown import Shown
 from streamrec.evaluation.site import Site
 
@@ -20,6 +21,11 @@ RECALLED = ("recent", "strata", "loss")  # ways to draw rehearsal rows, other th
 PLAIN = {"increment_scale": 0.6, "average": 0.0}
 STRONG = {"increment_scale": 1.0, "average": 0.0, "passes": 3}
 MEMORIES: dict[str, Literal["none", "recent"]] = {"naive": "none", "sliding": "recent"}
+# Of a fit over all rows, which has the settings of a first one: rates and passes, halved and doubled.
+GENTLE_FIRST = {f"lr_{of}": Trainer().model_dump()[f"lr_{of}"] / 2
+                for of in ("tower", "temperature", "features", "interplay")}
+STRONG_FIRST = {"first_passes": 2 * Trainer().first_passes}
+RESTARTS: dict[str, Literal["scratch", "warm"]] = {"retrain": "scratch", "retrain-warm": "warm"}
 LEARNED: dict[str, dict[str, How]] = {
     "replay": {"as shipped": How(gate=True)},
     "frozen": {"-": How(frozen=True)},
@@ -33,8 +39,8 @@ LEARNED: dict[str, dict[str, How]] = {
     "ewc": {str(s): How("none", regulariser="ewc", strength=s, trainer=PLAIN) for s in (1.0, 100.0)},
     "a-gem": {"gentle": How("none", regulariser="a-gem", strength=64, trainer=PLAIN),
               "strong": How("none", regulariser="a-gem", strength=64, trainer=STRONG)},
-    "retrain": {"-": How("none", restart="scratch")},
-    "retrain-warm": {"-": How("none", restart="warm")},
+    **{name: {"as shipped": How("none", restart), "gentle": How("none", restart, trainer=GENTLE_FIRST),
+              "strong": How("none", restart, trainer=STRONG_FIRST)} for name, restart in RESTARTS.items()},
     # Slow on a CPU, so only run when they are asked for.
     "top:1": {"-": How(gate=True, train="top:1")},
     "lora": {"-": How(gate=True, train="lora")},
@@ -85,7 +91,7 @@ def build(
 ) -> Arm:
     """One arm over a site; an outside system's factory gets the log's folder."""
     if name in outside:
-        return Outside(_made(outside[name], folder, "observe", "recommend"))
+        return Outside(_made(outside[name], folder, "observe", "recommend"), name)
     if name in LEARNED:
         return Learned(LEARNED[name][variant], site, seed, fingerprint)
     return FAMILIES[name][variant](seed)
@@ -98,6 +104,8 @@ def parse_outside(pairs: Iterable[str]) -> dict[str, str]:
         name, _, place = pair.partition("=")
         if not name or ":" not in place:
             raise SetupError(f"--outside {pair}: give name=package.module:factory")
+        if name in found or name in FAMILIES or name in LEARNED:
+            raise SetupError(f"--outside {pair}: there is an arm {name} already, so choose another name")
         _load(place)
         found[name] = place
     return found
@@ -129,7 +137,13 @@ def truth(place: str, folder: Path) -> Truth | None:
 
 
 def _made(place: str, folder: Path, *methods: str) -> Any:
-    made = _load(place)(folder)
+    factory = _load(place)
+    try:
+        made = factory(folder)
+    except StreamrecError:
+        raise
+    except Exception as error:
+        raise SetupError(f"{place} could not be made: {told(error)}") from error
     for method in methods:
         if not callable(getattr(made, method, None)):
             kind = type(made).__name__

@@ -4,9 +4,7 @@ The work is cut into units of one arm, variant and seed, each kept in a file as 
 what was interrupted goes on where it stopped, and says the same as if it had not been.
 """
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ from streamrec.evaluation.learned import Learned
 from streamrec.evaluation.matrix import matrix
 from streamrec.evaluation.metrics import ndcg
 from streamrec.evaluation.schedule import Protocol, plan
+from streamrec.evaluation.side_by_side import side_by_side
 from streamrec.evaluation.site import Site
-from streamrec.evaluation.store import Done, Run, file_of, folder_name, write
-from streamrec.evaluation.store import read as read_run
+from streamrec.evaluation.store import Done, Kept, Run, code_of, folder_name, write
 from streamrec.evaluation.vectors import VectorCache
 
 Say = Callable[[str, float, float], None]  # what is done, units done, units in all
@@ -53,9 +51,9 @@ Unit = tuple[Run, ...]  # what one process does: heuristics share a walk through
 
 
 def _weight(u: Unit) -> float:
-    """A unit's expected time, in walks of a heuristic."""
-    return sum((0.3 if r.until is not None else 1.0) * HEAVY.get(
-        r.arm, LEARNED if arms.learns(r.arm) else 0.1) for r in u)
+    """A unit's expected time, in walks of a heuristic: one at least."""
+    return max(1.0, sum((0.3 if r.until is not None else 1.0) * HEAVY.get(
+        r.arm, LEARNED if arms.learns(r.arm) else 0.1) for r in u))
 
 
 def evaluate(
@@ -64,33 +62,35 @@ def evaluate(
     """Runs of every arm with its chosen variant, by (arm, variant, seed). Raises SetupError."""
     families = {name: arms.variants(name, request.outside) for name in request.arms}
     folder = request.cache / folder_name(request.folder, _asked(request), settings)
+    kept = Kept(folder, {name: code_of(place) for name, place in request.outside.items()})
     first = _tuning(families, request)
     last_seeds = {n: _seeds(n, request.seeds) for n in families}
-    guess = [(Run(n, "", s, None),) for n in families if not _shared(n) for s in last_seeds[n]]
+    guess = [(Run(n, "", s, None),) for n in families if not _shared(n, request) for s in last_seeds[n]]
     total, done = sum(map(_weight, [*first, *guess])), 0.0
-    for u in _run(first, request, settings, folder):
+    for u in _run(first, request, settings, kept):
         done += _weight(u)
         say(f"chose among {u[0].arm}", done, total)
-    chosen = {n: _best(n, vs, folder, request.protocol.tuning) for n, vs in families.items()}
+    chosen = {n: _best(n, vs, kept, request) for n, vs in families.items()}
     runs = [Run(n, chosen[n], s, None) for n in families for s in last_seeds[n]]
-    for u in _run([(r,) for r in runs], request, settings, folder):
-        done += 0.0 if _shared(u[0].arm) else _weight(u)
+    for u in _run([(r,) for r in runs], request, settings, kept):
+        done += 0.0 if _shared(u[0].arm, request) else _weight(u)
         say(f"{u[0].arm}, seed {u[0].seed}", done, total)
-    return {(r.arm, r.variant, r.seed): read_run(file_of(folder, r)) or {} for r in runs}
+    return {(r.arm, r.variant, r.seed): kept.read(r) or {} for r in runs}
 
 
 def _tuning(families: dict[str, list[str]], request: Request) -> list[Unit]:
     """First all heuristics over all windows in one walk; then the learners' variants over the tuning
     windows, one at a time."""
-    walk = [Run(n, v, 0, None) for n, vs in families.items() if _shared(n) for v in vs]
-    learners = [n for n, vs in families.items() if not _shared(n) and len(vs) > 1]
+    walk = [Run(n, v, 0, None) for n, vs in families.items() if _shared(n, request) for v in vs]
+    learners = [n for n, vs in families.items() if not _shared(n, request) and len(vs) > 1]
     alone = [(Run(n, v, 0, request.protocol.tuning),) for n in learners for v in families[n]]
     return [*([tuple(walk)] if walk else []), *alone]
 
 
-def _shared(name: str) -> bool:
-    """Arms so cheap that all their variants walk through the log together."""
-    return not arms.learns(name) and name not in HEAVY
+def _shared(name: str, request: Request) -> bool:
+    """Arms so cheap that all their variants walk through the log together. An outside system is none of
+    them: its mistake would cost the others their work."""
+    return not arms.learns(name) and name not in HEAVY and name not in request.outside
 
 
 def _seeds(name: str, seeds: int) -> range:
@@ -98,14 +98,15 @@ def _seeds(name: str, seeds: int) -> range:
     return range(seeds if arms.learns(name) or name == "sasrec" else 1)
 
 
-def _best(name: str, variants: list[str], folder: Path, tuning: int) -> str:
+def _best(name: str, variants: list[str], kept: Kept, request: Request) -> str:
     """The variant with the best NDCG@10 on the tuning windows, or AUC where slates were logged."""
     if len(variants) == 1:
         return variants[0]
-    until = None if _shared(name) else tuning
+    tuning = request.protocol.tuning
+    until = None if _shared(name, request) else tuning
 
     def quality(variant: str) -> float:
-        rows = (read_run(file_of(folder, Run(name, variant, 0, until))) or {})["rows"]
+        rows = (kept.read(Run(name, variant, 0, until)) or {})["rows"]
         early = np.array(rows["window"]) <= tuning
         aucs = np.array(rows["auc"], dtype=np.float64)[early]
         if not np.isnan(aucs).all():
@@ -115,26 +116,15 @@ def _best(name: str, variants: list[str], folder: Path, tuning: int) -> str:
     return max(variants, key=quality)
 
 
-def _run(units: list[Unit], request: Request, settings: Settings, folder: Path) -> Iterator[Unit]:
+def _run(units: list[Unit], request: Request, settings: Settings, kept: Kept) -> Iterator[Unit]:
     """Run what is not there yet, a process a unit so that memory is measured; yields each."""
-    missing = {u: tuple(r for r in u if read_run(file_of(folder, r)) is None) for u in units}
+    missing = {u: tuple(r for r in u if kept.read(r) is None) for u in units}
     yield from (u for u, runs in missing.items() if not runs)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(request.jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        running: dict[Future[None], Unit] = {
-            pool.submit(work, runs, request, settings, folder): u for u, runs in missing.items() if runs
-        }
-        try:
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    future.result()
-                    yield running.pop(future)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    tasks = ((u, (runs, request, settings, kept)) for u, runs in missing.items() if runs)
+    yield from side_by_side(work, tasks, request.jobs)
 
 
-def work(runs: Unit, request: Request, settings: Settings, folder: Path) -> None:
+def work(runs: Unit, request: Request, settings: Settings, kept: Kept) -> None:
     """One unit, in its own process. Each run is written as soon as it is complete."""
     import torch
     torch.set_num_threads(1)  # small matrices: more threads are slower, and units run side by side
@@ -151,7 +141,7 @@ def work(runs: Unit, request: Request, settings: Settings, folder: Path) -> None
             again = Site(settings, vectors.encode, vectors.dim)
             rerank = settings.scorer.rerank
             record.matrix, record.matrix_dormant = matrix(read, schedule, again, arm, rerank)
-        write(file_of(folder, r), record, site)
+        write(kept.file(r), record, site)
 
 
 def prepare(request: Request, settings: Settings, progress: Callable[[int, int], None]) -> log.Log:
@@ -171,8 +161,9 @@ def _vectors(
 
 
 def _asked(request: Request) -> dict[str, Any]:
-    """What of a request changes a result."""
-    return {k: v for k, v in asdict(request).items() if k not in ("arms", "seeds", "jobs", "cache")}
+    """What of a request changes the result of every arm."""
+    apart = ("arms", "seeds", "jobs", "cache", "outside")
+    return {k: v for k, v in asdict(request).items() if k not in apart}
 
 
 def check(request: Request) -> None:

@@ -57,6 +57,13 @@ def slices(arm: ArmRuns) -> dict[str, Any]:
     return found
 
 
+def repeats(arm: ArmRuns) -> dict[str, Any]:
+    """Quality on a sample of reads of what the reader had read before, where all that is published is a
+    candidate: in none of the other figures."""
+    ranks = arm.repeats()
+    return {"n": len(ranks), "hr10": _known(metrics.hr(ranks)), "ndcg10": _known(metrics.ndcg(ranks))}
+
+
 def by_window(arm: ArmRuns) -> list[dict[str, Any]]:
     """The curve over windows."""
     found = []
@@ -74,9 +81,14 @@ def cost(arm: ArmRuns, joint: ArmRuns | None) -> dict[str, Any]:
         "seconds": seconds, "steps": int(steps), "tokens": int(tokens),
         "bootstrap_seconds": float(np.mean([r["costs"][0][0] for r in arm.runs])),
         "peak_mb": float(max(r["peak_mb"] for r in arm.runs)),
-        "cost_ratio": seconds / theirs[0] if theirs else None,
-        "cost_ratio_steps": steps / theirs[1] if theirs else None,
+        "cost_ratio": _ratio(seconds, theirs[0]) if theirs else None,
+        "cost_ratio_steps": _ratio(steps, theirs[1]) if theirs else None,
     }
+
+
+def _ratio(ours: float, theirs: float) -> float | None:
+    """None where the full retrain took nothing: it had no rows to learn."""
+    return ours / theirs if theirs else None
 
 
 def memory(arm: ArmRuns, joint: ArmRuns | None) -> dict[str, Any]:
@@ -98,7 +110,8 @@ def memory(arm: ArmRuns, joint: ArmRuns | None) -> dict[str, Any]:
 
 
 def lists(arm: ArmRuns) -> dict[str, float | None]:
-    """What the lists of the reported events hold: coverage, novelty in bits, Gini of exposure, variety."""
+    """What the lists of the reported events hold: coverage, Gini of exposure, variety, and novelty in bits,
+    of first reads as they stand at the end of the log."""
     shown = arm.column("top", int).reshape(-1, TOP).ravel()
     shown, totals = shown[shown >= 0], np.array(arm.runs[0]["totals"])
     exposure = np.bincount(shown, minlength=len(totals))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import islice
 from math import log
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +86,12 @@ class Random(Heuristic):
     """Any order: what the catalogue's size alone gives."""
 
     def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
 
     def scores(self, moment: Moment) -> Floats:
-        """See Arm."""
-        return self._rng.random(len(moment.state.articles), dtype=np.float32)
+        """See Arm. Of a moment always the same, whatever else was asked."""
+        rng = np.random.default_rng([self._seed, crc32(f"{moment.user}/{moment.t}".encode())])
+        return rng.random(len(moment.state.articles), dtype=np.float32)
 
 
 class Newest(Heuristic):

@@ -1,7 +1,7 @@
 """Arms that learn: production's own increments and scorer, with one thing changed at a time."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,16 +9,17 @@ import numpy as np
 import torch
 
 from streamrec.catalogue import LiveArticles, Vectors
-from streamrec.config import Encoder, Settings, Trainer
+from streamrec.config import Settings, Trainer
 from streamrec.errors import SetupError
 from streamrec.evaluation.arm import Cost, Floats, Moment, Rows
 from streamrec.evaluation.shown import Shown
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.tuned import TunedNow
 from streamrec.events import Article, Feedback
+from streamrec.learning.fine_tune import device_of
 from streamrec.learning.increment import Outcome, held_of, increment, known_articles, no_plugins
 from streamrec.learning.state import TrainerState
-from streamrec.learning.tuning import EncoderTuning, encoder_tuning
+from streamrec.learning.tuning import EncoderTuning, encoder_tuning, train_mode
 from streamrec.model.bundle import from_files
 from streamrec.model.encoder import TextEncoder, article_text
 from streamrec.model.network import Recommender
@@ -42,9 +43,13 @@ class How:
     recent: int = 3  # windows
     regulariser: str = ""
     strength: float = 1.0
-    train: str = "head"  # or what of the encoder learns: see model.tuned
+    train: str | None = None  # what of the encoder learns, see model.tuned; None: what the settings say
     shown: Shown = Shown()
     trainer: dict[str, Any] = field(default_factory=dict)
+
+    def mode(self, settings: Settings) -> str:
+        """What of the encoder learns. Regularisers know the head alone. Raises SetupError."""
+        return self.train or ("head" if self.regulariser else train_mode(settings))
 
     def settings(self, base: Trainer, seed: int) -> Trainer:
         """The trainer's settings of this arm."""
@@ -72,7 +77,8 @@ class Learned:
         self._regulariser = _regulariser(how)
         self._texts: dict[str, str] = {}
         self._encoder: TextEncoder | None = None  # of what readers say to like
-        self._tuning = _tuning(how, s.encoder, seed, self._text_of) if how.train != "head" else None
+        mode = how.mode(s)
+        self._tuning = _tuning(mode, s, seed, self._text_of) if mode != "head" else None
 
     @property
     def live(self) -> Served:
@@ -120,12 +126,15 @@ class Learned:
         started = time.monotonic()
         outcome = self._increment()
         self._take(outcome)
-        width = self._s.model.history + 1 + self._s.trainer.slate + self._s.trainer.negatives
         steps = int(outcome.metrics.get("steps", 0))
-        passes = outcome.metrics.get("passes", 0.0)
-        rehearsed = 1 / (1 - self._s.trainer.rehearsal_share)
-        tokens = outcome.metrics["rows_new"] * passes * rehearsed * width
+        tokens = outcome.metrics.get("tokens", self._articles_seen(outcome.metrics))
         return Cost(time.monotonic() - started, steps, int(tokens))
+
+    def _articles_seen(self, metrics: Mapping[str, float]) -> float:
+        """By the tower in a fit of the head alone."""
+        width = self._s.model.history + 1 + self._s.trainer.slate + self._s.trainer.negatives
+        rehearsed = 1 / (1 - self._s.trainer.rehearsal_share)
+        return metrics["rows_new"] * metrics.get("passes", 0.0) * rehearsed * width
 
     def _increment(self) -> Outcome:
         live = self.site.state.articles
@@ -206,12 +215,12 @@ def _cover(served: Served, moment: Moment) -> None:
         served.covered_at = articles.cursor
 
 
-def _tuning(how: How, settings: Encoder, seed: int, text_of: Callable[[str], str]) -> EncoderTuning:
-    """An encoder that learns, on the device there is."""
+def _tuning(mode: str, settings: Settings, seed: int, text_of: Callable[[str], str]) -> EncoderTuning:
+    """An encoder that learns, on the trainer's device."""
     from streamrec.model.tuned import TunedEncoder
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    roomy = settings.model_copy(update={"cache_mb": CACHE_MB})
-    return encoder_tuning(TunedEncoder(roomy, how.train, device, seed=seed), text_of)
+    device = str(device_of(settings.trainer.device))
+    roomy = settings.encoder.model_copy(update={"cache_mb": CACHE_MB})
+    return encoder_tuning(TunedEncoder(roomy, mode, device, seed=seed), text_of)
 
 
 def _regulariser(how: How) -> Any:

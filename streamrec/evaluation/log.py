@@ -1,12 +1,14 @@
 """A log folder as the evaluation reads it: cleaned, in time order, and without a view of the future.
 
 An article with a publication time is a candidate after it, and an event before it is on an
-impossible article. One without is known from its first event on. An event that makes an article
-known, or is its publication (the same instant), cannot be ranked by anybody, and is left out.
+impossible article. One without is known from its first event on, and so is one that the site would
+make a dead letter of. An event that makes an article known, or is its publication (the same instant),
+cannot be ranked by anybody, and is left out.
 """
 
 import heapq
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,12 +18,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from streamrec import datasets
-from streamrec.errors import SetupError
+from streamrec.errors import InvalidMessage, SetupError
 from streamrec.events import EARLIEST, MAX_SKEW_S, Article, Feedback
 from streamrec.model.encoder import article_text
 
 Timed = tuple[float, Article | Feedback]
 MOST_TAGS, MOST_TITLE = 100, 1000
+HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ def read(
     only articles that have a text; `limit`: only the first events. Raises SetupError."""
     out: Counter[str] = Counter()
     at_most = (time.time() if now is None else now) + MAX_SKEW_S
-    described = {a.item_id: (at, a) for at, a in datasets.articles(folder)}
-    kept = {i: _bounded(at, a) for i, (at, a) in described.items() if not lang or a.lang == lang}
+    described = {a.item_id: _bounded(at, a) for at, a in datasets.articles(folder)}
+    taken = {i: a for i, a in described.items() if _is_taken(a, at_most - MAX_SKEW_S)}
+    out["article that the site would refuse"] = len(described) - len(taken)
+    kept = {i: a for i, a in taken.items() if not lang or a.lang == lang}
     if with_text:
         kept = {i: a for i, a in kept.items() if article_text(a.title, a.body)}
     only = set(kept) if lang or with_text else None
@@ -66,12 +71,28 @@ def read(
     articles = {a.item_id: a for _, a in messages if isinstance(a, Article)}
     name = "-".join(filter(None, [folder.resolve().name, "text" if with_text else "", lang]))
     dated = {i: float(a.published_at) for i, a in kept.items() if a.published_at is not None}  # type: ignore[arg-type]
-    return Log(name, messages, articles, dated, dict(out))
+    return Log(name, messages, articles, dated, dict(+out))
 
 
 def _bounded(at: float | None, article: Article) -> Article:
     at = at if at is not None and math.isfinite(at) else None  # NaN has no place in an order: undated
-    return replace(article, published_at=at, title=article.title[:MOST_TITLE], tags=article.tags[:MOST_TAGS])
+    tags = [_whole(tag) for tag in article.tags[:MOST_TAGS]]
+    title, body = _whole(article.title[:MOST_TITLE]), _whole(article.body)
+    return replace(article, published_at=at, title=title, body=body, tags=tags)
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which JSON can escape and UTF-8 has no bytes for."""
+    return HALVES.sub("\ufffd", text)
+
+
+def _is_taken(message: datasets.M, now: float) -> bool:
+    """Whether a reader of the topics would take a message, and not make a dead letter of it."""
+    try:
+        datasets.taken(message, now)
+    except (InvalidMessage, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _usable(
@@ -89,6 +110,8 @@ def _usable(
             out["no article"] += 1
         elif only is not None and e.item_id is not None and e.item_id not in only:
             out["article not among those chosen"] += 1
+        elif not _is_taken(e, at_most - MAX_SKEW_S):
+            out["event that the site would refuse"] += 1
         else:
             seen.add(e.event_id)
             yield e

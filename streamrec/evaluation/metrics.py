@@ -109,8 +109,8 @@ def variety(vectors: NDArray[Any]) -> float:
 def novelty(reads: ArrayLike, total: ArrayLike, articles: ArrayLike) -> float:
     """Mean self-information in bits, -log2(share of reads), of the articles recommended.
 
-    `reads` [n]: how often each had been read when it was recommended; `total` and `articles`
-    (numbers, or [n]): reads of all, and size of the catalogue, at that time. One is added to each
+    `reads` [n]: how often each was read up to some time; `total` and `articles` (numbers, or [n]):
+    reads of all, and size of the catalogue, at that time. One is added to each
     count, so that an unread article is novel and not infinitely so. Zhou et al. (2010), PNAS 107.
     """
     counts = np.asarray(reads, dtype=np.float64)

@@ -235,7 +235,8 @@ def _both(figures: Mapping[str, Any] | None) -> Html:
 
 
 def _slices(arms: Arms) -> Html:
-    parts = {n: a.get("slices") or {} for n, a in arms.items()}
+    parts = {n: (a.get("slices") or {}) | ({"repeats, apart": again} if (again := a.get("repeats")) else {})
+             for n, a in arms.items()}
     names = list(dict.fromkeys(s for found in parts.values() for s in found))
     rows = []
     for s in names:

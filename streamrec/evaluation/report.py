@@ -59,7 +59,7 @@ SHOWN = (
 CHARACTER = (
     Column("calibration error", "calibration", best=-1, means="predicted against true rate of clicks"),
     Column("coverage", "coverage", means="share of the catalogue that was recommended"),
-    Column("novelty", "novelty", "{:.2f}", means="bits: how rarely read the recommended articles are"),
+    Column("novelty", "novelty", "{:.2f}", means="bits: how rarely read, by the log's end, the lists are"),
     Column("variety", "variety", means="of a list: 1 less the mean cosine between its articles' texts"),
     Column("exposure Gini", "gini", means="0: all articles alike, 1: one article always"),
     Column("published", "published", "{:,.0f}", means="increments that the gate let pass"),
@@ -162,12 +162,19 @@ def _of_slates(arms: Mapping[str, Outcome]) -> list[Column]:
     return [c for c in SHOWN if any(known(a.get(c.key)) is not None for a in arms.values())]
 
 
+def _repeats(results: Results) -> str:
+    """Of reads of what the reader had read before, one line; none if there are none."""
+    found = {n: (a.get("repeats") or {}).get("ndcg10") for n, a in ordered(results).items()}
+    told = ", ".join(f"{name} {shown(value)}" for name, value in found.items() if known(value) is not None)
+    return f"\nrepeats, apart, NDCG@10: {told}" if told else ""
+
+
 def _framed(results: Results, heads: Iterable[str]) -> Table:
     log = (results.get("log") or {}).get("name") or "evaluation"
     made = Table(
         title=Text(f"{log}, default arm {results.get('default')}"), title_justify="left", box=None,
         caption=Text("bold: best of its column; cost: share of a full retrain's seconds; alike: "
-                     "chance may have made the difference"),
+                     f"chance may have made the difference{_repeats(results)}"),
         caption_justify="left", pad_edge=False, collapse_padding=True,
     )
     for i, head in enumerate(heads):

@@ -31,8 +31,8 @@ def results(
 def _figures(arm: ArmRuns, default: ArmRuns | None, joint: ArmRuns | None) -> dict[str, Any]:
     return {
         **figures.quality(arm), "versus_default": figures.versus(arm, default) if default else None,
-        "slices": figures.slices(arm), "windows": figures.by_window(arm), **figures.cost(arm, joint),
-        **figures.memory(arm, joint), **figures.lists(arm), **figures.trust(arm),
+        "slices": figures.slices(arm), "repeats": figures.repeats(arm), "windows": figures.by_window(arm),
+        **figures.cost(arm, joint), **figures.memory(arm, joint), **figures.lists(arm), **figures.trust(arm),
     }
 
 

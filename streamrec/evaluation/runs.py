@@ -18,7 +18,7 @@ class ArmRuns:
 
     def __init__(self, runs: Runs, tuning: int) -> None:
         self.runs, self.rows = runs, runs[0]["rows"]
-        self.window = np.array(self.rows["window"])
+        self.window, self.tuning = np.array(self.rows["window"]), tuning
         self.reported = self.window > tuning
         self.users = np.unique(self.rows["user"], return_inverse=True)[1]
         self.ranks = [np.array(run["rows"]["rank"], dtype=np.float64) for run in runs]
@@ -41,6 +41,13 @@ class ArmRuns:
         """A column of the first run, of the reported events only."""
         found: NDArray[Any] = np.array(self.rows[name], dtype=kind)[self.reported]
         return found
+
+    def repeats(self) -> Floats:
+        """Ranks [n, seeds] of the repeats of the reported windows."""
+        found = np.array([run["repeats"] for run in self.runs], dtype=np.float64)
+        windows, ranks = np.moveaxis(found.reshape(len(self.runs), -1, 2), -1, 0)
+        ranks = ranks[:, windows[0] > self.tuning].T
+        return ranks
 
     def matrix(self, name: str = "matrix") -> Floats | None:
         """R [versions, windows, measures] averaged over seeds; None without versions."""

@@ -81,12 +81,14 @@ class Site:
         self.state.sync()
         self._fetch_rows(self.settings.buffer.window_rows // 2)
 
-    def moment(self, user: str, t: float, seen: Iterable[str]) -> Moment:
-        """What can be known at `t`; `seen` are all articles this reader ever read."""
+    def moment(self, user: str, t: float, seen: Iterable[str] | None) -> Moment:
+        """What can be known at `t`; `seen` are all articles this reader ever read or dismissed, which are
+        no candidates; None: those are candidates again."""
         self.state.at = t
         history = self.buffer.histories([user])[user]
-        eligible, index = self.state.eligible(history), self.state.articles.index
-        eligible[[index[i] for i in seen if i in index]] = False  # a history is too short to hold all
+        eligible = self.state.eligible([] if seen is None else history)
+        index = self.state.articles.index
+        eligible[[index[i] for i in seen or () if i in index]] = False  # a history is too short to hold all
         return Moment(user, t, history, self.state, eligible)
 
     def new_rows(self) -> Sequence[Row]:

@@ -26,6 +26,7 @@ class Record:
     """What a run measured, one entry a scored event, and what its learning cost."""
 
     rows: dict[str, list[Any]] = field(default_factory=dict)
+    repeats: list[tuple[int, float]] = field(default_factory=list)  # window and rank of each scored repeat
     costs: list[Cost] = field(default_factory=list)
     matrix: NDArray[np.float64] | None = None  # [versions, windows, 3]: see matrix.matrix
     matrix_dormant: NDArray[np.float64] | None = None
@@ -50,11 +51,14 @@ def run(
     judges their lists, where it can be known."""
     pairs = [(arm, Record()) for arm in arms]
     reader, window = Reader(log, schedule, site), 0
-    for n, event, moment in reader.moments(schedule.scored, partial(_tell, arms), until):
+    wanted = schedule.scored | schedule.repeats if until is None else schedule.scored
+    for n, event, moment in reader.moments(wanted, partial(_tell, arms), until):
         while schedule.window[n] > window:
             _learn(site, pairs, schedule, float(event.timestamp))  # type: ignore[arg-type]
             window += 1
-        if moment is not None:
+        if moment is not None and n in schedule.repeats:
+            _score_repeat(pairs, moment, event, window)
+        elif moment is not None:
             _score(pairs, moment, event, n, reader, truth)
     if until is None:
         _learn(site, pairs, schedule, schedule.bounds[-1][1])
@@ -96,6 +100,13 @@ def _score(
                    appeal=_appeal(truth, moment, top),
                    confidence=_confidence(scored, eligible) if logits else np.nan,
                    auc=slate_auc(partial(arm.among, moment, scored=scored), moment, event), **asked)
+
+
+def _score_repeat(pairs: Pairs, moment: Moment, event: Feedback, window: int) -> None:
+    target = moment.state.articles.index.get(event.item_id or "", -1)
+    for arm, record in pairs:
+        scored = arm.scores(moment)
+        record.repeats.append((window, rank_of(scored, moment.eligible[: len(scored)], target)))
 
 
 def _top(scored: Floats, eligible: Bools) -> list[int]:

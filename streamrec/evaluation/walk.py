@@ -38,16 +38,18 @@ class Reader:
                 n += 1
                 if until is not None and self.schedule.window[n] > until:
                     return
-                yield n, message, self._moment(message, at) if n in wanted else None
-                if message.event_type in READS and message.item_id:
+                yield n, message, self._moment(n, message, at) if n in wanted else None
+                if message.item_id and message.event_type != "impression":
                     self.seen[message.user_id][message.item_id] = None
+                if message.item_id and message.event_type in READS:
                     self.last_seen[message.user_id] = at
             self.site.publish(message)
             told(message)
 
-    def _moment(self, event: Feedback, at: float) -> Moment:
+    def _moment(self, n: int, event: Feedback, at: float) -> Moment:
         self.site.catch_up(at)
-        return self.site.moment(event.user_id, at, self.seen[event.user_id])
+        repeat = n in self.schedule.repeats
+        return self.site.moment(event.user_id, at, None if repeat else self.seen[event.user_id])
 
 
 def about(

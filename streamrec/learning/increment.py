@@ -26,6 +26,7 @@ from streamrec.learning import averaging, parked
 from streamrec.learning import optimizer as adam
 from streamrec.learning.examples import Examples, concat, count, in_time_order, materialise
 from streamrec.learning.fine_tune import Base, FitResult, fine_tune
+from streamrec.learning.fine_tune_text import TextFit
 from streamrec.learning.gate import NONE, Compared, Sets, Verdict, ndcg, verdict
 from streamrec.learning.negatives import Array
 from streamrec.learning.packed import scores
@@ -320,4 +321,5 @@ def _numbers(data: _Data, fit: FitResult | None) -> dict[str, float]:
     counts = {"rows_new": float(len(data.new)), "rows_rehearsal": float(len(data.rehearsal))}
     done = {"steps": float(fit.steps), "loss": fit.loss, "seconds": fit.seconds,
             "passes": float(fit.passes)} if fit else {}
-    return counts | done
+    tokens = {"tokens": float(fit.tokens)} if isinstance(fit, TextFit) else {}
+    return counts | done | tokens

@@ -1,6 +1,7 @@
 """The evaluator sees no future, and its figures are those of the log alone."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,14 +12,20 @@ from streamrec.errors import SetupError
 from streamrec.evaluation import log as logs
 from streamrec.evaluation import unit
 from streamrec.evaluation.arm import Cost
+from streamrec.evaluation.heuristics import Random
 from streamrec.evaluation.learned import How, Learned
 from streamrec.evaluation.matrix import matrix
 from streamrec.evaluation.metrics import ndcg
 from streamrec.evaluation.schedule import READ, REPEAT, UNRANKABLE, Protocol, plan
 from streamrec.evaluation.site import Site
+from streamrec.learning.fine_tune import FitResult
+from streamrec.learning.fine_tune_text import TextFit
+from streamrec.learning.gate import Verdict
+from streamrec.learning.increment import _numbers
 from streamrec.scoring import Served
 
 PROTOCOL = Protocol(windows=4, sample=0, matrix_sample=20, tuning=1)
+NO_REPEATS = replace(PROTOCOL, repeats=0.0)
 
 
 class Newest:
@@ -71,7 +78,8 @@ def learner(how):
 def test_a_moment_knows_what_came_before_its_event_and_nothing_else(tmp_path):
     articles, events = rows()
     short = Settings(buffer=Buffer(history=2))  # of all that was read
-    log, schedule, record, arm = ran(write(tmp_path, articles, events), Recording(), settings=short)
+    log, schedule, record, arm = ran(
+        write(tmp_path, articles, events), Recording(), NO_REPEATS, settings=short)
     published = {a["item_id"]: a["published_at"] for a in articles}
     assert len(arm.moments) == len(record.rows["event"]) > 200
     for (user, t, history, live, told), n in zip(arm.moments, record.rows["event"], strict=True):
@@ -120,6 +128,37 @@ def test_repeats_are_no_first_reads(tmp_path):
         assert (schedule.kind[n] == REPEAT) == ((e.user_id, e.item_id) in seen)
         seen.add((e.user_id, e.item_id))
     assert not {n for n in record.rows["event"] if schedule.kind[n] != READ}
+
+
+@pytest.mark.parametrize("arm", [
+    pytest.param(lambda site: Random(0), id="random"), pytest.param(lambda site: Newest(), id="newest"),
+    pytest.param(lambda site: Learned(How(gate=True), site, 0, "test"), id="replay"),
+])
+def test_repeats_are_asked_apart_and_change_no_other_figure(tmp_path, arm):
+    log = logs.read(write(tmp_path, *rows()))
+    schedule = plan(log, replace(PROTOCOL, sample=400))
+    assert len(schedule.repeats) == 40 and all(schedule.kind[n] == REPEAT for n in schedule.repeats)
+    records = []
+    for each in (schedule, replace(schedule, repeats=set())):
+        site = Site(Settings(), vectors, DIM)
+        records.append(unit.run(log, each, site, [arm(site)])[0])
+    with_them, without = records
+    windows, ranks = map(np.array, zip(*with_them.repeats, strict=True))
+    assert not without.repeats and list(np.bincount(windows, minlength=5)) == [0, 10, 10, 10, 10]
+    assert np.isfinite(ranks).all() and ranks.max() > 10
+    assert with_them.rows.keys() == without.rows.keys()
+    for name, column in without.rows.items():
+        assert str(with_them.rows[name]) == str(column), name  # NaN is like NaN
+
+
+def test_of_a_repeat_all_that_is_published_is_a_candidate(tmp_path):
+    log = logs.read(write(tmp_path, *rows()))
+    schedule = replace(plan(log, PROTOCOL), scored=set())
+    arm = Recording()
+    unit.run(log, schedule, Site(Settings(), vectors, DIM), [arm])
+    assert len(arm.moments) == len(schedule.repeats) > 100
+    for _, t, history, live, _ in arm.moments:
+        assert live == {i for i, at in log.dated.items() if at < t} and live >= set(history)
 
 
 def test_held_out_reads_are_never_learned_and_every_version_is_asked_of_them(tmp_path):
@@ -250,6 +289,107 @@ def test_a_window_in_which_nothing_is_learned_is_no_error(tmp_path):
     silent = [{**e, "type": "dismiss"} if 400 <= n < 560 else e for n, e in enumerate(events)]
     _, schedule, record, _ = ran(write(tmp_path, articles, silent), learner(How(gate=True)))
     assert len(record.costs) == PROTOCOL.windows + 1
+
+
+def stuck(articles, events):
+    """Logs in which there is nothing to ask an arm for."""
+    once = [{**e, "user_id": f"u{n}", "item_id": f"b{n}"} for n, e in enumerate(events)]
+    late = [e if n < 100 else {**e, "type": "dismiss"} for n, e in enumerate(events)]
+    again = [e if n < 100 else {**events[7], "event_id": e["event_id"], "ts": e["ts"]}
+             for n, e in enumerate(events)]
+    return [
+        ([], once, "157|158.* are no reads|of articles that nobody knew before"),
+        (articles, [{**e, "type": "dismiss"} for e in events], "158 are no reads, 0 are repeats, and 0 are"),
+        (articles, late, "158 are no reads"), (articles, again, "0 are no reads, 158 are repeats, and 0 are"),
+    ]
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_a_log_without_a_read_to_score_says_why(tmp_path, case):
+    articles, events, why = stuck(*rows())[case]
+    with pytest.raises(SetupError, match=f"no first read can be scored in the tuning windows.*{why}"):
+        plan(logs.read(write(tmp_path, articles, events)), PROTOCOL)
+    tuned = [e if n < 428 else {**e, "type": "dismiss"} for n, e in enumerate(rows()[1])]
+    with pytest.raises(SetupError, match="in the reported windows: of their 472 events 472 are no reads"):
+        plan(logs.read(write(tmp_path / "tuned", rows()[0], tuned)), PROTOCOL)
+
+
+def test_what_a_reader_dismissed_is_no_candidate_and_its_read_no_question(tmp_path):
+    articles, events = rows()
+    n = next(n for n in range(700, 900) if events[n]["item_id"] not in {e["item_id"] for e in events[:n]})
+    user, item = events[n]["user_id"], events[n]["item_id"]
+    at = next(a["published_at"] for a in articles if a["item_id"] == item) + 0.5
+    no = {"event_id": "no", "user_id": user, "item_id": item, "type": "dismiss", "ts": at}
+    other = {**no, "event_id": "never read", "item_id": "a3", "ts": events[300]["ts"] + 0.5}
+    settings = Settings(buffer=Buffer(history=2))  # the dismissal is soon forgotten there
+    folder = write(tmp_path, articles, [*events, no, other])
+    log, schedule, record, arm = ran(folder, Recording(), NO_REPEATS, settings=settings)
+    ids = [e.event_id for e in log.events]
+    assert schedule.kind[ids.index(events[n]["event_id"])] == UNRANKABLE
+    assert np.isfinite(record.rows["rank"]).all()
+    mine = [live for who, t, _, live, _ in arm.moments if who == user and t > other["ts"]]
+    assert mine and not any("a3" in live for live in mine)
+
+
+@pytest.mark.parametrize("odd", [
+    {"body": "long " * 250_000}, {"published_at": START * 1000}, {"lang": "\ud800"},
+])
+def test_an_article_that_the_site_would_refuse_is_one_that_nobody_described(tmp_path, odd):
+    articles, events = rows()
+    refused = [a | odd if n == 40 else a for n, a in enumerate(articles)]
+    log, schedule, record, _ = ran(write(tmp_path, refused, events))
+    assert log.left_out == {"article that the site would refuse": 1}
+    assert log.articles["a40"].title == "" and "a40" not in log.dated
+    of_it = [n for n, e in enumerate(events) if e["item_id"] == "a40"]
+    assert [int(schedule.kind[n]) for n in of_it[:1]] == [UNRANKABLE]
+    assert np.isfinite(record.rows["rank"]).all()
+
+
+def test_events_that_the_site_would_refuse_are_counted(tmp_path):
+    articles, events = rows()
+    odd = [*events, {**events[5], "event_id": "long", "user_id": "u" * 200 + "\n"},
+           {**events[6], "event_id": "half", "user_id": "\ud800"},
+           {**events[7], "event_id": "no item", "item_id": None, "impression": ["a1"]}]
+    found = logs.read(write(tmp_path, articles, odd))
+    assert found.left_out == {"event that the site would refuse": 3} and len(found.events) == len(events)
+
+
+def test_half_a_character_is_replaced(tmp_path):
+    articles, events = rows()
+    articles[3] |= {"title": "bad \ud800 title", "body": "and \udfff body", "tags": ["\ud900"]}
+    found = logs.read(write(tmp_path, articles, events))
+    assert found.text("a3").encode() and not found.left_out
+    assert found.articles["a3"].title == "bad \ufffd title" and found.articles["a3"].tags == ["\ufffd"]
+
+
+def trains(settings, how):
+    tuning = Learned(how, Site(settings, vectors, DIM), 0, "test")._tuning
+    return tuning and (tuning.encoder.mode, tuning.encoder.device.type)
+
+
+def test_what_learns_and_where_follows_the_settings_unless_an_arm_says(monkeypatch):
+    of = {mode: Settings(model={"train": mode}) for mode in ("auto", "head", "top:1")}
+    assert trains(of["top:1"], How()) == ("top:1", "cpu") and not trains(of["head"], How())
+    assert trains(of["head"], How(train="top:1")) and not trains(of["auto"], How())
+    assert not trains(of["top:1"], How(regulariser="kd")), "it regularises the head"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert How().mode(of["auto"]) == "lora"
+    on_cpu = Settings(trainer={"device": "cpu"})
+    assert not trains(on_cpu, How()) and trains(on_cpu, How(train="top:1")) == ("top:1", "cpu")
+
+
+def test_the_cost_of_an_encoder_is_told_by_its_own_tokens():
+    data = SimpleNamespace(new=range(4), rehearsal=range(2))
+    assert "tokens" not in _numbers(data, None)
+    assert "tokens" not in _numbers(data, FitResult(3, 0.1, 0.5, {}, 2))
+    assert _numbers(data, TextFit(3, 0.1, 0.5, {}, 2, 12_345))["tokens"] == 12_345
+    arm = Learned(How(), Site(Settings(), vectors, DIM), 0, "test")
+    metrics = {"steps": 3.0, "rows_new": 4.0, "passes": 2.0}
+    verdict = Verdict(False, "", {})
+    for more, tokens in (({}, int(4 * 2 / 0.8 * 81)), ({"tokens": 12_345.0}, 12_345)):
+        arm._increment = lambda m=metrics | more: SimpleNamespace(metrics=m, verdict=verdict, state_files={})
+        arm._take = lambda outcome: None
+        assert arm.learn([]).tokens == tokens
 
 
 def test_too_few_events_say_so(tmp_path):

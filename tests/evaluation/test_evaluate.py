@@ -11,6 +11,7 @@ from small_log import rows, write
 from typer.testing import CliRunner
 
 from streamrec.cli import app
+from streamrec.cli.evaluate import _bar
 from streamrec.config import Settings
 from streamrec.demo.log import simulate
 from streamrec.demo.world import WorldConfig
@@ -21,7 +22,7 @@ from streamrec.evaluation.page import page
 from streamrec.evaluation.report import table
 from streamrec.evaluation.results import results
 from streamrec.evaluation.schedule import Protocol, plan
-from streamrec.evaluation.store import folder_name
+from streamrec.evaluation.store import Kept, Run, code_of, folder_name
 
 PROTOCOL = Protocol(windows=4, sample=200, matrix_sample=20, tuning=1)
 ORACLE = "streamrec.demo.oracle:Oracle"
@@ -96,6 +97,8 @@ def test_the_results_hold_what_the_issue_of_a_benchmark_asks(done):
     low, high = replay["ci"]["ndcg10"]
     assert low <= replay["ndcg10"] <= high and 0 < replay["ndcg10"] <= replay["hr10"] <= 1
     assert np.array(found["R"], dtype=float).shape == (5, 5) and abs(replay["forgetting"]) < 0.5
+    assert replay["repeats"]["n"] == newest["repeats"]["n"] == 15  # of 20, those of three windows in four
+    assert 0 < replay["repeats"]["ndcg10"] <= replay["repeats"]["hr10"] <= 1
     assert [w["tuning"] for w in found["windows"]] == [False, True, False, False, False]
     assert sum(w["scored"] for w in found["windows"]) == len(next(iter(runs.values()))["rows"]["rank"])
 
@@ -207,14 +210,70 @@ def test_whoever_is_to_know_the_truth_must_be_able_to_tell_it(folder, tmp_path):
             evaluate.check(request(folder, tmp_path, truth=truth))
 
 
-def test_an_outside_system_that_was_changed_is_run_again(tmp_path, monkeypatch):
+def test_an_outside_system_that_was_changed_is_run_again_and_no_other_arm_is(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
     (tmp_path / "code").mkdir()
     log, source = write(tmp_path / "log", *rows(events=9)), tmp_path / "code" / "their_system.py"
-    names = []
+    folders, judged, codes = [], [], []
     for text in ("a = 1", "a = 1", "a = 2"):
         source.write_text(text)
-        for asked in ({"outside": {"theirs": "their_system:make"}}, {"truth": "their_system:make"}):
-            names.append(folder_name(log, asked, Settings()))
-    for first, same, other in (names[::2], names[1::2]):
+        asked = [request(log, tmp_path, outside={"theirs": "their_system:make"}, truth=truth)
+                 for truth in ("", "their_system:make")]
+        for names, each in zip((folders, judged), asked, strict=True):
+            names.append(folder_name(log, evaluate._asked(each), Settings()))
+        codes.append(code_of("their_system:make"))
+    assert len(set(folders)) == 1 and folders[0] == folder_name(
+        log, evaluate._asked(request(log, tmp_path)), Settings())
+    for first, same, other in (judged, codes):
         assert first == same != other
+    kept = [Kept(tmp_path, {"theirs": code}) for code in codes[1:]]
+    ours, theirs = Run("hot", "1h-3", 0, None), Run("theirs", "-", 0, None)
+    assert kept[0].file(ours) == kept[1].file(ours) and kept[0].file(theirs) != kept[1].file(theirs)
+    assert code_of("their_system:make") != code_of("their_system:other")
+
+
+def test_what_else_lies_in_the_folder_of_a_log_changes_nothing(tmp_path):
+    log = write(tmp_path / "log", *rows(events=9))
+    names = [folder_name(log, {}, Settings())]
+    (log / "results.json").write_text("{}")
+    names.append(folder_name(log, {}, Settings()))
+    (log / "events.jsonl").write_text((log / "events.jsonl").read_text() + "\n")
+    names.append(folder_name(log, {}, Settings()))
+    assert names[0] == names[1] != names[2]
+
+
+def test_an_outside_system_takes_no_name_that_there_is():
+    for pairs in (["replay=os:fspath"], ["hot=os:fspath"], ["lora=os:fspath"], ["mine=os:fspath"] * 2):
+        with pytest.raises(SetupError, match="already, so choose another name"):
+            arms.parse_outside(pairs)
+
+
+def test_an_outside_factory_that_fails_is_named(tmp_path):
+    with pytest.raises(SetupError, match="os:listdir could not be made: FileNotFoundError"):
+        arms.build("mine", "-", 0, None, "", {"mine": "os:listdir"}, tmp_path / "none")
+
+
+def test_an_outside_system_walks_alone(tmp_path):
+    asked = request(tmp_path, tmp_path, arms=("hot", "newest", "mine"), outside={"mine": "os:fspath"})
+    families = {name: arms.variants(name, asked.outside) for name in asked.arms}
+    assert {run.arm for unit in evaluate._tuning(families, asked) for run in unit} == {"hot", "newest"}
+
+
+def test_a_retrain_is_tuned_as_the_other_learners_are():
+    for name in ("retrain", "retrain-warm"):
+        settings = {v: how.settings(Settings().trainer, 0) for v, how in arms.LEARNED[name].items()}
+        assert list(settings) == ["as shipped", "gentle", "strong"]
+        assert settings["gentle"].lr_tower < settings["as shipped"].lr_tower == Settings().trainer.lr_tower
+        assert settings["strong"].first_passes > settings["as shipped"].first_passes
+
+
+def test_time_left_is_known_however_long_a_unit_takes():
+    now = 0.0
+    with _bar() as bar:
+        bar.get_time = lambda: now
+        task = bar.add_task("running", total=10)
+        bar.tasks[0]._get_time = bar.get_time
+        for n in range(1, 4):
+            now += 100.0
+            bar.update(task, completed=n)
+        assert bar.tasks[0].time_remaining == pytest.approx(700, rel=0.01)

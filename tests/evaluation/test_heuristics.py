@@ -1,11 +1,13 @@
 """Each heuristic on worlds small enough to work out by hand."""
 
 import math
+from itertools import count
 
 import numpy as np
 import pytest
 from tiny_site import DAY, HOUR, TinySite
 
+from streamrec.errors import SetupError
 from streamrec.evaluation.families import EVER, FAMILIES
 from streamrec.evaluation.heuristics import Content, Lexical, Newest, Popular, Random
 from streamrec.evaluation.outside import Outside
@@ -210,7 +212,7 @@ class TopList:
 
 def test_an_outside_system_is_its_order_and_nothing_that_it_did_not_name():
     system = TopList()
-    arm = Outside(system)
+    arm = Outside(system, "theirs")
     site = TinySite(arm)
     for item in "abcdefg":
         site.announce(item)
@@ -220,3 +222,42 @@ def test_an_outside_system_is_its_order_and_nothing_that_it_did_not_name():
     index = site.state.articles.index
     assert np.isneginf(scores[[index[i] for i in "aefg"]]).all()  # e was beyond the n asked for
     assert np.isfinite(scores[[index[i] for i in "bcd"]]).all()
+
+
+class Broken(TopList):
+    """Makes one mistake."""
+
+    def __init__(self, method, does):
+        super().__init__()
+        setattr(self, method, does)
+
+
+def raises(*arguments):
+    return 1 // 0
+
+
+@pytest.mark.parametrize(("method", "does", "why"), [
+    ("observe", raises, r"ZeroDivisionError: .*test_heuristics.py:\d+"),
+    ("recommend", raises, "ZeroDivisionError"), ("recommend", lambda *a: None, "NoneType"),
+    ("recommend", lambda *a: (1 // 0 for _ in "a"), "ZeroDivisionError"),
+    ("recommend", lambda *a: "a", "one text"), ("recommend", lambda *a: [1], "1, which is no article id"),
+    ("score", raises, "ZeroDivisionError"), ("score", lambda *a: [0.5], r"shape \(1,\) for 2 articles"),
+    ("score", lambda *a: ["much", "little"], "could not convert"),
+])
+def test_a_mistake_of_an_outside_system_names_it_and_its_method(method, does, why):
+    arm = Outside(Broken(method, does), "theirs")
+    site = TinySite(arm)
+    site.announce("a")
+    site.announce("b")
+    with pytest.raises(SetupError, match=rf"the arm theirs made a mistake in {method}\(\): .*{why}"):
+        site.event("u", "a", 1)
+        moment = site.moment("u", HOUR)
+        arm.among(moment, np.arange(2), arm.scores(moment))
+
+
+def test_an_outside_system_may_give_any_number_of_ids_in_any_way():
+    arm = Outside(Broken("recommend", lambda user, t, n: (f"a{i}" for i in count())), "theirs")
+    site = TinySite(arm)
+    site.announce("a1")
+    site.announce("a0")
+    assert site.order(arm) == ["a0", "a1"]

@@ -8,10 +8,12 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from streamrec.evaluation import charts
+from streamrec.evaluation.figures import cost
 from streamrec.evaluation.page import page
 from streamrec.evaluation.report import QUALITY, best_of, ordered, span, table, verdict
 
@@ -246,6 +248,37 @@ def test_where_the_truth_is_known_it_orders_the_arms_and_says_who_is_better():
     assert rows == ["replay", "random", "naive", "lora", "newest"]
     assert "appeal" in lines[2] and "-0.250 [-0.300, -0.200]" in next(x for x in lines if "random" in x)
     assert next(x for x in lines if x.startswith("random")).rstrip().endswith("better")
+
+
+def test_repeats_are_told_apart():
+    results = changed()
+    results["arms"]["naive"]["repeats"] = {"n": 77, "hr10": 0.5, "ndcg10": 0.123}
+    results["arms"]["replay"]["repeats"] = {"n": 0, "hr10": None, "ndcg10": None}
+    assert "repeats, apart, NDCG@10: naive 0.123" in plain(printed(results))
+    _, seen = checked(results)
+    at = seen.cells.index("repeats, apart")
+    assert "0.1230.500" in seen.cells[at : at + 7]
+    assert "repeats" not in plain(printed(RESULTS))
+
+
+def test_a_retrain_that_took_nothing_is_nothing_to_compare_with():
+    class Runs:
+        runs = ({"costs": [[0.0, 0, 0]], "peak_mb": 1.0},)
+
+        def __init__(self, *costs):
+            self._costs = np.array(costs, dtype=float)
+
+        def increments(self):
+            return self._costs
+
+    free, ours = Runs(0, 0, 0), Runs(2, 4, 8)
+    assert cost(ours, free)["cost_ratio"] is None and cost(ours, free)["cost_ratio_steps"] is None
+    dear = cost(ours, Runs(4, 16, 1))
+    assert dear["cost_ratio"] == 0.5 and dear["cost_ratio_steps"] == 0.25
+    results = changed()
+    results["arms"]["naive"] |= cost(ours, free)
+    checked(results)
+    assert printed(results)
 
 
 def test_what_reads_the_same_is_as_good():
