@@ -46,11 +46,12 @@ class CatalogueKeeper:
         for _, records in batches:
             for record in records:
                 self._take(record, latest, refused)
+        new = [(record, why) for record, why in refused if not self._reread.again(record)]
         self._catalogue.remove([i for i, a in latest.items() if a is None])
         self._put([a for a in latest.values() if a is not None])
         self._reread.handled(batches)
-        for record, error in refused:  # last, so that waiting for Redis does not send them again
-            self._dead.send(record, error)
+        for record, why in new:  # last, so that waiting for Redis does not send them again
+            self._dead.send(record, why)
 
     def _take(
         self, record: Record, latest: Latest,

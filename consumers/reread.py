@@ -47,6 +47,10 @@ class Reread:
             return "Redis does not hold it"
         return "none of it is committed" if reader == self._reader else f"it was read by {reader}"
 
+    def again(self, record: Record) -> bool:
+        """Whether it is read once more: if it cannot be used, its dead letter is there already."""
+        return record.offset < self._until.get(Partition(record.topic, record.partition), 0)
+
     def handled(self, batches: Sequence[tuple[Partition, Sequence[Record]]]) -> None:
         """These are in Redis now. What was read after the old offset is read again only from the start, so a
         partition is done once it has come to it."""

@@ -210,3 +210,19 @@ def test_it_says_why_it_reads_again(
     assert "none of it is committed" in told(committed.clear) and len(encoder.asked) == 3
     assert "Redis does not hold it" in told(world.board.__init__)
     assert "it was read by print" in told(lambda: None, "another")
+
+
+def test_what_could_not_be_used_is_one_dead_letter_however_often_it_is_read(world, keeper, catalogue) -> None:
+    world.send(ARTICLES, b"bad", b"no JSON")
+    publish(world, *several("abc"))
+    loop = keeper()
+    world.turns(loop, 4)
+    catalogue.remove("abc")
+    world.board.__init__()
+    world.crash(loop)
+    loop = keeper()
+    world.turns(loop, 12)
+    assert set(live(catalogue)) == {"a", "b", "c"}
+    world.send(ARTICLES, b"bad", b"no JSON either")
+    world.turns(loop, 4)
+    assert [r.value for r in world.records(f"{ARTICLES}.dlq")] == [b"no JSON", b"no JSON either"]
