@@ -16,7 +16,7 @@ anchors no model may be three margins below the best so far.
 
 Where an average of the learner's weights is published (see `averaging`), a harmful update shows little in
 it at first and fully in what follows. So the learner is judged beside it, by the same rows: what learned
-labels at random falls by a quarter there, a twentieth in the average (`make bench-gate`).
+labels at random falls by .23 there, by .035 in the average (docs/benchmark.md).
 """
 
 import math
