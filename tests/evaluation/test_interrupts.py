@@ -35,6 +35,11 @@ class Theirs:
         raise KeyError("theirs")
 
 
+def heeding() -> None:
+    """What a shell starts in the background ignores interrupts, and all that it starts does, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def evaluating(tmp_path):
     """Starts an evaluation in which `Theirs` does something; the process, and whether it was asked yet."""
@@ -48,7 +53,8 @@ def evaluating(tmp_path):
         started.append(subprocess.Popen(
             [sys.executable, "-m", "streamrec", "evaluate", str(folder), "--arms", arms, "--windows", "3",
              "--sample", "20", "--outside", f"theirs={PLACE}", "--outside", f"again={PLACE}"],
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True))
+            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            preexec_fn=heeding))
         return started[0], asked.exists
 
     yield start

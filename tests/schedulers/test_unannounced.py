@@ -3,7 +3,9 @@ stream's time far ahead of ours, when a log of years is replayed in minutes."""
 
 import numpy as np
 import pytest
+from structlog.testing import CapturingLogger
 
+from schedulers import learner
 from schedulers.learner import IncrementRunner
 from streamrec.adapters.memory import MemoryBoard, MemoryBuffer, MemoryCatalogue, MemoryFiles, MemoryPointers
 from streamrec.catalogue import Entry
@@ -71,7 +73,9 @@ def test_it_waits_while_more_rows_are_about_unknown_articles_than_there_is_room_
     assert shop.train()["rows_parked"] == 0 and shop.board.total(BOARD_LOST) == 0
 
 
-def test_what_is_dropped_after_all_is_counted_and_told(caplog, capsys) -> None:
+def test_what_is_dropped_after_all_is_counted_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = CapturingLogger()
+    monkeypatch.setattr(learner, "log", told)
     shop = Shop(parked_rows=20, patience_s=60.0)
     shop.announce(range(30))
     shop.clicks(400)
@@ -81,5 +85,5 @@ def test_what_is_dropped_after_all_is_counted_and_told(caplog, capsys) -> None:
     found = shop.train()
     assert found["rows_parked"] == 20 and found["rows_dropped"] > 0
     assert shop.board.total(BOARD_LOST) == found["rows_dropped"]
-    told = capsys.readouterr()
-    assert "STREAMREC_TRAINER__PARKED_ROWS" in told.out + told.err + caplog.text
+    assert [(c.method_name, *c.args) for c in told.calls] == [("warning", "rows_lost")]
+    assert "STREAMREC_TRAINER__PARKED_ROWS" in told.calls[0].kwargs["why"]
