@@ -121,7 +121,9 @@ def warm() -> None:
 def _avalanche() -> tuple[Any, Any, Any]:
     """Our modules that need Avalanche."""
     try:
-        from streamrec.learning import early_stopping, rehearsal, strategy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it misses solvers that we do without
+            from streamrec.learning import early_stopping, rehearsal, strategy
     except ModuleNotFoundError as error:
         raise SetupError(f"{error.name} is missing: pip install 'streamrec[train]'") from None
     return rehearsal, strategy, early_stopping
