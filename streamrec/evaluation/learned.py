@@ -16,7 +16,7 @@ from streamrec.evaluation.shown import Shown
 from streamrec.evaluation.site import Site
 from streamrec.evaluation.tuned import TunedNow
 from streamrec.events import Article, Feedback
-from streamrec.learning.fine_tune import device_of
+from streamrec.learning.fine_tune import device_of, warm
 from streamrec.learning.increment import Outcome, held_of, increment, known_articles, no_plugins
 from streamrec.learning.state import TrainerState
 from streamrec.learning.tuning import EncoderTuning, encoder_tuning, train_mode
@@ -226,6 +226,7 @@ def _tuning(mode: str, settings: Settings, seed: int, text_of: Callable[[str], s
 def _regulariser(how: How) -> Any:
     if not how.regulariser:
         return no_plugins
+    warm()  # what Avalanche says when it is imported is not for people
     from streamrec.learning.regularisers import REGULARISERS
     if how.regulariser not in REGULARISERS:
         raise SetupError(f"no regulariser {how.regulariser!r}: choose of {sorted(REGULARISERS)}")
