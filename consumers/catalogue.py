@@ -46,11 +46,10 @@ class CatalogueKeeper:
         for _, records in batches:
             for record in records:
                 self._take(record, latest, refused)
-        new = [(record, why) for record, why in refused if not self._reread.again(record)]
         self._catalogue.remove([i for i, a in latest.items() if a is None])
         self._put([a for a in latest.values() if a is not None])
         self._reread.handled(batches)
-        for record, why in new:  # last, so that waiting for Redis does not send them again
+        for record, why in refused:  # last, so that waiting for Redis does not send them again
             self._dead.send(record, why)
 
     def _take(
@@ -65,7 +64,8 @@ class CatalogueKeeper:
             if record.key is not None and record.key != article.item_id.encode():
                 raise InvalidMessage("the key is not the item id - at `$.item_id`")
         except (InvalidMessage, UnicodeDecodeError) as error:
-            refused.append((record, error))
+            if not self._reread.again(record):
+                refused.append((record, error))
             return
         latest.pop(article.item_id, None)
         latest[article.item_id] = article, record.timestamp / 1000

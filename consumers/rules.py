@@ -33,13 +33,13 @@ class RulesKeeper:
                 key = (record.key or b"").decode()
                 latest[key] = None if record.value is None else self._read(record.value, key)
             except (InvalidMessage, UnicodeDecodeError) as error:
-                refused.append((record, error))
-        new = [(record, why) for record, why in refused if not self._reread.again(record)]
+                if not self._reread.again(record):
+                    refused.append((record, error))
         put = [rule for rule in latest.values() if rule is not None]
         if latest:
             self._store.change(put, [key for key, rule in latest.items() if rule is None])
         self._reread.handled(batches)
-        for record, why in new:
+        for record, why in refused:
             self._dead.send(record, why)
 
     def _read(self, value: bytes, key: str) -> Rule:

@@ -35,7 +35,7 @@ class Acts(NamedTuple):
     article: Callable[[str], Facts | None]
     letters: Callable[[], list[Facts]]
     replay: Callable[[set[str]], int]
-    rollback: Callable[[str], None]
+    rollback: Callable[[str], object]
     diff: Callable[[str, str], ModelDiff]
 
 

@@ -262,9 +262,9 @@ def _fit_and_judge(
     how = {"optimizer_state": carried, "first": first, "seed": seed}
     fit, learner = _fit(net, before, data, base, settings.trainer, plugins, tuning, how)
     learned = tuning.vectors(data.ids, data.base) if tuning else base
-    sets = _compared(data, (before, base), (net, learned))
-    held_out, anchors = sets
-    by_learner = _compared(data, (before, base), (learner, base)) if learner else None
+    old = _ndcg(data, before, base)
+    sets = held_out, anchors = Sets(*map(Compared, old, _ndcg(data, net, learned)))
+    by_learner = Sets(*map(Compared, old, _ndcg(data, learner, base))) if learner else None
     both = [i for i, e in enumerate(data.anchors.event_ids) if e in data.best]
     best = np.array([data.best[data.anchors.event_ids[i]] for i in both])
     judged = verdict(sets, settings.trainer, seed, Compared(best, anchors.new[both]), by_learner)
@@ -293,11 +293,9 @@ def _fit(
     return replace(fit, optimizer_state=averaging.with_own(fit.optimizer_state, learner)), learner
 
 
-def _compared(data: _Data, old: tuple[Recommender, Base], new: tuple[Recommender, Base]) -> Sets:
-    """Two models, each with its text vectors, on the rows that decide."""
-    def ranked(rows: Examples) -> Compared:
-        return Compared(*(ndcg(scores(net, rows, base), rows.target) for net, base in (old, new)))
-    return Sets(ranked(data.held_out), ranked(data.anchors))
+def _ndcg(data: _Data, net: Recommender, base: Base) -> list[Array]:
+    """NDCG@10 [n] of a model with its text vectors: on the rows held out, and on the anchors."""
+    return [ndcg(scores(net, rows, base), rows.target) for rows in (data.held_out, data.anchors)]
 
 
 def _publish(

@@ -6,7 +6,7 @@ from typing import Any
 from consumers.dead_letters import dead_letter_topic, origin, original_headers
 from streamrec.broker import Broker, Partition, Record
 from streamrec.errors import NotFound, RetryLater
-from streamrec.operate.topic_log import NOBODY, PATIENCE, between, ends
+from streamrec.operate.topic_log import NOBODY, PATIENCE, between, ends, whole_until
 
 
 def dead_letters(broker: Broker, topics: list[str], group: str = NOBODY) -> Iterator[Record]:
@@ -33,7 +33,7 @@ def listed(broker: Broker, topics: list[str], group: str) -> list[dict[str, Any]
     until = ends(broker, names)
     starts = _starts(broker, names, until, group)
     return [{**described(r), "sent_back": r.offset < starts.get(Partition(r.topic, r.partition), 0)}
-            for r in between(broker, names, {p: 0 for p, n in until.items() if n}, until)]
+            for r in whole_until(broker, names, until)]
 
 
 def place(record: Record) -> str:

@@ -15,7 +15,11 @@ def ends(broker: Broker, names: list[str]) -> dict[Partition, int]:
 
 def whole(broker: Broker, names: list[str]) -> Iterator[Record]:
     """All that these topics keep, oldest first per partition."""
-    until = ends(broker, names)
+    yield from whole_until(broker, names, ends(broker, names))
+
+
+def whole_until(broker: Broker, names: list[str], until: Mapping[Partition, int]) -> Iterator[Record]:
+    """The same, where somebody has asked for the ends already."""
     yield from between(broker, names, {p: 0 for p, n in until.items() if n}, until)
 
 

@@ -104,9 +104,6 @@ def _dashboard(app: "FastAPI", p: Parts, desk: "Desk") -> "Watch":
     from streamrec.operate import status as look
     from streamrec.operate.article import article
     own, names = Parts(p.settings), p.names
-
-    def back(version: str) -> None:  # where it serves already the page does not ask
-        rollback(p.settings, version)
     asking = DeskAsking(desk, p.clock, lambda n: recent_readers(p, n),
                         lambda: own.board.newest(BOARD_QUALITY, INCREMENTS_KEPT))
     state = desk.serving.scorer.state
@@ -121,7 +118,7 @@ def _dashboard(app: "FastAPI", p: Parts, desk: "Desk") -> "Watch":
             history=lambda user: p.buffer.histories([user])[user],
             article=lambda item: article(state.articles, p.catalogue(state.articles.dim), item),
             letters=lambda: letters(p.settings), replay=lambda only: replay_letters(p.settings, only),
-            rollback=back, diff=asking.diff,
+            rollback=lambda version: rollback(p.settings, version), diff=asking.diff,
         ),
         login=Login(password, open_to_all=p.settings.web.host in LOOPBACK), clock=p.clock,
     )
