@@ -55,6 +55,7 @@ chaos: $(VENV)/dev ## 50 kill -9 of collectors under load
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "streamrec needs Python >= 3.11: set PYTHON=")'
+	$(PYTHON) -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free < 8e9 and "the packages take 7 GB of disk, torch the most of it, and up to 7 more while they are fetched: free some")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/local: $(VENV)/bin/python pyproject.toml constraints.txt
