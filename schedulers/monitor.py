@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from schedulers import telling
 from streamrec import logs
-from streamrec.broker import Partition, Publisher, Subscription, look
+from streamrec.broker import Partition, Publisher, Record, Subscription, look
 from streamrec.clock import Clock, due
 from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
-from streamrec.events import DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
+from streamrec.events import ASKED, DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
 from streamrec.metrics import (
     BOARD_ALARM,
     BOARD_DRIFT,
@@ -34,6 +34,7 @@ MOST_OWED = 100
 BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
 SEEN_S, SEEN = 10.0, 2000  # the articles shown most are noted so often, and so many
 HOLD = 2.0  # periods: a detector that alarms again within them is still in alarm, which is told by the period
+OFF = "none: STREAMREC_TRAINER__DRIFT_PER_DAY=0, the next update is the timer's"
 NEWEST = 20  # increments looked at, for those that are new
 
 
@@ -41,17 +42,18 @@ class MonitorProcess:
     """Feeds the detectors from the topics and publishes what they find.
 
     Undecodable messages are the collector's to dead-letter; here they are passed over.
-    `follow` tells the monitor of articles, encoder and model, whatever is new since its last call.
+    `follow` tells the monitor of articles, encoder and model, whatever is new since its last call; `updates`:
+    whether the trainer may be asked for any.
     """
 
     def __init__(
         self, monitor: DriftMonitor, subscription: Subscription, publisher: Publisher,
         board: Board, clock: Clock, reports_topic: str,
-        follow: Callable[[DriftMonitor], None],
+        follow: Callable[[DriftMonitor], None], updates: bool = True,
     ) -> None:
         self._monitor, self._subscription, self._publisher = monitor, subscription, publisher
         self._board, self._clock, self._topic = board, clock, reports_topic
-        self._follow_site = follow
+        self._follow_site, self._updates = follow, updates
         self._followed_at = self._committed_at = self._beat_at = self._seen_at = self._tried_at = 0.0
         self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
@@ -84,7 +86,7 @@ class MonitorProcess:
         batches = self._subscription.poll(0.2, 500)
         for partition, records in batches.items():
             for record in records:
-                self._take(partition, record.value, now)
+                self._take(partition, record, now)
             self._done[partition] = records[-1].offset + 1
         self._report(now)
         look(self._subscription, self._waits)
@@ -139,10 +141,11 @@ class MonitorProcess:
             telling.increments(new, increments)
         self._judged_at = max([self._judged_at or 0.0, *(q["at"] for q in increments)])
 
-    def _take(self, place: Partition, value: bytes | None, now: float) -> None:
+    def _take(self, place: Partition, record: Record, now: float) -> None:
+        value = record.value
         try:
             if ".feedback." in place.topic:
-                self._monitor.feedback(decode(Feedback, value, now), place.partition, now)
+                self._monitor.feedback(decode(Feedback, value, now), place.partition, now, record.offset)
             elif ".recommendations." in place.topic:
                 self._monitor.recommendation(decode(Recommendation, value, now))
             else:
@@ -155,7 +158,7 @@ class MonitorProcess:
         alarms = [f.detector for f in report.findings if f.alarm]
         learnable = [f.detector for f in report.findings if f.alarm and f.kind in RETRAIN]
         if learnable:
-            report = replace(report, action="asked for an update")
+            report = replace(report, action=ASKED if self._updates else OFF)
             self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": learnable})
         elif alarms:
             report = replace(report, action="none: no update mends this")

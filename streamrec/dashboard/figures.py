@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from streamrec.dashboard.address import path
 from streamrec.drift.pulse import BINS
 from streamrec.drift.remembered import Increments
-from streamrec.events import DriftReport
+from streamrec.events import ASKED, DriftReport
 from streamrec.registry import VersionRecord
 
 Beats = Sequence[Mapping[str, Any]]
@@ -115,6 +115,18 @@ def timeline(
         for q in increments
     ]
     return sorted(alarms + updates + _swaps(beats, records))
+
+
+def done_about(report: DriftReport, increments: Increments) -> str:
+    """What a report did, and what became of an update that it asked for: the next one answers it, whoever
+    asked."""
+    if report.action != ASKED:
+        return report.action
+    after = next((q for q in increments if q["at"] > report.generated_at), None)
+    if after is None:
+        return f"{ASKED}; none since"
+    return f"{ASKED}: version {after['version']} published" if after["published"] else \
+        f"{ASKED}: refused, {after['reason']}"
 
 
 def _swaps(beats: Beats, records: Sequence[VersionRecord]) -> list[Mark]:

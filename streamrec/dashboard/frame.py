@@ -71,6 +71,12 @@ def _away(source: Source[Any]) -> str:
     return f"{name} is away: what you see of it is {age(source.seen.age_s)} old ({why})."
 
 
+def old(*sources: Source[Any]) -> str:
+    """Why what these say cannot be judged now, or nothing."""
+    late = next((s.seen for s in sources if s.seen.stale and not s.seen.new), None)
+    return "" if late is None else f"Not known now: what you see is {age(late.age_s)} old."
+
+
 def every(look: Callable[[], None]) -> None:
     """Now, and each second."""
     look()

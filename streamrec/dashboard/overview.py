@@ -6,7 +6,7 @@ from streamrec.dashboard import charts, figures
 from streamrec.dashboard.address import link
 from streamrec.dashboard.alive import alive
 from streamrec.dashboard.figures import age, number
-from streamrec.dashboard.frame import card, every, frame, judged, say
+from streamrec.dashboard.frame import card, every, frame, judged, old, say
 from streamrec.dashboard.parts import Chart, Numbers, Table
 from streamrec.dashboard.site import INCREMENTS, Site
 from streamrec.drift.remembered import forgetting, remembered
@@ -54,21 +54,24 @@ def _fresh(site: Site) -> None:
         def look() -> None:
             facts, delays = site.facts.seen.value, figures.delays_ms(site.pulse.seen.value)
             model, increments = facts.get("model", {}), site.quality.seen.value
+            model_age = None if model.get("age_s") is None else model["age_s"] + (site.facts.seen.age_s or 0)
             behind = increments[-1]["behind_s"] if increments else None
             numbers.show({
                 "click to list, p50": f"{number(delays[0])} ms" if delays else "-",
                 "click to list, p99": f"{number(delays[1])} ms" if delays else "-",
                 "newest click learned": f"{age(behind)} later" if behind is not None else "-",
-                "model age": age(model.get("age_s")), "model": model.get("version") or "none yet",
+                "model age": age(model_age), "model": model.get("version") or "none yet",
                 "published / refused":
                     f"{number(facts.get('models_published'))} / {number(facts.get('models_refused'))}",
             })
-            if not model.get("version"):
+            if why := old(site.facts, site.lag):
+                say(verdict, None, why)
+            elif not model.get("version"):
                 say(verdict, True, "No model has been trained yet: lists are made of popularity and text.")
             elif delays and delays[1] > SLOW_MS:
                 say(verdict, False, "Lists know of a click only after a second: see the scorer's load.")
-            elif (model.get("age_s") or 0) > OLD_S:
-                say(verdict, False, f"The model is {age(model['age_s'])} old: does the gate refuse, or is "
+            elif (model_age or 0) > OLD_S:
+                say(verdict, False, f"The model is {age(model_age)} old: does the gate refuse, or is "
                                     "nothing new?")
             else:
                 say(verdict, True, "Yes.")
@@ -83,6 +86,9 @@ def _right(site: Site) -> None:
         def look() -> None:
             found = figures.click_rates(site.pulse.seen.value)
             chart.show(charts.rates(found), bool(found))
+            if why := old(site.pulse, site.lag):
+                say(verdict, None, why)
+                return
             last = {p: now for p, x in found.items() if (now := x[-1][1]) is not None}
             if "live" not in last:
                 say(verdict, None, "Not known now: too few slates of the live model in the last minute.")
@@ -104,8 +110,8 @@ def _quality(site: Site) -> None:
         def look() -> None:
             found = [q for q in site.quality.seen.value if q["ndcg"]][-40:]
             chart.show(charts.quality(found), bool(found))
-            if not found:
-                say(verdict, None, "Not known yet.")
+            if not found or (why := old(site.quality)):
+                say(verdict, None, why if found else "Not known yet.")
                 return
             arms = found[-1]["ndcg"]
             live = arms.get("live", (0.0, 0.0, 0.0))
@@ -161,7 +167,8 @@ def _moved(site: Site) -> None:
             now = site.clock.now()
             table.show([
                 (f"{age(now - r.generated_at)} ago",
-                 (f"{f.detector}: {f.detail}", link("drift", r.report_id)), r.action)
+                 (f"{f.detector}: {f.detail}", link("drift", r.report_id)),
+                 figures.done_about(r, site.quality.seen.value))
                 for r, f in alarms[: -SHOWN // 2 : -1]
             ])
             told = f"{len(reports)} reports, {len(alarms)} alarms." if reports else "No report yet."
@@ -171,12 +178,16 @@ def _moved(site: Site) -> None:
 
 def _topics(site: Site) -> None:
     with card("What rose and what fell in what is read", wide=True):
+        told = ui.label().classes("quiet")
         table = Table(["topic", "before", "now", "read there"], "Known after some hundred reads.")
 
         def look() -> None:
-            found = [f for r in site.reports.seen.value[-40:] for f in r.findings
-                     if f.detector == "topic-mix" and f.contributors]
-            rows = found[-1].contributors if found else []
+            found = [(r.generated_at, f) for r in site.reports.seen.value for f in r.findings
+                     if f.detector == "topic-mix"]
+            at, rows = next(((at, f.contributors) for at, f in reversed(found) if f.contributors), (0.0, []))
+            now = found[-1][1].detail if found and not found[-1][1].contributors else ""
+            told.text = " ".join([f"As it was {age(site.clock.now() - at)} ago."] * bool(rows)
+                                 + [f"Since then: {now}." if rows else f"Now: {now}."] * bool(now))
             table.show([(c.name, f"{100 * c.before:.1f} %", f"{100 * c.after:.1f} %", "; ".join(c.examples))
                         for c in rows if c.kind == "topic"])
         every(look)

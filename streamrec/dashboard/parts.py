@@ -99,6 +99,10 @@ class Table:
             for cell, content in zip(cells, row, strict=True):
                 cell.content = _cell(content)
 
+    def empty(self, text: str) -> None:
+        """What stands in the place of no rows."""
+        self._empty.text = text
+
     def _grow(self) -> None:
         with self._body, ui.element("tr") as row:
             cells = [ui.html("", sanitize=False, tag="td") for _ in self._head]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from nicegui import ui
 
+from streamrec.dashboard import figures
 from streamrec.dashboard.address import link
 from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import card, every, frame, judged, say
@@ -17,18 +18,24 @@ MOST = 100
 
 
 def page(site: Site) -> None:
-    """The list."""
+    """The list: of alarms, unless all are asked for."""
     with frame(site, "drift"), card("Reports, newest first", wide=True):
+        every_one = ui.switch("reports without an alarm, too")
         table = Table(["report", "when", "alarms", "model", "events", "done about it"],
-                      "No report yet: the monitor reports each period, and at once on an alarm.")
+                      "No report yet.")
 
         def look() -> None:
-            now = site.clock.now()
+            now, reports = site.clock.now(), site.reports.seen.value
+            alarms = [r for r in reports if r.trigger == "alarm"]
+            quiet = "No alarm" if reports and not every_one.value else "No report"
+            table.empty(f"{quiet} yet: the monitor reports each period, and at once on an alarm.")
             table.show([
                 ((r.report_id, link("drift", r.report_id)), f"{age(now - r.generated_at)} ago",
                  ", ".join(f.detector for f in r.findings if f.alarm) or "-", r.model_version,
-                 number(r.events), r.action or "-") for r in site.reports.seen.value[: -MOST - 1 : -1]
+                 number(r.events), figures.done_about(r, site.quality.seen.value) or "-")
+                for r in (reports if every_one.value else alarms)[: -MOST - 1 : -1]
             ])
+        every_one.on_value_change(look)
         every(look)
 
 
@@ -40,7 +47,7 @@ def one(site: Site, report_id: str) -> None:
             with card("No such report"):
                 ui.label(f"None of the newest is {report_id}: see `streamrec drift list`.").classes("quiet")
             return
-        _head(found)
+        _head(found, site)
         for finding in sorted(found.findings, key=lambda f: not f.alarm):
             if finding.alarm:
                 _alarm(finding)
@@ -55,16 +62,16 @@ def one(site: Site, report_id: str) -> None:
             ])
 
 
-def _head(r: DriftReport) -> None:
+def _head(r: DriftReport, site: Site) -> None:
     alarms = [f.detector for f in r.findings if f.alarm]
     with judged(f"Report {r.report_id}", wide=True) as verdict:
         say(verdict, not alarms, f"Alarm: {', '.join(alarms)}." if alarms else "No alarm.")
         Table(["", ""], "").show([
             ("made at", _when(r.generated_at)), ("model that served", r.model_version),
             ("events since the last report", number(r.events)),
-            ("done about it", r.action or "nothing"),
+            ("done about it", figures.done_about(r, site.quality.seen.value) or "nothing"),
         ])
-        Table(["measure", "now", "at the report before"], "Nothing was measured yet.").show(
+        Table(["measure", "now", "before"], "Nothing was measured yet.").show(
             [(name, number(now, 4), number(before, 4)) for name, now, before in measured(r)])
 
 

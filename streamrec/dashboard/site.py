@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from streamrec.broker import Broker
-from streamrec.clock import Clock
+from streamrec.clock import Clock, due
 from streamrec.dashboard.login import Login
 from streamrec.dashboard.watch import Source, Watch
-from streamrec.errors import InvalidMessage
+from streamrec.errors import InvalidMessage, SetupError
 from streamrec.events import DriftReport, ModelDiff, Recommendation, decode
 from streamrec.metrics import BOARD_PULSE, BOARD_QUALITY, BOARD_SEEN, Board
 from streamrec.registry import VersionRecord
 from streamrec.replay import Read
 
-BEATS, INCREMENTS, REPORTS = 450, 120, 500
+BEATS, INCREMENTS, REPORTS, LOOK_S = 450, 120, 500, 5.0
 Facts = dict[str, Any]
 
 
@@ -45,21 +45,35 @@ class ReportLog:
     def __init__(self, broker: Broker, topic: str, clock: Clock) -> None:
         self._broker, self._topic, self._clock = broker, topic, clock
         self._subscription: Any = None
-        self._found: deque[DriftReport] = deque(maxlen=REPORTS)
+        self._looked_at, self._missing = 0.0, False
+        # Apart, so that quiet ones do not push alarms out.
+        self._found: dict[str, deque[DriftReport]] = {
+            trigger: deque(maxlen=REPORTS) for trigger in ("alarm", "period")}
 
     def read(self) -> list[DriftReport]:
-        """All so far, oldest first. Raises RetryLater."""
+        """All so far, oldest first. Raises RetryLater, and SetupError if the topic is missing."""
         if self._subscription is None:
             self._subscription = self._broker.subscribe([self._topic], None, "earliest")
         while batches := self._subscription.poll(0.1, 500):
             for records in batches.values():
                 self._take([r.value for r in records])
-        return sorted(self._found, key=lambda r: r.generated_at)
+        self._look()
+        return sorted([r for some in self._found.values() for r in some], key=lambda r: r.generated_at)
+
+    def _look(self) -> None:
+        """A topic that has been deleted brings nothing, as one where nothing is new."""
+        now = self._clock.now()
+        if due(now, self._looked_at, LOOK_S):
+            self._missing = self._topic not in self._broker.topics()
+            self._looked_at = now
+        if self._missing:
+            raise SetupError(f"no topic {self._topic}: run `streamrec topics create`")
 
     def _take(self, values: list[bytes | None]) -> None:
         for value in values:
             try:
-                self._found.append(decode(DriftReport, value, self._clock.now()))
+                found = decode(DriftReport, value, self._clock.now())
+                self._found[found.trigger].append(found)
             except InvalidMessage:
                 continue  # somebody else wrote it
 

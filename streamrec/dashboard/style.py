@@ -42,7 +42,7 @@ body.body--dark .banner {{ color: #1b1f24; }}
 table.plain {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
 table.plain th {{ text-align: left; color: var(--quiet); font-weight: 500; }}
 table.plain th, table.plain td {{ padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--edge);
-  vertical-align: top; overflow-wrap: anywhere; }}
+  vertical-align: top; overflow-wrap: break-word; font-variant-numeric: tabular-nums; }}
 table.plain td {{ max-width: 46rem; min-width: 5.9rem; }}
 .card > .q-btn {{ align-self: flex-start; }} .q-select {{ min-width: 7rem; }}
 .choice {{ display: flex; flex-wrap: wrap; align-items: center; gap: .6rem; }}

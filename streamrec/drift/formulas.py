@@ -15,6 +15,7 @@ MAX_TOPICS = 20  # the rest is pooled: chance alone adds to the index with every
 NOISE_SIGMAS = 6.0  # the index is looked at many times per window, so chance needs a wide berth
 RESAMPLES = 200
 LARGEST_R = 0.9  # of neighbouring reads: of a reader who reads one topic at a time nothing more can be said
+ROUNDING = 1e-9  # of sums of values that are all the same
 MIN_SIDE = 5  # values on each side of a moment that ADWIN looks at
 Pairs = Sequence[tuple[float, float]]
 
@@ -36,9 +37,12 @@ def seconds(well_read: float) -> float:
 
 
 def two_sided(difference: float, error: float) -> float:
-    """p-value of a difference that is normal with this standard error if nothing changed."""
+    """p-value of a difference that is normal with this standard error if nothing changed. What rounding may
+    have made, of values that are all the same, is none."""
+    if abs(difference) < ROUNDING:
+        return 1.0
     if error <= 0:
-        return 1.0 if difference == 0 else 0.0
+        return 0.0
     return math.erfc(abs(difference) / error / math.sqrt(2))
 
 
@@ -160,8 +164,13 @@ def movers(
     moved = [Contributor(kind="topic", name=t, before=reference.get(t, 0) / n, after=current.get(t, 0) / m)
              for t in sorted({*reference, *current})]
     order = sorted(moved, key=lambda c: c.before - c.after)
-    rose = [c for c in order[:most] if c.after > c.before]
-    return rose + [c for c in order[::-1][:most] if c.after < c.before]
+    rose = [c for c in order[:most] if _permille(c.after) > _permille(c.before)]
+    return rose + [c for c in order[::-1][:most] if _permille(c.after) < _permille(c.before)]
+
+
+def _permille(share: float) -> float:
+    """As it is told: what looks the same has not moved."""
+    return round(share, 3)
 
 
 def gini(counts: NDArray[np.float64]) -> float:

@@ -25,6 +25,7 @@ MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
 SKEW_S = 600.0
 LATE = 500  # articles: a vector filled in after so many more is of a backlog, in the encoder's order
+KEPT = 1800  # beats whose quality is kept, an hour of them
 USUAL = 5  # reads that a reader's topics are taken from: with fewer, more would be new
 OF_CLICKS = ("click-rate", "click-trend", "online-rank", "surprise", "calibration")
 RETRAIN = ("content", "interest", "label", "performance")  # kinds that learning may answer
@@ -62,7 +63,7 @@ class DriftMonitor:
         self._articles: Recent[str, Published] = Recent(most)
         self._placed: Recent[str, None] = Recent(most)
         self._came: Recent[str, int] = Recent(most)  # as which of the articles
-        self._events: Recent[str, None] = Recent(most)
+        self._events: Recent[str, tuple[int, int | None]] = Recent(most)  # where each lies: partition, offset
         self._engaged: Recent[tuple[str, str | None, str], None] = Recent(most)
         self._readers: Recent[str, deque[str]] = Recent(most)
         self._shown: Recent[str, list[int]] = Recent(most)
@@ -70,7 +71,9 @@ class DriftMonitor:
         self._lately, self._arrivals = Reads(settings.window), Arrivals(settings.window)
         clicks, dwell, dismissals = (Values(settings.reference) for _ in range(3))
         self._values = {**dict.fromkeys(OF_CLICKS, clicks), "dwell": dwell, "dismissals": dismissals}
-        self._quality: dict[str, float] = {}
+        self._quality: dict[str, float] = {}  # as it is now
+        self._worth: deque[tuple[float, dict[str, float]]] = deque(maxlen=KEPT)  # and was, by event time
+        self._told: dict[str, float] = {}  # by the last report
         self._said = Said()
         self._encoder = self._version = ""
         self._count = self._published = 0
@@ -126,11 +129,17 @@ class DriftMonitor:
         for arm, found in entry.get("ndcg", {}).items():
             self._quality[f"ndcg_{arm}"] = found[0]
 
-    def feedback(self, event: Feedback, partition: int = 0, wall: float = inf) -> None:
-        """One event, which came at wall time `wall`, if that is known; a redelivered one changes nothing but
-        the share of duplicates. Partitions are read one after the other where there is much to catch up, so a
-        clock is judged by its own partition's."""
-        new, at, d = self._events.put(event.event_id, None), self._time.now, self.detectors
+    def feedback(
+        self, event: Feedback, partition: int = 0, wall: float = inf, offset: int | None = None
+    ) -> None:
+        """One event, which came at wall time `wall`, if that is known. One that was published twice changes
+        nothing but the share of duplicates, and one that is read again, from the same `offset`, nothing at
+        all. Partitions are read one after the other where there is much to catch up, so a clock is judged by
+        its own partition's."""
+        place, at, d = (partition, offset), self._time.now, self.detectors
+        if offset is not None and self._events.get(event.event_id) == place:
+            return
+        new = self._events.put(event.event_id, place)
         d.duplicates.update(float(not new), at)
         if not new:
             return
@@ -223,6 +232,7 @@ class DriftMonitor:
             self._quality["click_rate"] = before + (clicked / shown - before) * min(1.0, shown / 500)
         if (error := self._said.error(found["bins"])) is not None:
             self._quality["calibration_error"] = error
+        self._worth.append((self._time.now, dict(self._quality)))
         return found
 
     def due(self, now: float, hold_s: float = 0.0) -> DriftReport | None:
@@ -239,11 +249,17 @@ class DriftMonitor:
         report = DriftReport(
             report_id=f"drift-{now:.3f}", generated_at=now,
             trigger="alarm" if any(f.alarm for f in findings) else "period",
-            model_version=self._version, events=events, findings=findings, quality=dict(self._quality),
+            model_version=self._version, events=events, findings=findings, quality=self._compared(findings),
         )
-        now_known = {k: v for k, v in self._quality.items() if not k.endswith("_before")}
-        self._quality = now_known | {f"{k}_before": v for k, v in now_known.items()}
+        self._told = dict(self._quality)
         return report
+
+    def _compared(self, findings: Sequence[Finding]) -> dict[str, float]:
+        """See DriftReport.quality."""
+        began = min((f.first_seen for f in findings if f.alarm and f.first_seen), default=-inf)
+        earlier = [worth for at, worth in self._worth if at < began]
+        before = self._told if began == -inf else earlier[-1] if earlier else {}
+        return self._quality | {f"{k}_before": v for k, v in before.items() if k in self._quality}
 
     def _explained(self, finding: Finding) -> Finding:
         """An alarm with what moved."""

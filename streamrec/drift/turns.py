@@ -80,13 +80,13 @@ class ReadersTurn(Mix[Read]):
         turns, weight = self._turns()
         if weight < LEAST_WEIGHT:
             return self._too_few(int(weight), LEAST_WEIGHT)
-        value, error = max(turns, key=lambda turn: abs(turn[0]) / needed(turn[1]), default=(0.0, 1.0))
+        value, error = max(turns, key=lambda turn: abs(turn[0]) / needed(turn[1]), default=(0.0, 0.0))
         threshold = needed(error)
         moved = movers(*self._shares())
         finding = Finding(
             detector=self.name, alarm=abs(value) >= threshold, value=abs(value), threshold=threshold,
             samples=n + m, reference=f"{n} {self.unit}", current=f"newest {m} {self.unit}",
-            detail=told(moved), p_value=min(1.0, len(turns) * two_sided(value, error)),
+            detail=told(moved), p_value=min(1.0, max(len(turns), 1) * two_sided(value, error)),
             interval=(abs(value) - 1.96 * error, abs(value) + 1.96 * error),
             first_seen=self._order[0][1], contributors=[*moved, *self._who_turned(moved[:1])],
         )

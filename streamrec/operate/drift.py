@@ -88,9 +88,9 @@ def how_sure(f: Finding) -> str:
 
 
 def quality(report: DriftReport) -> list[str]:
-    """Click rate and NDCG@10 of the served model and its controls, now and at the report before."""
+    """Click rate and NDCG@10 of the served model and its controls, now and before: see events.DriftReport."""
     found = []
-    for name, value in report.quality.items():
+    for name, value in sorted(report.quality.items()):
         if not name.endswith("_before"):
             old = report.quality.get(f"{name}_before")
             before = "" if old is None else f" (before: {old:.3f})"

@@ -12,21 +12,23 @@ STYLE = """
   --edge: #d9dde2; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --quiet: #9aa4af; --line: #7fb2ea;
   --alarm: #ff8a80; --edge: #343b43; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 960px; margin: 2rem auto; padding: 0 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2rem auto; padding: 0 1rem;
   color: var(--ink); }
 svg { width: 100%; height: auto; } text { font-size: 13px; fill: var(--ink); }
 .axis { stroke: var(--quiet); } .value { stroke: var(--line); fill: none; stroke-width: 2; }
 .limit { stroke: var(--quiet); stroke-dasharray: 4 4; fill: none; } .alarm { fill: var(--alarm); }
-table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem .3rem 0;
-  vertical-align: top; overflow-wrap: anywhere; border-bottom: 1px solid var(--edge); }
-small { color: var(--quiet); }
-@media (max-width: 800px) { .scroll { overflow-x: auto; } .scroll svg { min-width: 700px; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .8rem .3rem 0;
+  vertical-align: top; overflow-wrap: break-word; border-bottom: 1px solid var(--edge); }
+th { white-space: nowrap; } td { font-variant-numeric: tabular-nums; } td > div { max-width: 32rem; }
+small, summary { color: var(--quiet); }
+summary { cursor: pointer; font-size: smaller; } .scroll { overflow-x: auto; }
+@media (max-width: 800px) { .scroll svg { min-width: 700px; }
   table, tbody { display: block; } thead { position: absolute; clip-path: inset(50%); }
   tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--edge); }
   td { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: .6rem; border: 0; padding: .1rem 0; }
   td::before { content: attr(data-label); color: var(--quiet); } }
 """
-# What a report measured, in words; `_before` at the end of a name is the value of the report before.
+# What a report measured, in words; `_before` at the end of a name: see events.DriftReport.
 MEASURED = {
     "click_rate": "clicks per slate of the live model",
     "calibration_error": "calibration error of the live model", "ndcg_live": "NDCG@10 of the live model",
@@ -100,7 +102,11 @@ def _alarms(reports: Sequence[DriftReport]) -> str:
 
 
 def _contributors(f: Finding) -> str:
-    return "".join(f"<br><small>{escape(told(c, f.detector))}</small>" for c in f.contributors)
+    if not f.contributors:
+        return ""
+    moved = "<br>".join(escape(told(c, f.detector)) for c in f.contributors)
+    summary = f"<summary>{len(f.contributors)} that moved most</summary>"
+    return f"<details>{summary}<small>{moved}</small></details>"
 
 
 def _now(report: DriftReport) -> str:
@@ -112,12 +118,12 @@ def _now(report: DriftReport) -> str:
     worth = [(escape(name), number(now), number(before)) for name, now, before in measured(report)]
     return (f"<h2>The last report</h2><p>{when(report.generated_at)} UTC, model "
             f"{escape(report.model_version)}, {report.events} events.</p>"
-            + (_table(["measure", "now", "report before"], worth) if worth else "")
+            + (_table(["measure", "now", "before"], worth) if worth else "")
             + _table(head, rows))
 
 
 def measured(report: DriftReport) -> list[tuple[str, float, float | None]]:
-    """What the lists were worth: name in words, now, and at the report before."""
+    """What the lists were worth: name in words, now, and before."""
     return [(MEASURED.get(name, name.replace("_", " ")), now, report.quality.get(f"{name}_before"))
             for name, now in sorted(report.quality.items()) if not name.endswith("_before")]
 
@@ -127,4 +133,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     names = "".join(f"<th scope=col>{h}" for h in head)
     body = "".join("<tr>" + "".join(f'<td data-label="{h}"><div>{cell}</div>'
                                     for h, cell in zip(head, row, strict=True)) for row in rows)
-    return f"<table><thead><tr>{names}</thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table>' \
+           f"<thead><tr>{names}</thead><tbody>{body}</tbody></table></div>"

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from consumers.dead_letters import DeadLetters
 from streamrec.adapters.memory import MemoryBoard, MemoryFiles, MemoryPointers
@@ -77,11 +77,11 @@ class PageSite:
         new = type(old)(version=version, attempt=old.attempt + 1, published_at=time.time())
         self.registry.pointers.move(new, old.attempt, None, record)
 
-    def alarm(self, report_id: str) -> None:
+    def alarm(self, report_id: str, trigger: Literal["alarm", "period"] = "alarm") -> None:
         """A report of the monitor's."""
         finding = Finding(detector="dwell", alarm=True, value=1.0, threshold=0.5, samples=9, reference="r",
                           current="c", detail="fell", severity="high")
-        report = DriftReport(report_id=report_id, generated_at=time.time(), trigger="alarm", events=3,
+        report = DriftReport(report_id=report_id, generated_at=time.time(), trigger=trigger, events=3,
                              model_version="1", findings=[finding], quality={"ndcg_new": 0.5})
         self.kafka.publisher().send(REPORTS, None, encode(report))
 

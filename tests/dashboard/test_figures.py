@@ -76,6 +76,18 @@ def test_calibration_sums_the_beats_and_leaves_out_what_is_rare() -> None:
     assert only == figures.Bin(0.1, 0.2, 60)
 
 
+def test_of_an_update_that_an_alarm_asked_for_is_told_what_became_of_it() -> None:
+    def told(at: float, action: str = "asked for an update") -> str:
+        report = DriftReport(report_id="r", generated_at=at, trigger="alarm", model_version="1", events=1,
+                             findings=[], action=action)
+        return figures.done_about(report, [increment("2", []), increment("3", [], published=False)])
+
+    assert told(150.0) == "asked for an update: version 2 published"
+    assert told(250.0) == "asked for an update: refused, worse"
+    assert told(301.0) == "asked for an update; none since"
+    assert told(150.0, "") == "" and told(150.0, "none: no update mends this") == "none: no update mends this"
+
+
 def test_what_is_remembered_and_what_is_forgotten() -> None:
     increments = [
         increment("2", [["1", 10, 0.6]]), increment("3", [["1", 10, 0.5], ["2", 5, 0.4]]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import nicegui
 import pytest
 
-from tests.dashboard.page_site import PageSite
+from tests.dashboard.page_site import REPORTS, PageSite
 from tests.e2e.browser import Tab, chromium, tab
 from tests.e2e.harness import wait_until
 
@@ -68,6 +68,30 @@ def test_a_point_of_the_timeline_leads_to_its_report(t: Tab, there: tuple[PageSi
     t.open("/dashboard/drift")
     t.page.get_by_role("link", name="odd/../r?1").click()
     t.page.get_by_role("heading", name="Report odd/../r?1").wait_for()
+
+
+def test_the_list_of_reports_is_of_alarms_unless_all_are_asked_for(
+    t: Tab, there: tuple[PageSite, str]
+) -> None:
+    there[0].alarm("loud")
+    there[0].alarm("quiet", trigger="period")
+    t.open("/dashboard/drift")
+    t.page.get_by_role("link", name="loud").wait_for()
+    assert t.page.get_by_role("link", name="quiet").count() == 0
+    t.page.get_by_text("reports without an alarm, too").click()
+    t.page.get_by_role("link", name="quiet").wait_for()
+
+
+def test_a_missing_topic_of_reports_is_told(t: Tab, there: tuple[PageSite, str]) -> None:
+    broker, topic = there[0].kafka, REPORTS
+    kept = broker._logs.pop(topic)
+    try:
+        t.open("/dashboard/drift")
+        t.page.get_by_text("The topic of drift reports is away").wait_for(timeout=40_000)
+        t.page.get_by_text("run `streamrec topics create`").wait_for()
+    finally:
+        broker._logs[topic] = kept
+    t.page.get_by_text("The topic of drift reports is away").wait_for(state="hidden", timeout=20_000)
 
 
 def test_dead_letters_are_told_once_they_are_known_and_marked_once_sent_back(

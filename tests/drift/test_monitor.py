@@ -130,6 +130,38 @@ def test_gaps_to_the_controls_come_from_the_trainer() -> None:
     assert later.quality["ndcg_live"] == 0.4 and later.quality["ndcg_live_before"] == 0.2
 
 
+def test_an_alarm_compares_quality_with_what_it_was_before_the_change_began() -> None:
+    site = Site(DriftMonitor(QUIET), 0)
+
+    def learned(ndcg: float, visits: int) -> None:
+        site.monitor.quality({"at": 1.0, "gaps": [], "ndcg": {"live": [ndcg, 0.0, 1.0]}})
+        for _ in range(visits):
+            site.visit()
+        site.monitor.beat(1.0)
+
+    for _ in range(4):
+        learned(0.4, 1000)
+    assert site.monitor.due(0.0) is None
+    site.shift()
+    learned(0.2, 400)
+    [(_, report), *_] = site.until(9000)
+    assert (report.quality["ndcg_live"], report.quality["ndcg_live_before"]) == (0.2, 0.4)
+    later = last(site.monitor)
+    assert later.trigger == "alarm" or later.quality["ndcg_live_before"] == 0.2
+
+
+def test_what_is_read_again_from_the_same_place_is_no_duplicate() -> None:
+    site, monitor = Site(DriftMonitor(QUIET), 0), DriftMonitor(QUIET)
+    for again in range(2):
+        for n in range(1500):
+            monitor.feedback(reading(n, n, "a0", site.start + n), 0, site.start + n, offset=n)
+        assert not monitor.detectors.duplicates.alarm, again
+    assert monitor.detectors.duplicates.report().samples == 1500
+    for n in range(1500):  # the same events at other places: published twice
+        monitor.feedback(reading(n, n, "a0", site.start + n), 0, site.start + n, offset=1500 + n)
+    assert monitor.detectors.duplicates.alarm
+
+
 def test_where_nothing_happens_all_detectors_together_cry_wolf_once_in_100_000_events_at_most() -> None:
     alarms = [alarm for seed in range(5) for alarm in Site(DriftMonitor(QUIET), seed).until(20_000)]
     assert len(alarms) <= 1

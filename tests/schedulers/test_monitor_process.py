@@ -35,10 +35,10 @@ class Shop:
             publisher.send(FEEDBACK, b"u", encode(event))
         self.sent += n
 
-    def monitor(self) -> MonitorProcess:
+    def monitor(self, updates: bool = True) -> MonitorProcess:
         return MonitorProcess(
             DriftMonitor(Monitor(period_s=10.0, window=50)), self.broker.subscribe([FEEDBACK], GROUP),
-            self.broker.publisher(), self.board, self.clock, REPORTS, self.tell,
+            self.broker.publisher(), self.board, self.clock, REPORTS, self.tell, updates,
         )
 
     def tell(self, monitor: DriftMonitor) -> None:
@@ -134,6 +134,15 @@ def test_an_alarm_asks_for_an_update_and_the_report_says_so(shop: Shop) -> None:
     assert shop.reports()[1].action == "" and shop.board.get(BOARD_ALARM) == alarm
 
 
+def test_where_updates_upon_drift_are_off_none_is_said_to_be_asked_for(shop: Shop) -> None:
+    monitor = shop.monitor(updates=False)
+    for item in "ab":
+        shop.clicks(200, item)
+        monitor.turn()
+    (report,) = shop.reports()
+    assert report.trigger == "alarm" and "STREAMREC_TRAINER__DRIFT_PER_DAY=0" in report.action
+
+
 def test_a_shift_that_goes_on_is_told_at_once_when_it_begins_and_then_by_the_period(shop: Shop) -> None:
     monitor = shop.monitor()
     for second in range(60):
@@ -209,6 +218,17 @@ def test_an_alarm_that_learning_cannot_answer_asks_for_no_update(shop: Shop) -> 
     (report,) = shop.reports()
     assert [f.detector for f in report.findings if f.alarm] == ["duplicates"]
     assert report.action == "none: no update mends this" and shop.board.get(BOARD_ALARM) is None
+
+
+def test_what_a_rebalance_has_it_read_again_is_no_duplicate(shop: Shop) -> None:
+    monitor = shop.monitor()
+    shop.clicks(300)
+    monitor.turn()
+    monitor._subscription.seek(Partition(FEEDBACK, 0), 0)
+    monitor.turn()
+    monitor.turn()
+    assert monitor._monitor.detectors.duplicates.report().samples == 300
+    assert shop.reports() == []
 
 
 def test_increments_of_before_its_start_are_no_news_to_a_monitor(shop: Shop) -> None:
