@@ -52,10 +52,11 @@ table.plain td {{ max-width: 46rem; min-width: 5.9rem; }}
 @media (max-width: 480px) {{
   .chart {{ height: 220px; }} .page {{ padding: .6rem; }}
   /* Columns have no room: each row is a block, and each cell, which holds one element, names its column. */
-  table.plain, tbody {{ display: block; }} thead {{ position: absolute; clip-path: inset(50%); }}
+  table.plain, tbody {{ display: block; }}
+  thead {{ position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }}
   tr {{ display: block; padding: .4rem 0; border-bottom: 1px solid var(--edge); }}
   table.plain td {{ display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); gap: .6rem; border: 0;
-    align-items: baseline; padding: .1rem 0; max-width: none; min-width: 0; }}
+    align-items: baseline; padding: .1rem 0; max-width: none; min-width: 0; overflow-wrap: anywhere; }}
   td::before {{ content: attr(data-label); color: var(--quiet); font-size: .85rem; }}
   table.plain td:empty {{ display: none; }} table.plain td[data-label=""] {{ display: block; }}
   td[data-label=""]::before {{ content: none; }}

@@ -23,9 +23,11 @@ th { white-space: nowrap; } td { font-variant-numeric: tabular-nums; } td > div 
 small, summary { color: var(--quiet); }
 summary { cursor: pointer; font-size: smaller; } .scroll { overflow-x: auto; }
 @media (max-width: 800px) { .scroll svg { min-width: 700px; }
-  table, tbody { display: block; } thead { position: absolute; clip-path: inset(50%); }
+  table, tbody { display: block; }
+  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--edge); }
-  td { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: .6rem; border: 0; padding: .1rem 0; }
+  td { display: grid; grid-template-columns: 7rem minmax(0, 1fr); gap: .6rem; border: 0; padding: .1rem 0;
+    overflow-wrap: anywhere; }
   td::before { content: attr(data-label); color: var(--quiet); } }
 """
 # What a report measured, in words; `_before` at the end of a name: see events.DriftReport.
