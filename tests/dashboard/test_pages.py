@@ -83,14 +83,13 @@ def test_the_list_of_reports_is_of_alarms_unless_all_are_asked_for(
 
 
 def test_a_missing_topic_of_reports_is_told(t: Tab, there: tuple[PageSite, str]) -> None:
-    broker, topic = there[0].kafka, REPORTS
-    kept = broker._logs.pop(topic)
+    there[0].kafka.missing = REPORTS
     try:
         t.open("/dashboard/drift")
         t.page.get_by_text("The topic of drift reports is away").wait_for(timeout=40_000)
         t.page.get_by_text("run `streamrec topics create`").wait_for()
     finally:
-        broker._logs[topic] = kept
+        there[0].kafka.missing = ""
     t.page.get_by_text("The topic of drift reports is away").wait_for(state="hidden", timeout=20_000)
 
 
