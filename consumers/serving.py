@@ -22,7 +22,8 @@ from streamrec.traces import NO_TRACES, Tracer
 
 log = logs.get(__name__)
 BATCH = 64
-SPECIAL = ("filters", "similar_to", "interests", "session", "explain", "diversity", "calibration")
+SPECIAL = ("filters", "similar_to", "interests", "session", "explain")
+MIXED = ("diversity", "calibration")  # special where it is another than the settings have
 
 
 class Wish(NamedTuple):
@@ -41,12 +42,6 @@ class Wish(NamedTuple):
         """What a request of `asked_at` (epoch s) wants for one reader."""
         due = None if request.deadline_ms is None else asked_at + request.deadline_ms / 1000
         return cls(Ask.of(user, request), request.request_id, request.trigger, due)
-
-    @property
-    def special(self) -> list[str]:
-        """What is asked for beyond the reader's own list: without, one list may stand in for another."""
-        found = [name for name in SPECIAL if getattr(self.ask, name)]
-        return found if self.ask.policy == "live" else [*found, "policy"]
 
 
 class Serving:
@@ -113,6 +108,13 @@ class Serving:
         ANSWER_SECONDS.observe(time.perf_counter() - started)
         return [done[i] for i in range(len(wishes))]
 
+    def special(self, wish: Wish) -> list[str]:
+        """What is asked for beyond the reader's own list: without, one list may stand in for another."""
+        ask = wish.ask
+        found = [name for name in SPECIAL if getattr(ask, name)]
+        found += [name for name in MIXED if getattr(ask, name) not in (None, getattr(self._s, name))]
+        return found if ask.policy == "live" else [*found, "policy"]
+
     def _ask(self, wish: Wish) -> Ask:
         return wish.ask._replace(without=self.lately.of(wish.ask.user))
 
@@ -120,7 +122,7 @@ class Serving:
         """The reader's last list, or the last one of a reader never seen, as the answer to a wish that
         cannot wait, marked stale."""
         ask = wish.ask
-        kept = None if wish.special else self._last.of(ask.user, ask.locale, ask.n)
+        kept = None if self.special(wish) else self._last.of(ask.user, ask.locale, ask.n)
         if kept is None:
             return None
         without = self.lately.of(ask.user)
@@ -141,7 +143,7 @@ class Serving:
             generated_at=self._clock.now(), items=ranked.items, state_at=ranked.state_at,
             tier=ranked.tier, rules=list(ranked.rules), error=ranked.error,
         )
-        if ranked.items and not wish.special:
+        if ranked.items and not self.special(wish):
             self._last.keep(Kept(message, wish.ask.n, ranked.pinned), wish.ask.locale)
         return message
 

@@ -93,17 +93,27 @@ def text_features(
     """Features [n, 7] of the articles `idx` [n]: cosines of their base vectors (of `text` [N, d]) to
     the reader's last reads (newest first) in the mean, at most, to the newest, and in the mean faded
     with each older read; and those of `Words.features`; zeros without history or text. `stated` stands
-    before the newest read."""
+    before the newest read, and weighs as much as all reads in the means."""
     found: Features = np.zeros((len(idx), len(TEXT)), dtype=np.float32)
     reads = text[list(read)] if stated is None else np.vstack([stated.vector[None], text[list(read)]])
     if not len(reads):
         return found
     cosines = (torch.from_numpy(text[idx]).float() @ torch.from_numpy(reads).float().T).numpy()
-    faded = FADE ** np.arange(len(reads), dtype=np.float32)
-    found[:, 0], found[:, 1], found[:, 2] = cosines.mean(axis=1), cosines.max(axis=1), cosines[:, 0]
-    found[:, 3] = cosines @ (faded / faded.sum())
+    alike, faded = (_weights(fade, len(read), stated) for fade in (1.0, FADE))
+    found[:, 0], found[:, 1], found[:, 2] = cosines @ alike, cosines.max(axis=1), cosines[:, 0]
+    found[:, 3] = cosines @ faded
     found[:, 4:] = words.features(idx, read, stated.tokens if stated else None)
     return found
+
+
+def _weights(fade: float, reads: int, stated: Stated | None) -> Features:
+    """[reads], or [1 + reads] with a statement first; a read counts `fade` of the next newer."""
+    faded = fade ** np.arange(reads, dtype=np.float32)
+    of_reads: Features = faded / max(faded.sum(), 1.0)
+    if stated is None:
+        return of_reads
+    said = (0.5 if reads else 1.0) if stated.vector.any() else 0.0
+    return np.array([said, *((1 - said) * of_reads)], np.float32)
 
 
 def join(items: Features, co: Features, text: Features, reads: int) -> Features:

@@ -70,23 +70,24 @@ class Batch:
         return self.state.counters.co_query([index[i] for i in last if i in index], self.now, only)
 
     def _vectors(self) -> Tensor:
-        """Reader vectors [B, d]; what a reader states stands before their newest read."""
+        """Reader vectors [B, d]; what a reader states weighs as much as all that they have read."""
         h, n = self.net.history, len(self.reads)
         if not self.rows:
             return torch.zeros(n, self.net.dim)
         rows, mask = np.zeros((n, h), np.int64), np.zeros((n, h), bool)
-        for b, (read, reader) in enumerate(zip(self.reads, self.readers, strict=True)):
-            first = int(reader.stated is not None)
-            known = read[: h - first]
-            rows[b, first : first + len(known)], mask[b, first : first + len(known)] = known, True
+        for b, read in enumerate(self.reads):
+            known = read[:h]
+            rows[b, : len(known)], mask[b, : len(known)] = known, True
         # A read without a text says nothing about taste: attention may not see it, as in training.
         mask &= self.state.articles.vectors[rows].any(axis=2)
-        history = self.served.at(rows)
+        found = self.net.readers(self.served.at(rows), torch.from_numpy(mask))
         for b, reader in enumerate(self.readers):
             if reader.stated is not None and not self.popularity:
                 stated = torch.from_numpy(np.asarray(self.served.stated(reader.stated), np.float32))
-                history[b, 0], mask[b, 0] = self.net.articles(stated[None])[0], bool(stated.any())
-        return self.net.readers(history, torch.from_numpy(mask))
+                if stated.any():
+                    said = self.net.readers(self.net.articles(stated[None])[None], torch.ones(1, 1).bool())[0]
+                    found[b] = (found[b] + said) / 2 if mask[b].any() else said
+        return found
 
     def candidates(self, eligible: Sequence[Bools]) -> list[Rows]:
         """The best rows of each reader among those eligible to them [N], by the fast score."""

@@ -18,6 +18,7 @@ WORDS: dict[str, dict[Locale, str]] = {
     "read": {"en": "because you read “{title}”", "zh": "因为你读过《{title}》"},
     "similar": {"en": "like “{title}”", "zh": "与《{title}》相似"},
     "interests": {"en": "fits the interests you named", "zh": "符合你填写的兴趣"},
+    "interests or reads": {"en": "close to what you named and read", "zh": "与你填写的兴趣和读过的内容相近"},
     "content": {"en": "close to what you read", "zh": "与你读过的内容相近"},
     "near it": {"en": "close to the article you asked about", "zh": "与你所选的文章内容相近"},
     "read with it": {"en": "read together with the article you asked about", "zh": "常与所选文章一起被阅读"},
@@ -25,11 +26,15 @@ WORDS: dict[str, dict[Locale, str]] = {
     "freshness": {"en": "new", "zh": "新发布"},
     "co_read": {"en": "read together with what you read", "zh": "读过同样文章的人也读了它"},
     "interplay": {"en": "a good fit on the whole", "zh": "综合匹配"},
-    "exploration": {"en": "explores what is new", "zh": "探索新内容"},
+    "exploration": {"en": "shown to learn who likes it", "zh": "展示以了解谁会喜欢它"},
+    "neither": {"en": "by its popularity and age together", "zh": "综合热度与发布时间"},
     "rule": {"en": "placed by the editors", "zh": "编辑推荐"},
     "boost": {"en": "lifted by the editors", "zh": "编辑提升了排名"},
     "bury": {"en": "moved down by the editors", "zh": "编辑降低了排名"},
 }
+BOTH = "interests or reads"  # words for what is close to them together
+NEITHER = "neither"  # words for an article that is neither read now nor new, to who has read nothing
+KIND = {NEITHER: "interplay"}  # of a reason, where the words have another name
 OF_THE_ARTICLE = ("popularity", "freshness")  # all that can be claimed of a reader never seen
 IDLE, AGE = FEATURES.index("idle"), FEATURES.index("age")
 READ_NOW = 1.0  # of the longest half-lives: what nobody has read since is not called popular now
@@ -74,15 +79,24 @@ def _popular(batch: Batch, rows: Rows) -> list[Strongest]:
     """By popularity alone: what is read now is that, and of what is not may be said that it is new."""
     feats = batch.state.item_features_of(rows, batch.now)
     read, new = feats[:, IDLE] < _since(batch, READ_NOW), feats[:, AGE] < _since(batch, NEW)
-    kinds = np.where(read, "popularity", np.where(new, "freshness", "interplay"))
+    kinds = np.where(read, "popularity", np.where(new, "freshness", NEITHER))
     return [Strongest(kind) for kind in kinds.tolist()]
 
 
 def _said(kind: str, batch: Batch, b: int) -> str:
     """Which words say it truly: not everybody who asks has read anything."""
+    if kind == "interplay" and _nobody(batch, b):
+        return NEITHER
     if batch.readers[b].alike:
         return {"content": "near it", "co_read": "read with it"}.get(kind, kind)
-    return "interests" if kind == "content" and not _has_text(batch, b) else kind
+    if kind != "content" or batch.readers[b].stated is None and _has_text(batch, b):
+        return kind
+    return BOTH if _has_text(batch, b) else "interests"
+
+
+def _nobody(batch: Batch, b: int) -> bool:
+    """Whether nothing is known of who asks."""
+    return not batch.reads[b] and batch.readers[b].stated is None
 
 
 def _has_text(batch: Batch, b: int) -> bool:
@@ -98,8 +112,7 @@ def true_lifts(
     all articles', where that is true of the article: popular is only what is read now, new what has come of
     late, and read together only what was. 0: not at all."""
     reader, feats = batch.readers[b], batch.features_of(b, rows)
-    nobody = not batch.reads[b] and reader.stated is None
-    unknown = [k for k in parts if k not in OF_THE_ARTICLE] if nobody else []
+    unknown = [k for k in parts if k not in OF_THE_ARTICLE] if _nobody(batch, b) else []
     unknown += ["content"] if reader.stated is None and not _has_text(batch, b) else []
     # How close a text is has no average to be above, but within a list.
     unknown += [] if listed or reader.alike else ["content"]
@@ -125,8 +138,11 @@ def _since(batch: Batch, times: float) -> float:
 def explain(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[list[Reason]]:
     """For each of some rows of reader b's list all that lifts it, the strongest first: parts over the
     list's average, stated interests, and the read whose absence would cost it most."""
-    if batch.popularity or not len(rows):
-        return [[] for _ in rows]
+    if batch.popularity:
+        return [[Reason(kind=KIND.get(s.kind, s.kind), text=words(s.kind, locale))]
+                for s in _popular(batch, rows)]
+    if not len(rows):
+        return []
     parts = batch.parts_of(b, rows)
     said = {k: _said(k, batch, b) for k in parts}  # interests come below, by leaving them out
     found = [

@@ -58,7 +58,7 @@ class Wishes:
         """[N]: live, unread, asked for and not blocked."""
         mask, attributes = self._state.eligible(history), self._state.attributes
         mask[attributes.rows_of([*_asked_about(ask), *ask.without])] = False
-        if ask.similar_to is not None and not (self._known(ask.similar_to) and self._says(ask.similar_to)):
+        if ask.similar_to is not None and not (self._known(ask.similar_to) and self._placed(ask.similar_to)):
             mask[:] = False  # nothing is like what nobody knows, or knows nothing of
         if ask.filters is not None:
             mask &= attributes.passing(ask.filters)
@@ -81,6 +81,11 @@ class Wishes:
             return "session"
         return "interests" if ask.interests.strip() else "popular"
 
+    def _placed(self, item: str) -> bool:
+        """Whether there is a measure of what is like it: a few words alone find too little."""
+        row = self._state.articles.index[item]
+        return bool(self._state.articles.vectors[row].any() or any(self._state.counters.near.of(row)))
+
     def _says(self, item: str) -> bool:
         """Whether a read of it says anything of who read it: it has a text, or others read it too."""
         articles = self._state.articles
@@ -95,9 +100,9 @@ class Wishes:
         articles, attributes = self._state.articles, self._state.attributes
         if ask.similar_to is not None and not self._known(ask.similar_to):
             return f"no article {ask.similar_to} is known - at `$.similar_to`"
-        if ask.similar_to is not None and not self._says(ask.similar_to):
-            return (f"nothing is like {ask.similar_to} yet: it has no text, and nobody has read it with "
-                    "others - at `$.similar_to`")
+        if ask.similar_to is not None and not self._placed(ask.similar_to):
+            return (f"nothing is like {ask.similar_to} yet: it has no text that the encoder reads, and "
+                    "nobody has read it with others - at `$.similar_to`")
         passing = articles.live.copy()
         if ask.filters is not None:
             passing &= attributes.passing(ask.filters)

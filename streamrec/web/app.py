@@ -97,7 +97,8 @@ async def _answer(b: Behind, wanted: events.Request, asked_at: float) -> Recomme
     try:
         answer = await b.desk.ask(wish)
     except TimeoutError:
-        why = f"a request with {', '.join(wish.special)} is answered by no other list" if wish.special else \
+        special = b.desk.serving.special(wish)
+        why = f"a request with {', '.join(special)} is answered by no other list" if special else \
             "no earlier list as long can be given instead"
         raise Problem(504, f"no answer within {wanted.deadline_ms} ms, and {why} - at `$.deadline_ms`",
                       field="$.deadline_ms") from None

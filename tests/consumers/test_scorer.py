@@ -156,6 +156,22 @@ def test_after_its_deadline_a_request_gets_the_last_list_marked_stale(site: Site
     assert not site.answers()[0].stale
 
 
+@pytest.mark.parametrize(("usual", "asked", "stale"), [
+    (0.0, 0.0, True), (0.0, 0.5, False), (0.5, 0.0, False), (0.5, 0.5, True), (0.5, None, True),
+])
+def test_a_list_of_another_variety_will_not_do(
+    world: World, usual: float, asked: float | None, stale: bool
+) -> None:
+    site = Site(world, diversity=usual)
+    site.ask("u", "first", n=5)
+    site.answers()
+    site.world.clock.sleep(1)
+    site.ask("u", "late", n=3, deadline_ms=50, diversity=asked)
+    site.world.clock.sleep(1)
+    [answer] = site.answers()
+    assert answer.stale is stale
+
+
 def test_a_last_list_of_all_there_is_will_do_and_its_ranks_have_no_holes(site: Site) -> None:
     site.ask("u", "first", n=50)
     (first,) = site.answers()

@@ -131,7 +131,9 @@ def test_by_popularity_alone_popular_is_what_is_read_and_new_what_has_come_of_la
     site.event("v", "a0")
     answer = site.answer("u", 4, "popularity")
     assert {i.item_id: i.reason for i in answer.items} == {
-        "a0": "popular now", "a1": "a good fit on the whole", "a2": "new", "a3": "new"}
+        "a0": "popular now", "a1": "by its popularity and age together", "a2": "new", "a3": "new"}
+    explained = site.answer("u", 4, "popularity", explain=True)
+    assert [[r.text for r in i.reasons] for i in explained.items] == [[i.reason] for i in explained.items]
 
 
 def test_where_no_part_lifts_over_the_list_the_largest_is_named(site: Site) -> None:

@@ -103,6 +103,23 @@ def test_what_a_reader_says_to_like_rises_without_any_read(site: Site) -> None:
     assert blank.tier == "popular" and ids(blank) == ids(site.answer("new", 9))
 
 
+@pytest.mark.parametrize("reads", [1, 3, 20])
+def test_stated_interests_are_heard_beside_many_reads(reads: int) -> None:
+    site, rng = Site(), np.random.default_rng(0)
+    for topic in range(3):
+        for n in range(30):
+            site.article(f"{topic}-{n}", EYE[topic] + rng.normal(0, 0.2, DIM), age=9e6)
+    for n in range(reads):
+        site.event("u", f"1-{n}", at=NOW - n)
+    site.interests["the first topic"] = EYE[0]
+
+    def of_it(user: str) -> int:
+        return sum(i.startswith("0-") for i in ids(site.answer(user, 6, interests="the first topic")))
+
+    assert of_it("new") == 6 and of_it("u") >= 3
+    assert sum(i.startswith("1-") for i in ids(site.answer("u", 6))) == 6
+
+
 def test_words_of_the_interests_count_in_titles(site: Site) -> None:
     site.interests["bread"] = site.interests["none"] = EYE[7]
     state, wishes = site.scorer.state, site.scorer._wishes
@@ -150,7 +167,10 @@ def test_more_like_an_article_of_which_nothing_is_known_is_empty_and_says_why(si
     site.catalogue.put([Entry("bare", "", NOW, [], "", "h")], {})
     answer = site.answer("u", similar_to="bare")
     assert answer.items == [] and answer.error == (
-        "nothing is like bare yet: it has no text, and nobody has read it with others - at `$.similar_to`")
+        "nothing is like bare yet: it has no text that the encoder reads, and nobody has read it with others "
+        "- at `$.similar_to`")
+    site.catalogue.put([Entry("titled", "深度学习", NOW, [], "", "h")], {})  # words, but no vector
+    assert "nothing is like titled yet" in (site.answer("u", similar_to="titled").error or "")
     for reader in "vw":
         site.event(reader, "bare")
         site.event(reader, "soup")
