@@ -184,6 +184,8 @@ class Scorer(Section):
     rerank: int = Field(200, ge=1, description="best articles by the fast score that get the full one")
     exact: int = Field(100_000, ge=0, description="articles up to which all are scored; of more, candidates "
                        "come from an index")
+    interests: float = Field(10.0, ge=0, description="what an article just like stated interests gains in "
+                             "its score, a logit; 0: they count as reads do")
     prompts: dict[str, str] = Field(
         {"": "{interests}"}, description="what is put around stated interests before they are encoded, "
         "by the domain asked for; \"\": any other"

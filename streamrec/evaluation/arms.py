@@ -50,6 +50,7 @@ LEARNED: dict[str, dict[str, How]] = {
 SHOWN = {
     **{f"reads-{n}": Shown(reads=n) for n in (0, 1, 3, 5)},
     "interests": Shown(reads=0, titles=3),
+    **{f"interests-{w}": Shown(reads=0, titles=3, weight=w) for w in (5, 10, 20)},
     "interests-tags": Shown(reads=0, tags=3),
     "interests-prompt": Shown(reads=0, titles=3, prompt="A reader interested in {interests} would read:"),
     **{f"diverse-{d}": Shown(diversity=d) for d in (0.1, 0.3, 0.5)},

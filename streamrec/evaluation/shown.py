@@ -21,7 +21,8 @@ ANY = 1.01  # cosine that no two texts have: nothing is a duplicate
 @dataclass(frozen=True)
 class Shown:
     """`reads`: only so many newest reads are known, None: all. `titles`, `tags`: the reader says to like what
-    the titles, or tags, of so many newest reads say, put into `prompt`; 0: says nothing.
+    the titles, or tags, of so many newest reads say, put into `prompt`; 0: says nothing. `weight`: of
+    what they say, see Stated.
     `diversity`, `calibration`: of the list. `duplicate`: cosine at which two articles are one; `per_topic`:
     how many articles of one first tag it may hold, 0: any number."""
 
@@ -29,6 +30,7 @@ class Shown:
     titles: int = 0
     tags: int = 0
     prompt: str = "{interests}"
+    weight: float = 0.0
     diversity: float = 0.0
     calibration: float = 0.0
     duplicate: float = ANY
@@ -48,7 +50,8 @@ class Shown:
         ]))
         if not said:
             return Reader(history)
-        return Reader(history, Stated(encode(self.prompt.replace("{interests}", said)), title_tokens(said)))
+        text = self.prompt.replace("{interests}", said)
+        return Reader(history, Stated(encode(text), title_tokens(said), text, self.weight))
 
     def listed(self, moment: Moment, scores: Floats) -> Floats:
         """Scores [N] whose best PLACES are the list that would be shown."""

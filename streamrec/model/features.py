@@ -79,12 +79,13 @@ def co_features(read: CoReads, candidates: Ints, totals: NDArray[Any]) -> Featur
 
 
 class Stated(NamedTuple):
-    """What a reader says to like, as a read that has no row: its base vector [d], its tokens, and the text
-    that was encoded."""
+    """What a reader says to like, as a read that has no row: its base vector [d], its tokens, the text that
+    was encoded, and what an article that says just the same gains in its score (a logit)."""
 
     vector: NDArray[Any]
     tokens: Tokens
     text: str = ""
+    weight: float = 0.0
 
 
 def text_features(

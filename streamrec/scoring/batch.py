@@ -27,6 +27,8 @@ from streamrec.scoring.fast import Bools, Fast, Floats, Rows, pools
 from streamrec.scoring.served import Served
 from streamrec.scoring.state import ServingState
 
+NEAREST = 50  # articles nearest to stated interests that get the full score, too
+HEARD = [FEATURES.index(name) for name in ("text_last", "words_last")]
 OUT_OF_POOL = 1e4  # below every article that was scored in full, in the order of the fast score
 
 
@@ -55,6 +57,7 @@ class Batch:
         self.bias = None if bias is None else torch.from_numpy(bias[: self.rows])
         recent = [r.history[: state.row_history] for r in readers]  # what a training row would hold of it
         self.reads = [self._known(history) for history in recent]
+        self.said: dict[int, Tensor] = {}  # vectors [d] of what readers state
         self.vectors = self._vectors()
         self.co_reads = [] if popularity else [self._co_reads(history, only) for history in recent]
         self._made: list[tuple[Rows, Features] | None] = [None] * len(readers)  # of sorted rows
@@ -87,6 +90,7 @@ class Batch:
                 if stated.any():
                     said = self.net.readers(self.net.articles(stated[None])[None], torch.ones(1, 1).bool())[0]
                     found[b] = (found[b] + said) / 2 if mask[b].any() else said
+                    self.said[b] = said
         return found
 
     def candidates(self, eligible: Sequence[Bools]) -> list[Rows]:
@@ -99,7 +103,15 @@ class Batch:
             own = pools(self, search, eligible, self.rerank)
             self._fast = Fast(self, np.unique(np.concatenate(own)))
             eligible = [self._fast.only(rows) for rows in own]
-        return self._fast.best(eligible, self.rerank)
+        return self._best(eligible)
+
+    def _best(self, eligible: Sequence[Bools]) -> list[Rows]:
+        """By the fast score, and what is nearest to what readers state, which it hears little of."""
+        found = self._fast.best(eligible, self.rerank)
+        for b in self.said:
+            near = self._fast.nearest(b, eligible[b], NEAREST)
+            found[b] = np.concatenate([found[b], near[~np.isin(near, found[b])]])
+        return found
 
     def fast(self, b: int, rows: Rows) -> Floats:
         """Fast scores of some rows eligible to reader b, candidates or among the newest; after
@@ -123,7 +135,7 @@ class Batch:
         if self.popularity:
             return self._fast.scores.numpy()
         scores: Floats = self._fast.scores.numpy() - np.float32(OUT_OF_POOL)
-        rows = self._fast.best([mask[: self.rows] for mask in eligible], self.rerank)
+        rows = self._best([mask[: self.rows] for mask in eligible])
         for b, (at, full) in enumerate(zip(rows, self.full(rows), strict=True)):
             scores[b, at] = full
         return scores
@@ -137,6 +149,8 @@ class Batch:
             if reader.alike:
                 parts = self.parts_of(b, pools[b])
                 found[b] = parts["content"] + parts["co_read"]
+            else:
+                found[b] = found[b] + self._heard(b, pools[b])
             if self.bias is not None:
                 found[b] = found[b] + self.bias[pools[b]]
         return [f.numpy() for f in found]
@@ -164,7 +178,18 @@ class Batch:
     def parts(self, some: Sequence[Rows]) -> list[dict[str, Tensor]]:
         """The additive parts [n] of the full scores of some rows for each reader."""
         parts = {name: _split(p, some) for name, p in self.net.parts(*self._inputs(some)).items()}
-        return [{name: p[b] for name, p in parts.items()} for b in range(len(some))]
+        found = [{name: p[b] for name, p in parts.items()} for b in range(len(some))]
+        for b, rows in enumerate(some):
+            found[b]["content"] = found[b]["content"] + self._heard(b, rows)
+        return found
+
+    def _heard(self, b: int, rows: Rows) -> Tensor:
+        """[n]: what articles gain by being like what reader b states, by text or by words of the title."""
+        stated = self.readers[b].stated
+        if stated is None or not stated.weight or not len(rows):
+            return torch.zeros(len(rows))
+        alike = self.features_of(b, rows)[:, HEARD].max(axis=1)
+        return torch.from_numpy(stated.weight * np.maximum(alike, 0.0).astype(np.float32))
 
     def parts_of(self, b: int, rows: Rows) -> dict[str, Tensor]:
         """`parts` of one reader alone."""

@@ -45,6 +45,14 @@ class Fast:
         columns = [p[s > -np.inf] for p, s in zip(places, found, strict=True)]
         return columns if self._columns is None else [self._columns[c] for c in columns]
 
+    def nearest(self, b: int, eligible: Bools, most: int) -> Rows:
+        """The rows nearest to what reader b states among the columns eligible to them [C]."""
+        products = self._b.served.products(self._b.said[b][None], self._columns)[0]
+        products.masked_fill_(torch.from_numpy(~eligible), -torch.inf)
+        top = products.topk(min(most, len(products)), sorted=False)
+        at: Rows = top.indices[top.values > -torch.inf].numpy()
+        return at if self._columns is None else self._columns[at]
+
     def of(self, b: int, rows: Rows) -> Floats:
         """Fast scores of some rows, all among the columns, for reader b."""
         found: Floats = self.scores.numpy()[b, self._at(rows)]
@@ -107,6 +115,7 @@ def _pool(batch: "Batch", search: Search, b: int, mask: Bools, popular: Popular,
     if not batch.popularity:
         found.append(_partners(batch.co_reads[b], batch.rows))
         found += _near(batch, search, reader, mask, most)
+        found += _near(batch, search, batch.said[b], mask, most) if b in batch.said else []
     if batch.bias is not None:
         boosted = mask & (batch.bias.numpy() > 0)
         few = np.count_nonzero(boosted) <= FEW

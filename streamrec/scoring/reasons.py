@@ -114,8 +114,8 @@ def true_lifts(
     reader, feats = batch.readers[b], batch.features_of(b, rows)
     unknown = [k for k in parts if k not in OF_THE_ARTICLE] if _nobody(batch, b) else []
     unknown += ["content"] if reader.stated is None and not _has_text(batch, b) else []
-    # How close a text is has no average to be above, but within a list.
-    unknown += [] if listed or reader.alike else ["content"]
+    # How close a text is has no average to be above, but within a list; to what is stated it is measured.
+    unknown += [] if listed or reader.alike or reader.stated is not None else ["content"]
     mixed_in = [k for k in parts if k not in ("content", "co_read")] if reader.alike else []
     lifts = np.stack([part.numpy() for part in parts.values()])
     if listed and len(rows) > 1:  # features are standardised, so 0 is the average of all

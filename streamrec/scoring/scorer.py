@@ -34,7 +34,7 @@ class Scorer:
         self.state, self._buffer, self.live, self.frozen = state, buffer, live, live
         self.rules = Rules(state.attributes)
         self._rerank, self._slates = settings.rerank, Slates(state, settings, seed)
-        self._wishes, self._clock = Wishes(state, encode), clock or SystemClock()
+        self._wishes, self._clock = Wishes(state, encode, settings.interests), clock or SystemClock()
         self._applied = NO_RULES  # as the thread that answers made them last; any thread may look
 
     def swap(self, served: Served) -> None:

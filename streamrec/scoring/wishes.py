@@ -22,10 +22,10 @@ Encode = Callable[[str, str], tuple[str, Vector]]  # interests and domain -> wha
 
 class Wishes:
     """Over what a scoring process knows. `encode` gives the vector of what a reader says to like;
-    without it interests count by their words alone."""
+    without it interests count by their words alone. `weight`: see Stated."""
 
-    def __init__(self, state: ServingState, encode: Encode | None) -> None:
-        self._state, self._encode = state, encode
+    def __init__(self, state: ServingState, encode: Encode | None, weight: float = 0.0) -> None:
+        self._state, self._encode, self._weight = state, encode, weight
 
     def reader(self, ask: Ask, history: Sequence[Read], stated: Stated | None = None) -> Reader:
         """From what the list is made; for "more like this" the article alone."""
@@ -48,7 +48,7 @@ class Wishes:
         tokens = title_tokens(interests)
         if self._encode and not vector.any() and not self._state.words.known(tokens):
             raise NotFound("neither the encoder nor any title knows a word of them")
-        return Stated(vector, tokens, text)
+        return Stated(vector, tokens, text, self._weight)
 
     def _known(self, item: str) -> bool:
         row = self._state.articles.index.get(item)

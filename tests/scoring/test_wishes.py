@@ -120,6 +120,23 @@ def test_stated_interests_are_heard_beside_many_reads(reads: int) -> None:
     assert sum(i.startswith("1-") for i in ids(site.answer("u", 6))) == 6
 
 
+def test_what_is_popular_and_new_does_not_drown_stated_interests() -> None:
+    for weight, heard in ((0.0, False), (10.0, True)):
+        site, rng = Site(interests=weight), np.random.default_rng(0)
+        site.interests["the old topic"] = EYE[0]
+        site.scorer.live.net.log_temperature.data.fill_(0.0)  # as where news is read whatever it is about
+        for n in range(300):  # more than get the full score, and read by a crowd
+            site.article(f"new-{n}", EYE[1] + rng.normal(0, 0.2, DIM), age=60)
+            site.event(f"crowd{n}", f"new-{n}", at=NOW - 60)
+        for n in range(6):
+            site.article(f"old-{n}", EYE[0] + rng.normal(0, 0.2, DIM), age=400 * 86_400)
+        found = site.answer("u", 6, interests="the old topic", explain=True)
+        assert (sum(i.startswith("old-") for i in ids(found)) == 6) is heard
+        if heard:
+            assert {i.reason for i in found.items} == {"fits the interests you named"}
+            assert all(i.reasons[0].kind == "interests" for i in found.items)
+
+
 def test_words_of_the_interests_count_in_titles(site: Site) -> None:
     site.interests["bread"] = site.interests["none"] = EYE[7]
     state, wishes = site.scorer.state, site.scorer._wishes
