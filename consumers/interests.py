@@ -33,6 +33,12 @@ class Interests:
         self._until = time.monotonic() + self._wait_s
         threading.Thread(target=self._run, name="interests", daemon=True).start()
 
+    def state(self) -> str:
+        """loading, ready, or failed: `no_encoder_for_interests` in the log says why."""
+        if not self._ready.is_set():
+            return "loading"
+        return "failed" if self._encode is None else "ready"
+
     def _run(self) -> None:
         try:
             self._encode = self._load()

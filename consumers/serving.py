@@ -45,16 +45,16 @@ class Wish(NamedTuple):
 
 
 class Serving:
-    """See module."""
+    """See module. `interests`: whether what readers say to like can be read now, see Interests.state."""
 
     def __init__(
         self, scorer: Scorer, fetch: ModelFetch, rules: RuleStore, board: Board, clock: Clock,
         settings: Settings, new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
-        tracer: Tracer = NO_TRACES,
+        tracer: Tracer = NO_TRACES, interests: Callable[[], str] = lambda: "ready",
     ) -> None:
         self.scorer, self._fetch, self._rules = scorer, fetch, rules
         self._board, self._clock, self._s, self._new_id = board, clock, settings, new_id
-        self.tracer, self._rules_at = tracer, 0
+        self.tracer, self.interests, self._rules_at = tracer, interests, 0
         self._last, self.lately = LastLists(), Lately(clock)
         self.synced_at = self._tried_at = 0.0
 

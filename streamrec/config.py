@@ -174,8 +174,11 @@ class Trainer(Section):
 
 
 class Scorer(Section):
-    explore: float = Field(0.1, ge=0, le=1, description="share of a slate given to exploration")
+    explore: float = Field(0.1, ge=0, le=1, description="share of a slate given to exploration, never the "
+                           "first place")
     explore_times: int = Field(100, ge=1, description="an article is explored so often by all scorers in sum")
+    explore_age_s: float = Field(30 * 86_400.0, gt=0, description="an article published longer before the "
+                                 "newest read is explored no more")
     diversity: float = Field(0.0, ge=0, le=1, description="of a list whose request names none")
     calibration: float = Field(0.0, ge=0, le=1, description="of a list whose request names none")
     duplicate: float = Field(0.95, gt=0, le=1.01, description="cosine at which texts are one article")

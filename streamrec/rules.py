@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from streamrec.events import Rule
+from streamrec.events import Rule, epoch
+
+
+def in_force(rule: Rule, now: float) -> bool:
+    """Whether it counts at `now` (wall time, epoch s)."""
+    began = rule.since is None or epoch(rule.since) <= now
+    return began and (rule.until is None or now < epoch(rule.until))
 
 
 class RuleStore(Protocol):

@@ -18,7 +18,7 @@ def list_letters(as_json: bool = typer.Option(False, "--json", help="Print JSON 
     import json
 
     from streamrec.cli.show import rows_table
-    from streamrec.operate.drift import when
+    from streamrec.drift.said import when
     from streamrec.wiring import letters
     found = letters(_settings())
     if as_json:

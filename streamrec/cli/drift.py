@@ -30,7 +30,8 @@ def list_reports(
     rows_table([row(r) for r in found], "no report yet: is `streamrec monitor` running?", whole="report")
 
 
-@app.command(help="One report: its alarms in full, and a line for each other detector.\n\n"
+@app.command(help="One report: in full its alarms and what lies above a threshold without one, and a line "
+             "for each other detector.\n\n"
              "Example: [bold]streamrec drift show last-alarm[/]")
 def show(
     report_id: str = typer.Argument("last", help="An id of `drift list`, last, or last-alarm."),
@@ -39,6 +40,7 @@ def show(
 ) -> None:
     """See help."""
     from streamrec.cli.show import findings_in_full, findings_in_short
+    from streamrec.drift.contract import above
     from streamrec.events import encode
     from streamrec.operate.drift import one, quality, row
     report = one(_reports(), report_id)
@@ -49,10 +51,10 @@ def show(
         typer.echo(f"{name:8} {value}")
     for line in quality(report):
         typer.echo(line)
-    for line in findings_in_full([f for f in report.findings if full or f.alarm]):
+    told = [f for f in report.findings if full or f.alarm or above(f)]
+    for line in findings_in_full(told):
         typer.echo(line)
-    quiet = [f for f in report.findings if not f.alarm]
-    if quiet and not full:
+    if quiet := [f for f in report.findings if f not in told]:
         typer.echo("")
         for line in findings_in_short(quiet):
             typer.echo(line)

@@ -12,35 +12,45 @@ app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, diff, 
                   "Example: [bold]streamrec models list[/]")
 
 
-@app.command("list", help="Published versions, oldest first.\n\nExample: [bold]streamrec models list[/]")
-def list_versions(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+@app.command("list", help="Published versions, oldest first; * serves. Of each, NDCG@10 of what served "
+             "before and of itself: on new rows, not learned yet, and on old ones, kept of all eras.\n\n"
+             "Example: [bold]streamrec models list[/]")
+def list_versions(
+    as_json: bool = typer.Option(False, "--json", help="Print JSON, with all figures."),
+) -> None:
     """See help."""
     import json
 
     import msgspec
 
     from streamrec.cli.show import rows_table
+    from streamrec.operate.models import row
     registry = _registry()
     current = registry.current().version
-    records = [msgspec.to_builtins(r) for r in registry.pointers.records()]
+    records = registry.pointers.records()
     if as_json:
-        typer.echo(json.dumps([{**r, "serving": r["version"] == current} for r in records]))
+        typer.echo(json.dumps([{**msgspec.to_builtins(r), "serving": r.version == current} for r in records]))
         return
-    figures = sorted({k for r in records for k in r["metrics"] if "ndcg" in k})  # not all versions have all
-    rows_table([
-        {"version": r["version"] + (" *" if r["version"] == current else ""),
-         "parent": r["parent"] or "-", "rows": r["rows"],
-         "age": f"{time.time() - r['created_at']:.0f} s",
-         **{k: f"{r['metrics'][k]:.4f}" if k in r["metrics"] else "-" for k in figures}}
-        for r in records
-    ], "no version is published yet: `streamrec status` shows how many rows wait")
+    rows_table([row(r, current, time.time()) for r in records],
+               "no version is published yet: `streamrec status` shows how many rows wait")
+    if records:
+        typer.echo("new rows, old rows: NDCG@10 before and after; `--json` has all figures")
 
 
 @app.command(help="The manifest of one version.\n\nExample: [bold]streamrec models show 3[/]")
 def show(version: str) -> None:
     """See help."""
     import json
-    typer.echo(json.dumps(_registry().load("versions", version).manifest, indent=2))
+
+    from streamrec.errors import NotFound
+    from streamrec.operate.models import there
+    registry = _registry()
+    try:
+        found = registry.load("versions", version)
+    except NotFound:
+        there(registry, version)
+        raise
+    typer.echo(json.dumps(found.manifest, indent=2))
 
 
 @app.command(help="What changed between two versions, for some recent readers: lists kept, topics and "

@@ -85,14 +85,14 @@ def rows_table(rows: list[dict[str, Any]], empty: str, whole: str = "") -> None:
 
 def findings_in_full(findings: Sequence[Finding]) -> Iterator[str]:
     """Each over some lines: what it saw, how sure it is, which windows, what moved."""
-    from streamrec.operate.drift import interval, number, p_value, since, told
+    from streamrec.operate.drift import interval, number, p_value, saw, since, told
     for f in findings:
         state = f"ALARM, {f.severity}, since" if f.alarm else "no alarm; newest values since"
         yield f"\n{f.detector}: {state} {since(f)}"
-        lines = [f.detail,
+        lines = [saw(f),
                  f"value {number(f.value)}, threshold {number(f.threshold)}, p {p_value(f)}, "
                  f"95 % interval {interval(f)}",
-                 f"{f.samples} values: {f.reference or '-'}; against {f.current or '-'}",
+                 f"{f.samples} values: {(f.current and f.reference) or '-'}; against {f.current or '-'}",
                  *(told(c, f.detector) for c in f.contributors)]
         for line in lines:
             yield textwrap.fill(line, Console().width, initial_indent="  ", subsequent_indent="    ")
@@ -100,9 +100,9 @@ def findings_in_full(findings: Sequence[Finding]) -> Iterator[str]:
 
 def findings_in_short(findings: Sequence[Finding]) -> Iterator[str]:
     """Each in one line, cut where the screen ends."""
-    from streamrec.operate.drift import number
+    from streamrec.operate.drift import number, saw
     name, width = max((len(f.detector) for f in findings), default=0), Console().width
     head = f"{'detector':{name}}   value  threshold  values  what it saw"
     for line in [head, *(f"{f.detector:{name}} {number(f.value):>7}  {number(f.threshold):>9}  "
-                         f"{f.samples:>6}  {f.detail}" for f in findings)]:
+                         f"{f.samples:>6}  {saw(f)}" for f in findings)]:
         yield line if len(line) <= width else f"{line[: width - 1]}…"

@@ -11,7 +11,7 @@ from nicegui.element import Element
 from streamrec.dashboard import shade
 from streamrec.dashboard.address import link
 from streamrec.dashboard.figures import age
-from streamrec.dashboard.login import PATH
+from streamrec.dashboard.login import OUT, PATH
 from streamrec.dashboard.site import Site
 from streamrec.dashboard.style import COLOURS, CSS
 from streamrec.dashboard.watch import Source
@@ -43,7 +43,8 @@ def frame(site: Site, here: str) -> Iterator[None]:
                 ui.html(f'<a href="{link(page)}"{current}>{name}</a>', sanitize=False)
         named(shade.button(), "Dark or light").props("flat dense no-caps")
         if session(site):
-            ui.label("logged in").classes("quiet")
+            ui.html(f'<form method="post" action="{OUT}"><button class="link">Log out</button></form>',
+                    sanitize=False)
         elif site.login.can_act:
             back = link(here if here in PAGES else "")
             ui.html(f'<a class="link" href="{PATH}?to={back}">log in</a>', sanitize=False)

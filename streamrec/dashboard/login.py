@@ -1,9 +1,11 @@
 """Who may look and who may act. On this machine's own address everybody may look; acting, and looking from
-elsewhere, need the password. The cookie is signed with a key of this process: a restart ends all sessions."""
+elsewhere, need the password. The cookie is signed with a key of this process: a restart ends all sessions.
+Logging out ends the session itself, not only the browser's cookie: pages that are still open cannot act."""
 
 import asyncio
 import hmac
 import secrets
+import time
 from urllib.parse import parse_qs, quote
 
 from itsdangerous import BadSignature, TimestampSigner
@@ -16,7 +18,7 @@ from streamrec.web.guard import body
 
 COOKIE, LASTS_S = "streamrec_session", 12 * 3600
 WRONG_S = 0.5  # guessing takes time
-HOME, PATH = "/dashboard", "/login"
+HOME, PATH, OUT = "/dashboard", "/login", "/logout"
 FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport"
 content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
 <title>streamrec: log in</title><style>{css}</style><main>
@@ -31,6 +33,7 @@ class Login:
     def __init__(self, password: str, open_to_all: bool) -> None:
         self._password, self.open_to_all = password.encode(), open_to_all
         self._signer = TimestampSigner(secrets.token_bytes(32))
+        self._ended: dict[bytes, float] = {}  # sessions logged out of, and when: they may be kept somewhere
         self._one = asyncio.Lock()
 
     @property
@@ -40,11 +43,14 @@ class Login:
 
     def knows(self, cookies: dict[str, str]) -> bool:
         """Whether a session is good."""
+        return self._session(cookies) is not None
+
+    def _session(self, cookies: dict[str, str]) -> bytes | None:
         try:
-            self._signer.unsign(cookies.get(COOKIE, ""), max_age=LASTS_S)
+            found = self._signer.unsign(cookies.get(COOKIE, ""), max_age=LASTS_S)
         except BadSignature:
-            return False
-        return True
+            return None
+        return None if found in self._ended else found
 
     async def route(self, request: Request) -> Response:
         """GET shows the form, POST takes the password."""
@@ -56,14 +62,25 @@ class Login:
         async with self._one:  # guesses side by side would cost no time
             return await self._take(request, sent)
 
+    async def out(self, request: Request) -> Response:
+        """POST ends the session. Where the cookie did not come along, as from somebody else's page, nothing
+        is done."""
+        found = RedirectResponse(f"{HOME}/", 303)
+        if session := self._session(request.cookies):
+            now = time.monotonic()
+            self._ended = {s: at for s, at in self._ended.items() if now - at < LASTS_S} | {session: now}
+            found.delete_cookie(COOKIE)
+        return found
+
     async def _take(self, request: Request, sent: bytes) -> Response:
         given = parse_qs(sent.decode(errors="replace")).get("password", [""])[0]
         if not hmac.compare_digest(given.encode(), self._password):
             await asyncio.sleep(WRONG_S)
             return _form("That is not the password.", 401)
         found = RedirectResponse(_local(request.query_params.get("to", HOME)), 303)
-        found.set_cookie(COOKIE, self._signer.sign(b"in").decode(), max_age=LASTS_S, httponly=True,
-                         samesite="strict", secure=request.url.scheme == "https")
+        session = self._signer.sign(secrets.token_hex(8)).decode()
+        found.set_cookie(COOKIE, session, max_age=LASTS_S, httponly=True, samesite="strict",
+                         secure=request.url.scheme == "https")
         return found
 
     def guard(self, app: ASGIApp) -> ASGIApp:

@@ -17,11 +17,11 @@ KEPT = 50  # versions whose files the registry keeps
 
 
 def page(site: Site) -> None:
-    """Build it."""
+    """Build it. The way back comes first: on a phone the versions are some screens long."""
     with frame(site, "models"):
+        _rollback(site)
         _lineage(site)
         _diff(site)
-        _rollback(site)
 
 
 def _lineage(site: Site) -> None:
@@ -51,7 +51,7 @@ def _current(site: Site) -> str | None:
 
 
 def _names(site: Site) -> list[str]:
-    return [v.version for v in reversed(site.versions.seen.value)]
+    return [v.version for v in reversed(site.versions.seen.value)][:KEPT]
 
 
 def _diff(site: Site) -> None:
@@ -104,7 +104,7 @@ def _rollback(site: Site) -> None:
         if why := no_login(site):
             ui.label(why).classes("quiet")
             return
-        names = [v for v in _names(site)[:KEPT] if v != current]
+        names = [v for v in _names(site) if v != current]
         if not names:
             ui.label("There is no version to go back to.").classes("quiet")
             return

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from streamrec.dashboard import article, letters, models, overview, reader, reports, shade
 from streamrec.dashboard.frame import NOWHERE, card, frame
-from streamrec.dashboard.login import HOME, PATH
+from streamrec.dashboard.login import HOME, OUT, PATH
 from streamrec.dashboard.site import Site
 
 
@@ -58,6 +58,7 @@ def mount(app: FastAPI, site: Site) -> None:
 
     app.add_api_route("/", home, include_in_schema=False)
     app.add_api_route(PATH, site.login.route, methods=["GET", "POST"], include_in_schema=False)
+    app.add_api_route(OUT, site.login.out, methods=["POST"], include_in_schema=False)
     app.add_middleware(site.login.guard)
     shade.remember()
     ui.run_with(app, mount_path=HOME, title="streamrec", dark=None, tailwind=False, language="en-US",

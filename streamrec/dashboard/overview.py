@@ -9,7 +9,7 @@ from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import card, every, frame, judged, old, say
 from streamrec.dashboard.parts import Chart, Numbers, Table
 from streamrec.dashboard.site import INCREMENTS, Site
-from streamrec.drift.remembered import forgetting, remembered
+from streamrec.drift.remembered import forgetting, remembered, so_far
 
 OLD_S, SLOW_MS = 3600.0, 1000  # a model's age, a click's way to a list
 FORGOT = 0.02  # NDCG@10
@@ -144,7 +144,7 @@ def _remembers(site: Site) -> None:
             chart.show(charts.heat(found), bool(found.cells))
             lost = forgetting(site.quality.seen.value)
             if lost is None:
-                say(verdict, None, "Not known yet.")
+                say(verdict, None, so_far(found))
                 return
             say(verdict, lost <= FORGOT, f"Forgotten: {max(lost, 0.0):.3f} of NDCG@10, mean over eras.")
         every(look)

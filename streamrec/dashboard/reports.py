@@ -1,7 +1,5 @@
 """Drift reports: the newest of what the topic keeps, and each in full."""
 
-from datetime import UTC, datetime
-
 from nicegui import ui
 
 from streamrec.dashboard import figures
@@ -10,8 +8,10 @@ from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import card, every, frame, judged, say
 from streamrec.dashboard.parts import Table
 from streamrec.dashboard.site import Site
+from streamrec.drift.contract import above
+from streamrec.drift.said import when
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import amount, interval, p_value
+from streamrec.operate.drift import amount, interval, p_value, saw
 from streamrec.operate.drift_page import measured
 
 MOST = 100
@@ -57,7 +57,7 @@ def one(site: Site, report_id: str) -> None:
             Table(head, "").show([
                 (f.detector + (" (alarm)" if f.alarm else ""), f.kind or "-", number(f.value, 4),
                  number(f.threshold, 4), p_value(f), interval(f), number(f.samples), _when(f.first_seen),
-                 f.detail)
+                 saw(f))
                 for f in found.findings
             ])
 
@@ -65,7 +65,10 @@ def one(site: Site, report_id: str) -> None:
 def _head(r: DriftReport, site: Site) -> None:
     alarms = [f.detector for f in r.findings if f.alarm]
     with judged(f"Report {r.report_id}", wide=True) as verdict:
-        say(verdict, not alarms, f"Alarm: {', '.join(alarms)}." if alarms else "No alarm.")
+        told = f"Alarm: {', '.join(alarms)}." if alarms else "No alarm."
+        high = ", ".join(f.detector for f in r.findings if above(f))
+        say(verdict, not alarms, told + (f" Above its threshold without one: {high}; why is told below."
+                                         if high else ""))
         Table(["", ""], "").show([
             ("made at", _when(r.generated_at)), ("model that served", r.model_version),
             ("events since the last report", number(r.events)),
@@ -92,4 +95,4 @@ def _alarm(f: Finding) -> None:
 
 
 def _when(at: float | None) -> str:
-    return "-" if at is None else datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds")
+    return "-" if at is None else f"{when(at)} UTC"

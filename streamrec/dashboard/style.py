@@ -15,7 +15,9 @@ body {{ background: var(--paper) !important; color: var(--ink); font-family: {FO
 .bar.inner {{ border: 0; padding: 0; width: auto; }}
 .bar a, a.link {{ color: var(--link); text-decoration: none; padding: .2rem 0; }}
 .bar a[aria-current=page] {{ color: var(--ink); border-bottom: 2px solid var(--link); }}
-a:hover, a.link:hover {{ text-decoration: underline; }}
+button.link {{ color: var(--link); background: none; border: 0; padding: .2rem 0; font: inherit;
+  cursor: pointer; }}
+a:hover, .link:hover {{ text-decoration: underline; }}
 a:focus-visible, .scroll:focus-visible {{ outline: 2px solid var(--link); outline-offset: 2px; }}
 /* The library forbids it, `!important` in a layer of its own: an earlier layer is more important still. */
 @layer base {{ button:focus-visible {{ outline: 2px solid var(--link) !important; outline-offset: 2px; }} }}

@@ -27,6 +27,7 @@ class ContentShift(Detector):
     its width the median distance; the p-value by permutation."""
 
     name, kind = "content", "content"
+    why_not = f"not yet an alarm: {IN_A_ROW} blocks in a row must be"
 
     def __init__(self, settings: Monitor) -> None:
         super().__init__(settings)

@@ -18,11 +18,13 @@ LOW, HIGH = 1.5, 2.5  # sizes where an alarm stops being low, and begins to be h
 class Detector(ABC):
     """One thing that may drift. Feed it with `update`; `report` takes the latched alarm, if any.
 
-    `name`: in reports and metrics; `kind`: which part of the site it watches.
+    `name`: in reports and metrics; `kind`: which part of the site it watches; `why_not`: why a statistic
+    above its threshold may be no alarm.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
+    why_not: ClassVar[str] = "not yet an alarm: it is looked at again with what comes"
 
     def __init__(self, settings: Monitor) -> None:
         self.settings = settings
@@ -45,7 +47,9 @@ class Detector(ABC):
         """The first alarm since the last report, or how things stand; releases the latch."""
         found, self._latched = self._latched or self._state(), None
         grave = severity(self._size(found)) if found.alarm else "none"
-        return replace(found, kind=self.kind, severity=grave, first_seen=found.first_seen or None)
+        why = f"; above its threshold, {self.why_not}" if above(found) else ""
+        return replace(found, kind=self.kind, severity=grave, first_seen=found.first_seen or None,
+                       detail=found.detail + why)
 
     def _size(self, found: Finding) -> float:
         """How large what was found is: HIGH and more is high, under LOW it is low. What is looked at with
@@ -60,6 +64,11 @@ class Detector(ABC):
             detector=self.name, alarm=False, value=None, threshold=None, samples=n,
             reference="", current="", detail=f"not enough data ({n} of {needed})",
         )
+
+
+def above(f: Finding) -> bool:
+    """Whether it lies above its threshold and is no alarm: who sees both numbers asks why."""
+    return not f.alarm and f.value is not None and f.threshold is not None and f.value >= f.threshold
 
 
 def severity(size: float) -> Severity:

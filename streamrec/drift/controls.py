@@ -119,6 +119,7 @@ class AgainstControls(Detector):
     them in shadow, before each increment."""
 
     name, kind = "against-controls", "performance"
+    why_not = "no new alarm: it was told, and is one again once the model was the better one in between"
 
     def __init__(self, settings: Monitor) -> None:
         super().__init__(settings)

@@ -14,6 +14,7 @@ from streamrec.drift.contract import Detector, change, moved
 from streamrec.drift.formulas import MIN_SIDE, epsilon_cut, two_sided
 from streamrec.events import Finding
 
+ADWIN_LOOKS = 32  # values, once that there are MIN_SAMPLES
 MIN_SAMPLES = 100  # ADWIN's bound holds for fewer, but a rate of fewer tells a reader nothing
 
 
@@ -45,13 +46,14 @@ class MeanShift(Detector, ABC):
     `span`: what readers are told spans so much more than the values do.
     """
 
+    why_not = f"not yet an alarm: ADWIN looks once in {ADWIN_LOOKS} values"
     unit = "values"
     one_way: ClassVar[bool] = False
     span: ClassVar[float] = 1.0
 
     def __init__(self, settings: Monitor) -> None:
         super().__init__(settings)
-        self._adwin = ADWIN(delta=settings.delta, grace_period=MIN_SAMPLES)
+        self._adwin = ADWIN(delta=settings.delta, clock=ADWIN_LOOKS, grace_period=MIN_SAMPLES)
         self._window = Buckets()
         self._ignored, self._moved = 0, (0.0, 0.0)
         self._better: Finding | None = None

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from streamrec.clock import due
@@ -18,6 +19,7 @@ from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
 from streamrec.drift.contributors import Arrivals, Explains, Published, Reads, Titles, Values
 from streamrec.drift.pulse import Pulse, Said
+from streamrec.drift.said import when
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
 from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epoch, well_read
 
@@ -79,6 +81,8 @@ class DriftMonitor:
         self._count = self._published = 0
         self._reported_at: float | None = None
         self._alarmed_at: dict[str, float] = {}  # the newest report of an alarm, by detector
+        self._start = "the monitor's start", 0.0
+        self._anew: dict[str, tuple[str, float]] = {}  # since what a detector counts, if not since the start
 
     def model(self, version: str) -> None:
         """This version serves from now on."""
@@ -88,6 +92,7 @@ class DriftMonitor:
         """What makes the articles' vectors: those of two encoders are not compared."""
         if self._encoder and self._encoder != fingerprint:
             self.detectors.content.rearm()
+            self._anew[self.detectors.content.name] = "another encoder came", self._time.now
         self._encoder = fingerprint
 
     def article(
@@ -239,13 +244,14 @@ class DriftMonitor:
         """A report, each period of wall time `now`, and at once when an alarm rises: that of a detector which
         was told to be in alarm less than `hold_s` seconds before waits for the period."""
         if self._reported_at is None:
-            self._reported_at = now
+            self._reported_at, self._start = now, (self._start[0], now)
         rose = any(d.alarm and due(now, self._alarmed_at.get(d.name, -inf), hold_s) for d in self.detectors)
         if not rose and not due(now, self._reported_at, self.settings.period_s):
             return None
         events, self._count, self._reported_at = self._count, 0, now
         findings = [self._explained(d.report()) for d in self.detectors]
         self._alarmed_at.update((f.detector, now) for f in findings if f.alarm)
+        self._anew.update((f.detector, ("its alarm", now)) for f in findings if f.alarm)
         report = DriftReport(
             report_id=f"drift-{now:.3f}", generated_at=now,
             trigger="alarm" if any(f.alarm for f in findings) else "period",
@@ -262,7 +268,11 @@ class DriftMonitor:
         return self._quality | {f"{k}_before": v for k, v in before.items() if k in self._quality}
 
     def _explained(self, finding: Finding) -> Finding:
-        """An alarm with what moved."""
+        """An alarm with what moved; of too few values, since when they are counted: nothing is kept over a
+        restart, and an alarm begins anew."""
+        if finding.value is None:
+            what, at = self._anew.get(finding.detector, self._start)
+            return replace(finding, reference=f"counted since {what}, {when(at)}")
         if not finding.alarm:
             return finding
         by_kind: dict[str, Explains] = {

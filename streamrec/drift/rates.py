@@ -10,6 +10,7 @@ from streamrec.config import Monitor
 from streamrec.drift.contract import Detector, change, moved
 from streamrec.drift.formulas import seconds
 from streamrec.drift.mean_shift import MIN_SAMPLES, MeanShift
+from streamrec.drift.said import duration
 from streamrec.events import Finding
 
 VERSIONS = 4  # model versions told apart in the detail
@@ -91,7 +92,7 @@ class Dwell(MeanShift):
     name, kind, unit = "dwell", "label", "reads"
 
     def _say(self, mean: float) -> str:
-        return f"{seconds(mean):.1f} s"
+        return duration(seconds(mean))
 
 
 class Dismissals(MeanShift):

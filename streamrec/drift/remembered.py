@@ -9,6 +9,7 @@ from streamrec.events import ModelDiff, Moved
 
 Increments = Sequence[Mapping[str, Any]]  # see schedulers/quality.py
 ROWS = COLUMNS = 12  # of the matrix R
+SAID = 3  # of its cells
 
 
 class Matrix(NamedTuple):
@@ -28,6 +29,16 @@ def remembered(increments: Increments) -> Matrix:
     titles = [g[0] if len(g) == 1 else f"{g[0]}-{g[-1]}" for g in groups]
     cells = [[_mean_over({e: (n, x) for e, n, x in q["eras"]}, g) for g in groups] for q in published]
     return Matrix([q["version"] for q in published], titles, cells)
+
+
+def so_far(m: Matrix) -> str:
+    """What is known, and what is missing, where nobody can tell yet what was forgotten."""
+    known = [f"version {v} on era {era} {x:.3f}" for v, row in zip(m.versions, m.cells, strict=True)
+             for era, x in zip(m.eras, row, strict=True) if x is not None]
+    if not known:
+        return "Not known yet: no version was measured on an earlier era."
+    return (f"Known so far: {', '.join(known[-SAID:])}. What is forgotten is known once a later version was "
+            "measured on the same era.")
 
 
 def with_eras(diff: ModelDiff, increments: Increments) -> ModelDiff:

@@ -16,6 +16,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 CLOCK_EVENTS = 31
 AHEAD_S = 60.0  # what is dated later than wall time by more is dated wrongly
+STILL_S = 60.0  # of wall time that event time may stand still while events come
 FAR_BEHIND_S, ALL_BEHIND = 86_400.0, 10 * CLOCK_EVENTS  # events in a row after which time is taken back
 
 
@@ -42,12 +43,14 @@ class EventTime:
 
     The median, not the maximum: one reader with a clock a day ahead must not expire every slate
     on sight, and so turn the click rate to zero for a day. No more than a minute later than wall time: it
-    would stand still until that is reached, and no slate expire meanwhile.
+    would stand still until that is reached, and no slate expire meanwhile. Nor does it stand still for longer
+    where most clocks are put back by some hours: it goes on with wall time until what comes is newer again.
     """
 
     def __init__(self) -> None:
         self._newest: list[float] = []
         self._behind = 0
+        self._moved = 0.0, inf  # to which event time, at which wall time
         self.now = 0.0  # nobody knows yet
 
     def tick(self, ts: float, wall: float = inf) -> float:
@@ -57,7 +60,11 @@ class EventTime:
         if len(self._newest) < CLOCK_EVENTS:
             return median  # not kept: the first clock may be the wrong one
         self._behind = self._behind + 1 if median < self.now - FAR_BEHIND_S else 0
-        self.now = median if self._behind >= ALL_BEHIND else max(self.now, median)
+        if median > self.now or self._behind >= ALL_BEHIND:
+            self.now, self._moved = median, (median, wall)
+        elif wall < inf:
+            to, at = self._moved
+            self.now = max(self.now, to + (wall - at) - STILL_S)
         return self.now
 
 
@@ -139,11 +146,14 @@ class SlateOutcomes:
             found.items.append(item)
 
     def expire(self, now: float) -> list[Outcome]:
-        """Outcomes of the slates whose time is up, in the order of their first event. One that was opened by
-        a clock that ran ahead waits no longer than the others, which it would hold up."""
+        """Outcomes of the slates whose time is up, in the order of their first event. Those that were opened
+        by a clock that ran ahead wait no longer than the others, which they would hold up."""
+        latest = now + self._timeout_s
         while self._open:
             oldest = next(iter(self._open.values()))
-            oldest.deadline = min(oldest.deadline, now + self._timeout_s)
+            if oldest.deadline > latest:  # for all at once: one after the other each would wait as long
+                for o in self._open.values():
+                    o.deadline = min(o.deadline, latest)
             if oldest.deadline > now:
                 break
             self._ready.append(self._open.popitem(last=False)[1])

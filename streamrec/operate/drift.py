@@ -1,11 +1,11 @@
 """What the monitor has reported: read back from the topic, as long as that keeps it."""
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from streamrec.broker import Broker
 from streamrec.drift.formulas import seconds
+from streamrec.drift.said import duration, when
 from streamrec.errors import InvalidMessage, NotFound
 from streamrec.events import Contributor, DriftReport, Finding, decode
 from streamrec.operate import topic_log
@@ -57,7 +57,12 @@ def told(c: Contributor, detector: str = "") -> str:
 
 def amount(mean: float, detector: str = "") -> str:
     """A contributor's mean, for people."""
-    return f"{seconds(mean):.1f} s" if detector == "dwell" else f"{100 * mean:.1f} %"
+    return duration(seconds(mean)) if detector == "dwell" else f"{100 * mean:.1f} %"
+
+
+def saw(f: Finding) -> str:
+    """What it saw; with too few values, since when it counts them."""
+    return f"{f.detail}, {f.reference}" if f.value is None and f.reference else f.detail
 
 
 def number(x: float | None) -> str:
@@ -96,8 +101,3 @@ def quality(report: DriftReport) -> list[str]:
             before = "" if old is None else f" (before: {old:.3f})"
             found.append(f"{name.replace('_', ' ')}: {value:.3f}{before}")
     return found
-
-
-def when(at: float) -> str:
-    """Epoch seconds for people, UTC."""
-    return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")

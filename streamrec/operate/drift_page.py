@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
+from streamrec.drift.said import when
 from streamrec.events import DriftReport, Finding
-from streamrec.operate.drift import how_sure, number, since, told, when
+from streamrec.operate.drift import how_sure, number, since, told
 
 WIDTH, LANE, LEFT = 900, 70, 120
 STYLE = """

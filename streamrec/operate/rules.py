@@ -3,12 +3,18 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from streamrec.broker import Publisher
 from streamrec.errors import InvalidMessage, SetupError
-from streamrec.events import Rule, decode, encode
+from streamrec.events import Rule, Time, decode, encode, epoch
+from streamrec.rules import in_force
+
+OWN = {"factor": ("boost", "bury"), "position": ("pin",)}  # fields that say something of these actions only
 
 
 def read(path: Path, now: float) -> list[Rule]:
@@ -33,9 +39,54 @@ def read(path: Path, now: float) -> list[Rule]:
 def _one(path: Path, n: int, rule: Any, now: float) -> Rule:
     name = rule.get("rule_id") if isinstance(rule, dict) else None
     try:
-        return decode(Rule, json.dumps(rule).encode(), now)
+        found = decode(Rule, json.dumps(rule).encode(), now)
+        _all_counts(rule)
     except InvalidMessage as error:
         raise SetupError(f"{path}: rule {name or n + 1}: {error}; nothing was published") from None
+    return found
+
+
+def _all_counts(rule: dict[str, Any]) -> None:
+    """Raises InvalidMessage for what stands in a rule and could do nothing: its editor meant something by it.
+    A message may hold as much, as who encodes one writes all its fields."""
+    for field, actions in OWN.items():
+        if field in rule and rule["action"] not in actions:
+            raise InvalidMessage(f"a {rule['action']} has no {field} - at `$.{field}`")
+    for field, value in rule["match"].items():
+        if not value or value == [""]:
+            raise InvalidMessage(f"it is empty, leave it out or say what is meant - at `$.match.{field}`")
+
+
+def shown(rule: Rule) -> dict[str, Any]:
+    """A rule as a file says it: `read` takes it again."""
+    found: dict[str, Any] = msgspec.to_builtins(rule)
+    found["match"] = {k: v for k, v in found["match"].items() if v}
+    other = [field for field, actions in OWN.items() if rule.action not in actions]
+    return {k: v for k, v in found.items() if v is not None and k not in (*other, "schema_version")}
+
+
+def row(rule: Rule, now: float) -> dict[str, str]:
+    """A rule for a table; `now` in epoch s."""
+    effect = {"boost": f"odds × {rule.factor:g}", "bury": f"odds ÷ {rule.factor:g}",
+              "pin": f"position {rule.position}", "block": "-"}[rule.action]
+    begun = rule.since is None or epoch(rule.since) <= now
+    return {"rule": rule.rule_id, "action": rule.action, "effect": effect,
+            "match": "; ".join(f"{k} {_words(v)}" for k, v in shown(rule)["match"].items()),
+            "now": "in force" if in_force(rule, now) else "over" if begun else "not yet",
+            "since": _time(rule.since), "until": _time(rule.until)}
+
+
+def _words(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _time(t: Time | None) -> str:
+    if t is None:
+        return "-"
+    try:
+        return f"{datetime.fromtimestamp(epoch(t), UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):  # beyond the calendar: milliseconds, most likely
+        return f"{epoch(t):.0f} s"
 
 
 def known(rule_ids: Sequence[str], there: Sequence[str]) -> None:

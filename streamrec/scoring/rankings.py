@@ -166,11 +166,14 @@ class Rankings:
     def _lots(
         self, batch: Batch, b: int, mask: Bools, ask: Ask, pinned: Sequence[int], seen: Seen
     ) -> list[Lots]:
-        """Drawn among the newest; what the list turns out to hold anyway is ruled out later."""
+        """Drawn among the newest, as of stream time: a log of years ago is explored as of its own day. What
+        the list turns out to hold anyway is ruled out later."""
         places = min(round(self._s.explore * ask.n, 6), ask.n - len(pinned))  # .1 * 30 is more than 3
         if places <= 0 or batch.popularity or ask.similar_to or not ask.explore:
             return []
-        pool, every = self._explorer.open(self._state.newest(mask)), self._articles.entries
+        newest, every = self._state.newest(mask), self._articles.entries
+        young = self._articles.published[newest] >= batch.now - self._s.explore_age_s
+        pool = self._explorer.open(newest[young])
         pool = pool[self._unlike(seen, pool, self._new(pool))] if seen.rows and len(pool) else pool
         if places <= 1:
             return self._explorer.draw(pool, batch.fast(b, pool), places)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrec.events import Rule, epoch
+from streamrec.events import Rule
+from streamrec.rules import in_force
 from streamrec.scoring.attributes import Attributes
 
 Floats = NDArray[np.float32]
@@ -41,7 +42,7 @@ class Applied(NamedTuple):
 
     def in_force(self, now: float) -> frozenset[str]:
         """Ids of those that are, of rules that were a while ago."""
-        return frozenset(r.rule_id for r in self.rules if _in_force(r, now))
+        return frozenset(r.rule_id for r in self.rules if in_force(r, now))
 
 
 NO_RULES = Applied(None, np.zeros(0, np.int64), frozenset(), {}, {})
@@ -62,7 +63,7 @@ class Rules:
     def at(self, now: float, catalogue: int, n: int) -> Applied:
         """What is in force at `now` (wall time, epoch s) over `n` articles, while the catalogue's
         cursor stands at `catalogue`."""
-        rules = tuple(r for r in self._rules if _in_force(r, now))
+        rules = tuple(r for r in self._rules if in_force(r, now))
         if self._made[0] != (rules, catalogue, n):
             self._made = (rules, catalogue, n), self._apply(rules, n)
         return self._made[1]
@@ -94,8 +95,3 @@ class Rules:
         pins = {row: pin for row, pin in pins.items() if row not in blocked}
         out = np.array(sorted(blocked), np.int64)
         return Applied(bias if by_row else None, out, frozenset(blocking), pins, by_row, buries, rules)
-
-
-def _in_force(rule: Rule, now: float) -> bool:
-    began = rule.since is None or epoch(rule.since) <= now
-    return began and (rule.until is None or now < epoch(rule.until))

@@ -73,9 +73,11 @@ class Slates:
         ]
 
     def _places(self, ranking: Ranking, ask: Ask, pins: Sequence[Place]) -> list[Place]:
-        """Pinned places where they belong, the best in between, exploring ones last."""
+        """Pinned places where they belong, the best in between, exploring ones last: none of these comes
+        first, which is the place that a list is judged by, unless there is nothing else."""
         free, n = partial(self._rankings.beside, [p.row for p in pins]), ask.n - len(pins)
-        found = self._explorer.place(ranking.best, ranking.lots, n, free)
+        most = n if pins and pins[0].position == 1 else n - 1
+        found = self._explorer.place(ranking.best, ranking.lots[-most:] if most > 0 else [], n, free)
         places, last = [Place(g.row, g.propensity, "exploration" if g.explores else "") for g in found], -1
         for pin in pins:  # in the order of their positions; the second of a position comes after the first
             last = max(pin.position - 1, last + 1)

@@ -21,7 +21,7 @@ from streamrec import logs, wiring
 from streamrec.adapters.embedded import trouble
 from streamrec.config import Settings, up_file
 from streamrec.errors import AlreadyRunning, SetupError
-from streamrec.supervisor.child import Child, last_words
+from streamrec.supervisor.child import Child
 
 log = logs.get(__name__)
 Say = Callable[[str], None]
@@ -189,7 +189,7 @@ class Supervisor:
         """Start again what has ended: servers first. Raises SetupError for a server."""
         for name, server in self.servers.items():
             if not server.alive():
-                self._say(f"{name} ended ({last_words(server.log)}); starting it again")
+                self._say(f"{name} ended {server.end()}; starting it again")
                 server.start()
                 self._follow()
         for child in self.children:

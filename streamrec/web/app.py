@@ -18,15 +18,18 @@ from streamrec import events
 from streamrec.clock import Clock
 from streamrec.errors import RetryLater
 from streamrec.events import Recommendation, encode
-from streamrec.web import bodies, openapi
+from streamrec.web import bodies, openapi, queries
 from streamrec.web.counted import Counted
 from streamrec.web.desk import Desk
 from streamrec.web.guard import Keys, body
 from streamrec.web.outbox import Letter, Outbox
 from streamrec.web.problems import Problem, invalid, response
+from streamrec.web.reach import Reach
 
 LIMIT = events.MAX_MESSAGE_BYTES
 JSON = "application/json"
+PROBE = ["GET", "HEAD"]
+ANY = [*PROBE, "POST", "PUT", "PATCH", "DELETE"]
 T = TypeVar("T")
 
 
@@ -36,6 +39,7 @@ class Behind(NamedTuple):
 
     desk: Desk
     outbox: Outbox
+    reach: Reach
     clock: Clock
     prefix: str
     keys: tuple[str, ...] = ()
@@ -55,7 +59,8 @@ def build(behind: Behind) -> FastAPI:
         ("/v1/recommendations", ["POST"], _recommendations), ("/v1/feedback", ["POST"], _feedback),
         ("/v1/articles/{item_id:path}/similar", ["GET"], _similar),
         ("/v1/articles/{item_id:path}", ["PUT", "DELETE"], _article),
-        ("/healthz", ["GET"], _healthz), ("/readyz", ["GET"], _readyz), ("/metrics", ["GET"], _metrics),
+        ("/healthz", PROBE, _healthz), ("/readyz", PROBE, _readyz), ("/metrics", PROBE, _metrics),
+        *((f"{path}/", ANY, _slash) for path in ("/v1/{rest:path}", "/healthz", "/readyz", "/metrics")),
     ):
         app.add_api_route(path, route, methods=methods, include_in_schema=False)
     app.state.behind = behind
@@ -74,17 +79,8 @@ async def _recommendations(request: Request) -> Response:
 
 
 async def _similar(request: Request) -> Response:
-    b, now, q = _behind(request), _behind(request).clock.now(), request.query_params
-    if unknown := set(q) - {"n", "user_id", "lang", "source", "domain"}:
-        name = sorted(unknown)[0]
-        raise Problem(400, f"no parameter {name!r}: n, user_id, lang, source, domain", field=f"$.{name}")
-    filters = {k: q[k] for k in ("lang", "source", "domain") if k in q}
-    fields: dict[str, Any] = {"similar_to": request.path_params["item_id"], "filters": filters or None}
-    fields |= {"user_id": q["user_id"]} if "user_id" in q else {}
-    if "n" in q:
-        number = q["n"].isascii() and q["n"].isdigit() and len(q["n"]) < 9
-        fields["n"] = int(q["n"]) if number else q["n"]
-    wanted = bodies.request(msgspec.json.encode(fields), now)
+    b, now = _behind(request), _behind(request).clock.now()
+    wanted = queries.similar(request.path_params["item_id"], request.query_params, now)
     answer = await _unless_gone(request, _answer(b, wanted, now))
     if not answer.items and answer.error and answer.error.endswith("is known - at `$.similar_to`"):
         raise Problem(404, answer.error.partition(" - at")[0])
@@ -166,21 +162,32 @@ async def _healthz(request: Request) -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    trouble = _behind(request).desk.trouble()
-    if trouble:
-        raise Problem(503, trouble)
-    return _json({"ready": True})
+    """Without interests most lists can be made, so an encoder that still loads is told, and nothing more."""
+    b = _behind(request)
+    lists = "redis" if b.desk.alive else "the answering thread"
+    troubles = {name: why for name, why in ((lists, b.desk.trouble()), ("kafka", b.reach.trouble())) if why}
+    interests = b.desk.serving.interests()
+    if troubles:
+        raise Problem(503, "; ".join(troubles.values()), missing=[*troubles], interests=interests)
+    return _json({"ready": True, "interests": interests})
 
 
 async def _metrics(request: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+async def _slash(request: Request) -> Response:
+    """Nothing is at such an address: a redirect to the one without would cost each request a second one."""
+    raise HTTPException(404)
+
+
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = "POST /v1/recommendations, POST /v1/feedback, PUT and DELETE /v1/articles/{id}, " \
             "GET /v1/articles/{id}/similar; see /openapi.json"
-    found = response(Problem(error.status_code, f"{request.method} {request.url.path}: there is {known}",
+    path = request.url.path
+    slash = "no address ends with a slash; " if path.endswith("/") and error.status_code == 404 else ""
+    found = response(Problem(error.status_code, f"{request.method} {path}: {slash}there is {known}",
                              request=uuid.uuid4().hex))
     found.headers.update(error.headers or {})
     return found

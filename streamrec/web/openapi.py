@@ -9,6 +9,7 @@ from streamrec import __version__
 from streamrec.events import Recommendation
 from streamrec.web.bodies import MOST_EVENTS, Described, Event, Wanted
 from streamrec.web.problems import MEDIA, TITLES
+from streamrec.web.queries import Similar
 
 EXAMPLES: dict[str, Any] = {
     "Wanted": {
@@ -53,9 +54,8 @@ def document(keys: bool) -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     one = {"$ref": "#/components/schemas/Event"}
     events = {"anyOf": [one, {"type": "array", "items": one, "maxItems": MOST_EVENTS}]}
-    query = [_query("n", {"type": "integer", "minimum": 1, "maximum": 500})]
-    query += [_query("user_id", {"type": "string", "minLength": 1, "maxLength": 256})]
-    query += [_query(name, {"type": "string"}) for name in ("lang", "source", "domain")]
+    query = [_query(name, kind) for name, kind in msgspec.json.schema_components(
+        [Similar])[1]["Similar"]["properties"].items()]
     return {
         "/v1/recommendations": {"post": _operation(
             "recommend", "A list for a reader, a visit, stated interests, or more like one article",
@@ -72,9 +72,9 @@ def _paths() -> dict[str, Any]:
         },
         "/v1/articles/{item_id}/similar": {"get": _operation(
             "similar", "More like this article, which this reader has not read", {200: "Recommendation"},
-            (400, 404, 503), [ITEM, *query])},
+            (400, 404, 503, 504), [ITEM, *query])},
         "/healthz": {"get": _plain("alive", "The process is alive", 503)},
-        "/readyz": {"get": _plain("ready", "It follows Redis, and answers", 503)},
+        "/readyz": {"get": _plain("ready", "It follows Redis and reaches Kafka; are interests read?", 503)},
         "/metrics": {"get": {"operationId": "metrics", "summary": "For Prometheus", "security": [],
                              "responses": {"200": {"description": "text", "content": {"text/plain": {}}}}}},
     }
@@ -117,7 +117,8 @@ def _problem() -> dict[str, Any]:
     text = {"type": "string"}
     return {"type": "object", "required": ["type", "title", "status", "detail"],
             "properties": {"type": text, "title": text, "status": {"type": "integer"}, "detail": text,
-                           "field": {"type": "string", "description": "where in the body the mistake is"}}}
+                           "field": {**text, "description": "where in the body or query the mistake is"},
+                           "missing": {"type": "array", "items": text, "description": "what is not ready"}}}
 
 
 def _accepted() -> dict[str, Any]:

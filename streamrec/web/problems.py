@@ -39,8 +39,9 @@ def response(problem: Problem) -> Response:
 
 
 def invalid(detail: str) -> Problem:
-    """A body or parameter with a mistake; decoders name the field at the end of their message."""
+    """A body or parameter with a mistake; decoders name the field at the end of their message, and none if it
+    is the whole body."""
     if named := OF_AN_OBJECT.search(detail):
         return Problem(400, detail, field=f"{named['at'] or '$'}.{named['name']}")
     _, found, field = detail.rpartition(" - at `")
-    return Problem(400, detail, **({"field": field.rstrip("`")} if found else {}))
+    return Problem(400, detail, field=field.rstrip("`") if found else "$")

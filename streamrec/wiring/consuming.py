@@ -1,5 +1,6 @@
 """The processes that Kafka drives, from settings to their loops; and what all that answer need."""
 
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ def run_collect(settings: Settings, stop: threading.Event) -> None:
         p.tracer("collect"),
     )
     _seldom_collected()
+    sys.setswitchinterval(0.0005)  # in 5 ms of decoding the buffer would have nothing to do
     Loop(subscription, publisher, collector, p.clock, Policy(max_records=2000), stop).run()
 
 
@@ -101,7 +103,8 @@ def serving(p: Parts, stop: threading.Event, process: str = "score") -> "Serving
     fetch.start()
     interests.start()
     _seldom_collected()
-    return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer, tracer=p.tracer(process))
+    return Serving(scorer, fetch, p.rules, p.board, p.clock, s.scorer, tracer=p.tracer(process),
+                   interests=interests.state)
 
 
 def _seldom_collected() -> None:

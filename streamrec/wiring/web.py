@@ -75,19 +75,20 @@ def _serve_web(
     from streamrec.web.app import Behind, build
     from streamrec.web.desk import Desk
     from streamrec.web.outbox import Outbox
+    from streamrec.web.reach import Reach
     from streamrec.web.server import serve
     p = Parts(settings)
     publisher, answers = p.broker.publisher(), p.broker.publisher(linger_s=0.1)  # nobody waits for them
     desk = Desk(serving(p, stop, "web"), answers, p.names.topic("recommendations"), p.clock)
-    outbox = Outbox(publisher)
-    desk.start()
-    outbox.start()
+    outbox, reach = Outbox(publisher), Reach(lambda: p.broker.incarnation(p.names.topic("feedback")), p.clock)
+    for thread in (desk, outbox, reach):
+        thread.start()
     local = settings.web.host in LOOPBACK
-    app = build(Behind(desk, outbox, p.clock, p.names.prefix, tuple(_keys(settings)), local))
+    app = build(Behind(desk, outbox, reach, p.clock, p.names.prefix, tuple(_keys(settings)), local))
     watch = _dashboard(app, p, desk) if pages else None
     log.info("serving", **where)
     serve(app, listening, stop, lambda: p.board.put(BOARD_WEB, {**where, "at": p.clock.now()}))
-    for part in (desk, outbox, watch):
+    for part in (desk, outbox, reach, watch):
         if part:
             part.stop()
     for channel in (publisher, answers):

@@ -1,6 +1,8 @@
 """Tables show what readers and writers wrote as they wrote it."""
 
+import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -59,25 +61,28 @@ def test_a_place_longer_than_the_screen_goes_on_below(
     assert re.sub(r"\s", "", "".join(lines)) == place
 
 
-def test_each_figure_of_a_version_stands_under_its_own_name(
+def test_versions_are_listed_whole_on_a_narrow_screen_each_figure_under_its_own_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first version has been compared with nothing yet."""
-    monkeypatch.setenv("COLUMNS", "200")
+    """The first version has no older rows to be judged by; the JSON has all figures."""
+    monkeypatch.setenv("COLUMNS", "80")
     pointers = MemoryPointers()
-    figures = [{"ndcg_new": 0.1}, {"ndcg_frozen": 0.25, "ndcg_live": 0.375, "ndcg_new": 0.5}]
+    held_out = {"holdout_ndcg_old": 0.1, "holdout_ndcg_new": 0.125, "holdout_ndcg_learner": 0.2}
+    figures = [held_out, held_out | {"anchors_ndcg_old": 0.25, "anchors_ndcg_new": 0.375, "rows": 9.0}]
     for n, metrics in enumerate(figures):
-        record = VersionRecord(version=str(n + 1), parent=None, created_at=0.0, rows=9, learned_until=0.0,
-                               metrics=metrics)
+        record = VersionRecord(version=str(n + 1), parent=str(n), created_at=time.time() - 9e6,
+                               rows=1_000_000, learned_until=0.0, metrics=metrics)
         pointers.move(replace(pointers.read(), attempt=n + 1), n, None, record)
     registry = Registry(FsspecStore(str(tmp_path)), pointers)
     monkeypatch.setattr("streamrec.cli.models._registry", lambda: registry)
-    head, first, second = CliRunner().invoke(app, ["models", "list"]).output.splitlines()
-    at = {name: head.index(name) for name in ("ndcg_frozen", "ndcg_live", "ndcg_new")}
-    assert {name: first[i:].split()[0] for name, i in at.items()} == {
-        "ndcg_frozen": "-", "ndcg_live": "-", "ndcg_new": "0.1000"}
-    assert {name: second[i:].split()[0] for name, i in at.items()} == {
-        "ndcg_frozen": "0.2500", "ndcg_live": "0.3750", "ndcg_new": "0.5000"}
+    head, first, second, told = CliRunner().invoke(app, ["models", "list"]).output.splitlines()
+    assert max(map(len, (head, first, second, told))) <= 80
+    assert head.split() == ["version", "parent", "rows", "age", "new", "rows", "old", "rows"]
+    new, old = head.index("new rows"), head.index("old rows")
+    assert [first[new:old].strip(), first[old:].strip()] == ["0.100 to 0.125", "-"]
+    assert [second[new:old].strip(), second[old:].strip()] == ["0.100 to 0.125", "0.250 to 0.375"]
+    listed = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).output)
+    assert [r["metrics"] for r in listed] == figures
 
 
 def test_what_a_row_lacks_is_a_dash_in_its_own_column(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +128,20 @@ def test_an_alarm_is_shown_in_full_and_the_quiet_in_a_line_each(reports: list[Dr
     assert [line.split()[0] for line in lines[-len(quiet):]] == [f.detector for f in quiet]
 
 
+def test_what_lies_above_its_threshold_without_an_alarm_is_shown_with_the_reason(
+    reports: list[DriftReport]
+) -> None:
+    high = reports[3].findings[5] = replace(
+        reports[3].findings[5], value=0.3, detail="rose; above its threshold, not yet an alarm: for a reason")
+    few = reports[3].findings[6] = replace(
+        reports[3].findings[6], value=None, detail="not enough data (3 of 100)", current="",
+        reference="counted since the monitor's start, 2025-06-15 15:06:40")
+    shown = CliRunner().invoke(app, ["drift", "show", "last-alarm"]).output
+    assert f"{high.detector}: no alarm; newest values since" in shown and high.detail in shown
+    full = " ".join(CliRunner().invoke(app, ["drift", "show", "last-alarm", "--full"]).output.split())
+    assert f"{few.detail}, {few.reference}" in full
+
+
 def test_each_detector_is_shown_in_full_if_asked_for(reports: list[DriftReport]) -> None:
     shown = CliRunner().invoke(app, ["drift", "show", "last-alarm", "--full"]).output
     assert shown.count("since 2025-06-15 15:06:40") == shown.count("2000 reads until 10:00") == len(
@@ -131,7 +150,9 @@ def test_each_detector_is_shown_in_full_if_asked_for(reports: list[DriftReport])
 
 def test_dwell_is_told_in_seconds() -> None:
     [contributor] = [Contributor(kind="topic", name="food", before=0.5, after=0.25)]
-    assert told(contributor, "dwell") == "topic food: 60.0 s to 20.0 s"
+    endless = replace(contributor, before=1.0, after=0.98)
+    assert told(endless, "dwell") == "topic food: over a day to 49 min"
+    assert told(contributor, "dwell") == "topic food: 60 s to 20 s"
 
 
 def test_where_no_report_is_yet_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

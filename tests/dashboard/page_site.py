@@ -82,11 +82,13 @@ class PageSite:
         self.registry.pointers.move(new, old.attempt, None, record)
 
     def alarm(self, report_id: str, trigger: Literal["alarm", "period"] = "alarm") -> None:
-        """A report of the monitor's."""
+        """A report of the monitor's, with an alarm and a statistic that is none yet."""
         finding = Finding(detector="dwell", alarm=True, value=1.0, threshold=0.5, samples=9, reference="r",
                           current="c", detail="fell", severity="high")
+        high = Finding(detector="click-rate", alarm=False, value=0.3, threshold=0.2, samples=9, reference="r",
+                       current="c", detail="rose; above its threshold, not yet an alarm: for a reason")
         report = DriftReport(report_id=report_id, generated_at=time.time(), trigger=trigger, events=3,
-                             model_version="1", findings=[finding], quality={"ndcg_new": 0.5})
+                             model_version="1", findings=[finding, high], quality={"ndcg_new": 0.5})
         self.kafka.publisher().send(REPORTS, None, encode(report))
 
     def die(self, why: str) -> None:

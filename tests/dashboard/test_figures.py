@@ -5,7 +5,7 @@ from typing import Any
 
 from streamrec.dashboard import charts, figures
 from streamrec.dashboard.address import link, path
-from streamrec.drift.remembered import Matrix, forgetting, remembered
+from streamrec.drift.remembered import Matrix, forgetting, remembered, so_far
 from streamrec.events import DriftReport, Finding
 from streamrec.registry import VersionRecord
 
@@ -100,6 +100,14 @@ def test_what_is_remembered_and_what_is_forgotten() -> None:
     lost = forgetting(increments)  # 0.1 of the ten rows of era 1, -0.1 of the five of era 2
     assert lost is not None and abs(lost - 0.5 / 15) < 1e-9
     assert forgetting([]) is None and forgetting(increments[:1]) is None
+
+
+def test_before_anything_can_be_forgotten_it_says_what_is_known_and_what_is_missing() -> None:
+    assert so_far(remembered([])) == "Not known yet: no version was measured on an earlier era."
+    told = so_far(remembered([increment("2", [["1", 10, 0.6]])]))
+    assert told == ("Known so far: version 2 on era 1 0.600. What is forgotten is known once a later version "
+                    "was measured on the same era.")
+    assert forgetting([increment("2", [["1", 10, 0.6]]), increment("3", [["2", 10, 0.6]])]) is None
 
 
 def test_harder_eras_that_come_later_are_no_forgetting() -> None:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from streamrec.dashboard.login import COOKIE, HOME, PATH, Login
+from streamrec.dashboard.login import COOKIE, HOME, OUT, PATH, Login
 
 
 def client(login: Login) -> TestClient:
@@ -22,8 +22,8 @@ def client(login: Login) -> TestClient:
     async def socket(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.close()
-    routes = [Route(PATH, login.route, methods=["GET", "POST"]), Route(f"{HOME}/models", page),
-              Route("/v1/x", page), WebSocketRoute(f"{HOME}/ws", socket)]
+    routes = [Route(PATH, login.route, methods=["GET", "POST"]), Route(OUT, login.out, methods=["POST"]),
+              Route(f"{HOME}/models", page), Route("/v1/x", page), WebSocketRoute(f"{HOME}/ws", socket)]
     return TestClient(login.guard(Starlette(routes=routes)), follow_redirects=False)  # type: ignore[arg-type]
 
 
@@ -55,6 +55,20 @@ def test_from_elsewhere_a_session_is_needed_even_to_look() -> None:
     assert http.get("/v1/x").text == "the page"  # the API has keys of its own
     give(http, "secret")
     assert http.get(f"{HOME}/models").text == "the page"
+
+
+def test_logging_out_ends_this_session_for_good_and_no_other() -> None:
+    login = Login("secret", open_to_all=False)
+    mine, other = client(login), client(login)
+    for http in (mine, other):
+        give(http, "secret")
+    kept = dict(mine.cookies)
+    found = mine.post(OUT)
+    assert found.status_code == 303 and found.headers["location"] == f"{HOME}/"
+    assert COOKIE not in mine.cookies and not login.knows(kept)
+    assert mine.get(f"{HOME}/models").status_code == 303
+    assert login.knows(dict(other.cookies)) and other.get(f"{HOME}/models").text == "the page"
+    assert mine.get(OUT).status_code == 405, "a link from elsewhere logs nobody out"
 
 
 @pytest.mark.parametrize("to", ["https://evil.example", "//evil.example", f"{HOME}\\..\\x", "/v1/x"])

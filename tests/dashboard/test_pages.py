@@ -64,7 +64,9 @@ def test_a_point_of_the_timeline_leads_to_its_report(t: Tab, there: tuple[PageSi
     t.open("/dashboard/")
     t.press_point("Alarms, updates and swaps", "alarm")
     t.page.get_by_role("heading", name="Report odd/../r?1").wait_for()
-    assert "NDCG@10 of the new model" in t.page.inner_text("body")
+    body = t.page.inner_text("body")
+    assert "NDCG@10 of the new model" in body
+    assert "Above its threshold without one: click-rate" in body and "not yet an alarm: for a reason" in body
     t.open("/dashboard/drift")
     t.page.get_by_role("link", name="odd/../r?1").click()
     t.page.get_by_role("heading", name="Report odd/../r?1").wait_for()
@@ -168,6 +170,26 @@ def test_where_nothing_is_the_bar_leads_on(t: Tab) -> None:
     assert file.status == 404 and "not found" in file.json()["detail"]
 
 
+def test_who_logs_out_by_the_keyboard_can_act_on_no_page_any_more(t: Tab) -> None:
+    log_in(t, "letters")
+    with t.page.expect_popup() as opened:
+        t.page.evaluate("window.open('/dashboard/letters')")
+    other = opened.value
+    send = other.get_by_role("button", name="Send back")
+    send.wait_for()
+    t.page.get_by_role("button", name="Dark or light").focus()
+    t.page.keyboard.press("Tab")
+    out = t.page.get_by_role("button", name="Log out")
+    assert out.evaluate("b => b.matches(':focus-visible') && getComputedStyle(b).outlineStyle") == "solid"
+    t.page.keyboard.press("Enter")
+    t.page.get_by_role("link", name="log in").wait_for()
+    t.open("/dashboard/letters")
+    t.page.get_by_text("Log in to do this.").wait_for()
+    send.click()
+    other.get_by_role("button", name="Yes").click()
+    other.get_by_text("Log in to do this.").wait_for()
+
+
 def test_a_rollback_names_the_version_and_a_second_one_says_that_it_serves(
     t: Tab, there: tuple[PageSite, str]
 ) -> None:
@@ -183,6 +205,10 @@ def test_a_rollback_names_the_version_and_a_second_one_says_that_it_serves(
         return button.count()
     wait_until(offered, 20, "the page knows of both", every=0.5)
     assert said(t, "Roll back") == "Version 2 is the model."
+    t.page.set_viewport_size({"width": 400, "height": 900})
+    box = button.bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= 400 and box["y"] + box["height"] <= 900
+    assert t.page.evaluate("document.documentElement.scrollWidth") <= 400, "a phone shows it at once"
     for expected in ("Version 1 is the model now", "Version 1 is the model already: nothing was done."):
         button.click()
         t.page.get_by_text("Serve version 1 from now on").wait_for()

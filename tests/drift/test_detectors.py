@@ -15,8 +15,8 @@ import pytest
 import streamrec.drift
 from streamrec.config import Monitor
 from streamrec.drift.content import ContentShift, NewWords
-from streamrec.drift.contract import Detector
-from streamrec.drift.controls import AgainstControls, Exposure
+from streamrec.drift.contract import Detector, above
+from streamrec.drift.controls import AgainstControls, Exposure, Gap
 from streamrec.drift.formulas import turned
 from streamrec.drift.mixes import Choice, TopicGivenShown, TopicMix
 from streamrec.drift.monitor import Detectors
@@ -184,7 +184,7 @@ def test_a_slow_change_is_told_by_the_moment_that_adwin_found() -> None:
     assert seen > SETTINGS.reference
 
 
-@pytest.mark.parametrize(("kind", "seconds", "told"), [(Dwell, 30.0, "30.0 s"), (Calibration, 0.0, "-0.400")])
+@pytest.mark.parametrize(("kind", "seconds", "told"), [(Dwell, 30.0, "30 s"), (Calibration, 0.0, "-0.400")])
 def test_means_are_told_on_the_scale_of_their_readers(
     kind: type[Detector], seconds: float, told: str
 ) -> None:
@@ -196,9 +196,36 @@ def test_means_are_told_on_the_scale_of_their_readers(
                 sizes.append(d.report())
     [found] = sizes
     assert f" to {told}" in found.detail and found.current.endswith(f"mean {told}")
-    assert found.reference.endswith("140.0 s" if seconds else "+0.400")
+    assert found.reference.endswith("2.3 min" if seconds else "+0.400")
     if not seconds:
         assert found.interval and found.interval[0] <= -0.8 <= found.interval[1]
+
+
+def watched(kind: type[Detector], shift_at: int, until: int) -> Iterator[Finding]:
+    """Reports, each with one value more, of a stream that shifts."""
+    d, draw, rng = kind(SETTINGS), draw_for(kind), random.Random(0)
+    for i in range(until):
+        d.update(draw(rng, int(i >= shift_at)), float(i))
+        yield d.report()
+
+
+@pytest.mark.parametrize(("kind", "why"), [
+    (ClickRate, "ADWIN looks once in 32 values"), (ContentShift, "2 blocks in a row must be"),
+])
+def test_what_lies_above_its_threshold_without_an_alarm_says_why(kind: type[Detector], why: str) -> None:
+    found = list(watched(kind, 1500, 2500))
+    high = [f for f in found if above(f)]
+    assert high and all(f.detail.endswith(f"; above its threshold, not yet an alarm: {why}") for f in high)
+    assert not any("above its threshold" in f.detail for f in found if not above(f))
+    assert any(f.alarm for f in found)
+
+
+def test_a_model_that_stays_worse_than_its_controls_says_that_it_was_told() -> None:
+    d = AgainstControls(SETTINGS)
+    for i in range(300):
+        d.update(Gap(-0.1 - 0.01 * (i % 2)))
+    assert d.report().alarm
+    assert "no new alarm: it was told" in d.report().detail
 
 
 def test_exposure_names_the_articles_whose_places_moved_most() -> None:

@@ -7,6 +7,7 @@ from itertools import count
 
 import msgspec
 import numpy as np
+import pytest
 from msgspec.structs import replace
 
 from streamrec.config import Monitor
@@ -26,6 +27,7 @@ class Site:
         self.known = [self.rng.randrange(TOPICS) for _ in range(READERS)]
         self.interest = list(self.known)
         self.events = self.visits = 0
+        self.behind = 0.0  # s, of all clocks
         self.start = 1e9
         for i in range(TOPICS * 50):
             monitor.article(f"a{i}", Published(f"topic-{i % TOPICS}", f"An article {i}"))
@@ -52,7 +54,7 @@ class Site:
         self.events += 1
         event = Feedback(
             event_id=f"e{self.events}", user_id=f"u{user}", event_type=kind, item_id=item,
-            timestamp=self.start + self.visits, impression=slate, recommendation_id=rec,
+            timestamp=self.start + self.visits - self.behind, impression=slate, recommendation_id=rec,
         )  # type: ignore[arg-type]
         for _ in range(2):  # Kafka delivers at least once
             self.monitor.feedback(event, 0, self.start + self.visits)
@@ -196,6 +198,39 @@ def test_a_burst_of_wrong_clocks_stops_no_outcome() -> None:
     found = last(site.monitor)
     assert told > 200
     assert max(f.first_seen or 0.0 for f in found.findings) <= site.start + site.visits + 60
+
+
+@pytest.mark.parametrize("hours", [1, 12, 24, 48])
+def test_clocks_put_back_by_hours_stop_no_outcome(hours: int) -> None:
+    """All at once, as by a change of the time zone: slates are told as before, a minute later at most."""
+    site = Site(DriftMonitor(QUIET), 0)
+    site.until(1000)
+    site.monitor.beat(0.0)
+    site.behind = 3600.0 * hours
+    for _ in range(1500):
+        site.visit()
+    told, clicked = site.monitor.beat(1.0)["slates"]["live"]
+    assert told >= 1400 and clicked > told / 3
+
+
+def test_what_is_not_enough_yet_says_since_when_it_is_counted() -> None:
+    """Nothing is kept over a restart, and an alarm begins anew."""
+    monitor = DriftMonitor(QUIET)
+
+    def found(name: str, now: float) -> Finding:
+        report = monitor.due(now)
+        assert report
+        return next(f for f in report.findings if f.detector == name)
+    assert monitor.due(1.75e9) is None
+    at_first = found("content", 2.75e9)
+    assert at_first.detail == "not enough data (0 of 300)"
+    assert at_first.reference == "counted since the monitor's start, 2025-06-15 15:06:40"
+    monitor.detectors.content._latch(replace(at_first, alarm=True, value=1.0, threshold=0.5))
+    assert found("content", 2.75e9 + 1).alarm
+    assert found("content", 3.75e9 + 2).reference == "counted since its alarm, 2057-02-21 16:53:21"
+    for encoder in ("one", "another"):
+        monitor.encoder(encoder)
+    assert found("content", 4.75e9 + 3).reference.startswith("counted since another encoder came, ")
 
 
 def test_control_arms_and_unknown_recommendations_give_the_topic_mix_only() -> None:

@@ -91,6 +91,26 @@ def test_event_time_is_taken_back_once_all_that_comes_is_far_behind_it() -> None
     assert nows[100] > 9e8 and nows[-1] < 5e8 + 1000
 
 
+def test_event_time_goes_on_with_wall_time_where_most_clocks_are_put_back_by_hours() -> None:
+    time = EventTime()
+    for n in range(100):
+        time.tick(1e9 + n, 1e9 + n)
+    stood = time.now
+    for n in range(100, 1000):
+        now = time.tick(1e9 + n - 7200, 1e9 + n)
+    assert stood + 800 < now <= 1e9 + 1000
+    assert [time.tick(1e9 + n, 1e9 + n) for n in range(1000, 1040)][-1] > 1e9 + 1000, "and back at once"
+
+
+def test_time_that_was_taken_back_holds_no_slate_up_behind_another() -> None:
+    slates = SlateOutcomes(30.0)
+    for n in range(50):
+        slates.served(f"r{n}", RANKED)
+        slates.shown("u", f"r{n}", ITEMS, 1e9 + n)
+    assert slates.expire(5e8) == []
+    assert len(slates.expire(5e8 + 30)) == 50
+
+
 def test_events_far_apart_in_order_are_not_astray_and_one_out_of_order_is() -> None:
     clock, rng, at = Neighbours(), random.Random(1), 1e9
     found = []

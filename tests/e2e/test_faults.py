@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 from kafka import KafkaAdminClient
@@ -179,6 +180,39 @@ def test_a_killed_kafka_is_waited_for_quietly(redis_server: str, prefix: str, ho
             said = process.log.splitlines()[n:]
             assert len(said) < LINES_A_PERIOD * periods, said
             print(f"{len(said)} lines in {10 * (periods - 1):.0f} s without Kafka")
+    finally:
+        stack.close()
+        kafka.kill()
+
+
+def test_the_web_process_is_not_ready_while_kafka_hangs_or_is_gone(
+    redis_server: str, prefix: str, home: Path
+) -> None:
+    kafka = EmbeddedKafka(home / "kafka", JARS, jvm=[java.C1_ONLY])
+    kafka.start()
+    stack = Stack(kafka.bootstrap, redis_server, prefix, home)
+    try:
+        for name in ("catalogue", "web"):
+            stack.start(name)
+        url = wait_until(lambda: (stack.parts.board.get("web") or {}).get("url"), 60, "it listens")
+
+        def ready(status: int, seconds: float) -> httpx.Response:
+            """What it answers, once it does so with this status; a head has no body."""
+            found = wait_until(lambda: (r := httpx.get(f"{url}/readyz")).status_code == status and r, seconds,
+                               f"/readyz answers {status}")
+            head = httpx.head(f"{url}/readyz")
+            assert (head.status_code, head.content) == (status, b"")
+            return found
+        ready(200, 30)
+        os.kill(kafka.pid or 0, signal.SIGSTOP)
+        assert ready(503, 30).json()["missing"] == ["kafka"]
+        assert httpx.post(f"{url}/v1/recommendations", json={}).status_code == 200
+        os.kill(kafka.pid or 0, signal.SIGCONT)
+        ready(200, 30)
+        kafka.kill()
+        assert "Kafka does not answer" in ready(503, 30).json()["detail"]
+        kafka.start()
+        ready(200, 30)
     finally:
         stack.close()
         kafka.kill()

@@ -88,10 +88,13 @@ def _rules(stack: Stack, ask: Any) -> None:
     path = stack.home / "rules.json"
     path.write_text(json.dumps([{"rule_id": "no food", "action": "block", "match": {"tags": ["food"]}}]))
     said = stack.run("rules", "put", str(path))
-    assert said.returncode == 0, said.stderr
+    assert said.returncode == 0 and not said.stderr and said.stdout == "1 rule published: no food\n", said
     wait_until(lambda: set(ids(ask())) == {"flink", "derby"}, 10, "the rule is in force")
     assert ask().json()["rules"] == ["no food"]
-    assert "no food" in stack.run("rules", "list").stdout
+    assert "no food" in (listed := stack.run("rules", "list").stdout) and "in force" in listed
+    path.write_text(stack.run("rules", "list", "--json").stdout.replace("food", "fodo"))
+    said = stack.run("rules", "put", str(path))
+    assert said.returncode == 0 and "rule no fodo: no live article has the tag 'fodo'" in said.stderr
     path.write_text('{"rule_id": "x", "action": "blok", "match": {"tags": ["food"]}}')
     wrong = stack.run("rules", "put", str(path))
     assert wrong.returncode == 2 and "$.action" in wrong.stderr and "rule x" in wrong.stderr

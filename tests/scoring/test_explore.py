@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from scoring_site import DIM, Site, ids
+from scoring_site import DIM, NOW, Site, ids
 
 from streamrec.config import Model
 from streamrec.errors import RetryLater
@@ -38,7 +38,8 @@ def test_the_chance_of_each_draw_is_the_share_it_is_drawn_with() -> None:
 
 
 @pytest.mark.parametrize("explore, n, per_source", [
-    (0.2, 5, 0), (0.5, 5, 0), (0.1, 5, 0), (0.34, 10, 0), (0.9, 3, 0), (0.5, 5, 1), (0.5, 4, 2),
+    (0.2, 5, 0), (0.5, 5, 0), (0.1, 5, 0), (0.34, 10, 0), (0.9, 3, 0), (0.5, 5, 1), (0.5, 4, 2), (0.9, 2, 0),
+    (1.0, 4, 0),
 ])
 def test_propensities_of_whole_lists_are_the_true_chances(explore: float, n: int, per_source: int) -> None:
     """What the network makes of all features together turns the fast score's order upside down."""
@@ -199,3 +200,60 @@ def test_the_newest_are_explored_first() -> None:
         site.article(f"a{i}", np.random.default_rng(i).normal(size=DIM), age=i)
     explored = {i.item_id for _ in range(100) for i in site.answer("u", 4).items if i.propensity < 1}
     assert explored <= {f"a{i}" for i in range(104)} and len(explored) > 40
+
+
+@pytest.mark.parametrize("n, pins", [(1, []), (2, []), (3, []), (10, [2, 3, 4, 5, 6, 7, 8, 9, 10]), (3, [2])])
+def test_no_list_begins_with_an_article_that_is_tried_out(n: int, pins: list[int]) -> None:
+    """Not even where one place alone is left."""
+    site = Site(explore=0.9, explore_times=10**9)
+    site.announce(30)
+    site.event("somebody", "a29")
+    site.scorer.rules.replace(pin(f"a{p}", p) for p in pins)
+    explored = set[int]()
+    for _ in range(60):
+        items = site.answer("u", n).items
+        assert len(items) == n and items[0].item_id == "a29" and items[0].propensity == 1
+        explored |= {i.rank for i in items if i.propensity < 1}
+    assert explored == set(range(2, n + 1)) - set(pins)
+
+
+def pin(item: str, position: int) -> Rule:
+    return Rule(rule_id=item, action="pin", match=Match(item_ids=[item]), position=position)
+
+
+def test_behind_a_first_place_from_an_editor_all_others_may_explore() -> None:
+    site = Site(explore=1.0, explore_times=10**9)
+    site.announce(30)
+    site.scorer.rules.replace([pin("a7", 1)])
+    items = [site.answer("u", 3).items for _ in range(60)]
+    assert {i[0].item_id for i in items} == {"a7"}
+    assert all(i.propensity < 1 for of in items for i in of[1:])
+
+
+def test_where_nothing_else_is_left_what_is_explored_comes_first() -> None:
+    explorer, pool = Explorer(10**9, 1), np.arange(4)
+    lots = explorer.draw(pool, np.zeros(4, np.float32), 1)
+    [first] = explorer.place([], lots, 2, anything)
+    assert first.explores
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize("read_at", [NOW, NOW - 3650 * DAY])
+def test_articles_older_than_the_bound_are_explored_no_more(read_at: float) -> None:
+    """Counted from the newest read, so in a log of years ago, too."""
+    site = Site(explore=0.5, explore_times=10**9, explore_age_s=3 * DAY)
+    for i in range(40):
+        age = NOW - read_at + (i % 2) * 3 * DAY + 60
+        site.article(f"a{i}", np.random.default_rng(i).normal(size=DIM), age=age)
+    site.event("somebody", "a1", at=read_at)
+    items = [i for _ in range(60) for i in site.answer("u", 6).items]
+    assert {int(i.item_id[1:]) % 2 for i in items if i.propensity < 1} == {0}
+
+
+def test_where_all_is_old_nothing_is_explored_and_lists_are_whole() -> None:
+    site = Site(explore=0.5, explore_age_s=DAY)
+    site.announce(20)
+    site.event("somebody", "a1", at=NOW + DAY)
+    assert [i.propensity for i in site.answer("u", 6).items] == [1.0] * 6

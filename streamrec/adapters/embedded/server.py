@@ -1,5 +1,6 @@
 """What the embedded Kafka and Redis share: own the folder, start, wait until it answers, stop."""
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Self
 
 from streamrec.adapters.embedded import claim, guard, trouble
 from streamrec.errors import SetupError
+
+KILLED = (128 + signal.SIGKILL, -signal.SIGKILL)  # it, or its guard
 
 
 class Started(ABC):
@@ -103,6 +106,13 @@ class Server(Started):
 
     def alive(self) -> bool:
         return self._guarded is not None and self._guarded.alive()
+
+    def end(self) -> str:
+        """How it ended, for people: its exit status (128 + the signal that ended it), and the last error in
+        its log; one that was killed could not say why."""
+        status = self._guarded.returncode if self._guarded else None
+        error = "" if status in KILLED else trouble.last_error(self.log)
+        return f"with {status}{f' ({error})' if error else ''}"
 
     @property
     def pid(self) -> int | None:
