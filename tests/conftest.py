@@ -29,6 +29,15 @@ settings.register_profile("ours", deadline=None, derandomize=True)
 settings.load_profile("ours")
 QUICK = {"group.min.session.timeout.ms": "1000"}  # a killed consumer is soon declared dead
 
+ALONE = ("tests/e2e/", "tests/benchmarks/")  # where `make test` looks for tests that run alone
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that no run takes proves nothing."""
+    lost = [i.nodeid for i in items if i.get_closest_marker("alone") and not i.nodeid.startswith(ALONE)]
+    if lost:
+        raise pytest.UsageError(f"`make test` runs what is marked alone from {ALONE} only: {lost}")
+
 
 @pytest.fixture(autouse=True)
 def one_torch_thread() -> None:

@@ -4,10 +4,11 @@ without models swapped every second, and lists that know of a click."""
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from statistics import median
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from tests.benchmarks.servers import Bench, peak_mb, publish, wait_for
 from tests.benchmarks.stream import READERS, START, article, realistic
 
 PREFIX, PAGE = "answer", 1000
+MODELS = 9  # different ones that take turns
 
 
 def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
@@ -35,7 +37,7 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
         site = _Site(parts)
         with site.listening():
             wait_for("the scorer answers", site.answered_one, 60, 0.2)
-            _publish_model(parts, 0)
+            _publish_model(parts, _model(0))
             _windows(parts, site, sizes, figures, say)
             _clicks(site, sizes, figures, say)
         figures.add("scorer_peak_rss_mb", peak_mb(scorer.pid))
@@ -184,15 +186,15 @@ def _clicks(site: _Site, sizes: Sizes, figures: Figures, say: Say) -> None:
 
 @contextmanager
 def swapping(parts: Parts) -> Iterator[None]:
-    """While inside, a new version is published every second; one that cannot be ends the run."""
-    stop = threading.Event()
+    """While inside, a new version is published every second; one that cannot be ends the run. Models are made
+    beforehand: the process that measures the answers may not be held up by making them."""
+    stop, made = threading.Event(), [_model(n) for n in range(1, MODELS)]
 
     def run() -> None:
-        n = 0
-        while not stop.is_set():
-            n += 1
-            _publish_model(parts, n)
-            stop.wait(1.0)
+        for files in cycle(made):
+            _publish_model(parts, files)
+            if stop.wait(1.0):
+                return
 
     with ThreadPoolExecutor(1) as pool:
         published = pool.submit(run)
@@ -203,11 +205,15 @@ def swapping(parts: Parts) -> Iterator[None]:
         published.result()
 
 
-def _publish_model(parts: Parts, seed: int) -> None:
+def _model(seed: int) -> Mapping[str, bytes]:
+    return to_files(network(seed), {"encoder": "bench"})
+
+
+def _publish_model(parts: Parts, files: Mapping[str, bytes]) -> None:
     """As the learner publishes: staged files, then the pointer."""
     registry, old = parts.registry, parts.registry.current()
     name = registry.new_name()
-    registry.stage("versions", name, to_files(network(seed), {"encoder": "bench"}), cursor={})
+    registry.stage("versions", name, files, cursor={})
     record = VersionRecord(version=name, parent=old.version, created_at=START, rows=0,
                            learned_until=START, metrics={})
     new = replace(old, version=name, attempt=old.attempt + 1,
