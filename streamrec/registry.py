@@ -24,6 +24,14 @@ Files = dict[str, bytes]
 Content = bytes | memoryview
 MANIFEST = "manifest.json"
 RECORDS = 1000  # published versions listed; the files of the newest 50 are kept
+ROLLBACKS = 50
+
+
+class Rollback(Struct, frozen=True):
+    """An operator went back to a version, at a wall time (epoch s)."""
+
+    version: str
+    at: float
 
 
 class Pointer(Struct, frozen=True, kw_only=True):
@@ -42,6 +50,7 @@ class Pointer(Struct, frozen=True, kw_only=True):
     refused: int = 0
     last_gate: dict[str, Any] | None = None
     last_attempt_at: float = 0.0
+    rollbacks: list[Rollback] = []  # the newest ROLLBACKS, oldest first
 
 
 class VersionRecord(Struct, frozen=True, kw_only=True):
@@ -170,7 +179,8 @@ class Registry:
         if old.version == version:
             return old
         new = msgspec.structs.replace(
-            old, version=version, action="rollback", attempt=old.attempt + 1, published_at=now
+            old, version=version, action="rollback", attempt=old.attempt + 1, published_at=now,
+            rollbacks=[*old.rollbacks, Rollback(version, now)][-ROLLBACKS:],
         )
         self.pointers.move(new, old.attempt, None, None)
         return new

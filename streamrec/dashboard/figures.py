@@ -11,6 +11,7 @@ from streamrec.events import ASKED, DriftReport
 from streamrec.registry import VersionRecord
 
 Beats = Sequence[Mapping[str, Any]]
+Rollbacks = Sequence[Mapping[str, Any]]  # as `streamrec status` tells them
 SPAN_S, RATE_S = 10.0, 60.0  # of a rate per second, of a click rate
 FEW = 20  # slates that a click rate is told of
 SIGMAS = 5.0
@@ -103,6 +104,7 @@ class Mark(NamedTuple):
 
 def timeline(
     reports: Sequence[DriftReport], increments: Increments, beats: Beats, records: Sequence[VersionRecord],
+    rollbacks: Rollbacks = (),
 ) -> list[Mark]:
     """Alarms, updates and swaps on one axis, oldest first."""
     alarms = [
@@ -114,7 +116,7 @@ def timeline(
              if q["published"] else f"refused ({q['trigger']}): {q['reason']}", refused=not q["published"])
         for q in increments
     ]
-    return sorted(alarms + updates + _swaps(beats, records))
+    return sorted(alarms + updates + _swaps(beats, records, rollbacks))
 
 
 def done_about(report: DriftReport, increments: Increments) -> str:
@@ -129,15 +131,16 @@ def done_about(report: DriftReport, increments: Increments) -> str:
         f"{ASKED}: refused, {after['reason']}"
 
 
-def _swaps(beats: Beats, records: Sequence[VersionRecord]) -> list[Mark]:
-    """As beats saw them, to the second and rollbacks, too; beats are kept for minutes only, so what is older
-    is taken from the versions, which scorers take up as they are published."""
+def _swaps(beats: Beats, records: Sequence[VersionRecord], rollbacks: Rollbacks) -> list[Mark]:
+    """As beats saw them, to the second; beats are kept for minutes only, so what is older is taken from the
+    versions and the rollbacks, which scorers take up as they come."""
     seen = [(b["at"], b["version"]) for before, b in zip(beats, beats[1:], strict=False)
             if b["version"] != before["version"]]
     since = beats[0]["at"] if beats else float("inf")
-    older = [Mark(r.created_at, "swap", f"version {r.version} published, and taken up") for r in records
-             if r.created_at < since
-             and not any(v == r.version and 0 <= at - r.created_at < SOON_S for at, v in seen)]
+    told = [(r.created_at, r.version, "version {} published, and taken up") for r in records]
+    told += [(r["at"], r["version"], "rolled back to version {}") for r in rollbacks]
+    older = [Mark(begun, "swap", what.format(version)) for begun, version, what in told
+             if begun < since and not any(v == version and 0 <= at - begun < SOON_S for at, v in seen)]
     return older + [Mark(at, "swap", f"version {v} serves") for at, v in seen]
 
 

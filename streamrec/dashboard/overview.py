@@ -161,7 +161,8 @@ def _moved(site: Site) -> None:
         def look() -> None:
             reports = site.reports.seen.value
             marks = figures.timeline(reports, site.quality.seen.value, site.pulse.seen.value,
-                                     site.versions.seen.value[-INCREMENTS:])
+                                     site.versions.seen.value[-INCREMENTS:],
+                                     site.facts.seen.value.get("rollbacks", []))
             chart.show(charts.timeline(marks), bool(marks))
             alarms = [(r, f) for r in reports for f in r.findings if f.alarm]
             now = site.clock.now()

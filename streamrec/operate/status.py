@@ -49,6 +49,7 @@ def facts(
         "buffer": {"rows": counts.reservoir_rows, "bytes": counts.reservoir_bytes},
         "rows_waiting": waiting(buffer.rows_total(), pointer.cursor),
         "model": {"version": pointer.version, "age_s": age},
+        "rollbacks": [{"version": r.version, "at": r.at} for r in pointer.rollbacks],
         "serving": (board.get(BOARD_SCORER) or {}).get("version"),
         "web": web.get("url"),
         "dashboard": web.get("dashboard"),

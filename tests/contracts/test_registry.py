@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from streamrec.adapters.files import FsspecStore
 from streamrec.adapters.memory import MemoryFiles, MemoryPointers
 from streamrec.errors import Conflict, CorruptArtefact, Fenced, NotFound
-from streamrec.registry import MANIFEST, FileStore, Pointer, Registry, VersionRecord
+from streamrec.registry import MANIFEST, FileStore, Pointer, Registry, Rollback, VersionRecord
 
 FILES = {"model.bin": b"\x00weights", "notes.json": b"{}"}
 
@@ -112,6 +112,9 @@ def test_rolling_back_points_at_the_old_version_and_forgets_nothing_learned(
     assert registry.current() == pointer and pointer.version == first
     assert (pointer.state, pointer.attempt, pointer.published_at) == (second, 3, 77.0)
     assert [r.version for r in registry.pointers.records()] == [first, second]
+    publish(registry)
+    registry.rollback(second, now=99.0)
+    assert registry.current().rollbacks == [Rollback(first, 77.0), Rollback(second, 99.0)]
 
 
 def test_rolling_back_to_what_serves_already_writes_nothing(registry: Registry) -> None:

@@ -143,6 +143,14 @@ def test_swaps_outlive_the_beats() -> None:
     assert figures.timeline([], [], [], [record("1", 90.0)])[0].lane == "swap"
 
 
+def test_rollbacks_outlive_the_beats_and_are_told_once() -> None:
+    back = [{"version": "1", "at": 300.0}, {"version": "2", "at": 9001.0}]
+    beats = [beat(9000.0), beat(9002.0, "2")]
+    marks = figures.timeline([], [], beats, [record("1", 90.0), record("2", 200.0)], back)
+    assert [(m.at, m.text) for m in marks[2:]] == [
+        (300.0, "rolled back to version 1"), (9002.0, "version 2 serves")]
+
+
 def test_a_refused_update_is_drawn_hollow() -> None:
     marks = figures.timeline([], [increment("2", []), increment("3", [], published=False)], [], [])
     full, hollow = (d["itemStyle"]["color"] for d in charts.timeline(marks)["series"][0]["data"])
