@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Small matrices on few cores: two threads are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint evaluate bench bench-gate bench-drift screenshots chaos clean
+.PHONY: help demo test lint evaluate bench bench-gate bench-drift bench-explore screenshots chaos clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ bench-gate: $(VENV)/dev ## How often the gate errs, on 200 good and 200 null upd
 
 bench-drift: $(VENV)/dev ## How soon each detector sees a shift, and its false alarms; ARGS=--write: into docs/drift.md
 	$(BIN)/python -m tests.benchmarks.drift $(ARGS)
+
+bench-explore: $(VENV)/dev ## Ways to give new articles their early impressions, on the synthetic site
+	$(BIN)/python -m tests.benchmarks.exploring $(ARGS)
 
 evaluate: $(VENV)/dev ## What learning brings, on the project's own synthetic site, with the oracle beside
 	$(BIN)/streamrec simulate build/site --seasons 2 --readers 1200 --visits 60000

@@ -48,6 +48,7 @@ class ModelFetch:
         self._ready: tuple[Served | None, Served | None] = (None, None)
         self._have: dict[str, str | None] = {"live": None, "frozen": None}
         self._refused: dict[str, float] = {}  # version -> when to try it again (monotonic s)
+        self.refusal: dict[str, str] | None = None  # of the version that is to serve: its name, and why
         self._thread = threading.Thread(target=self._run, name="model-fetch", daemon=True)
 
     def start(self) -> None:
@@ -106,13 +107,19 @@ class ModelFetch:
             SWAP_FAILURES.inc()
             log.error("model_refused", version=version, why=str(error), serving=self._have["live"])
             self._refused[version] = time.monotonic() + RETRY_S
+            self._noted(name, {"version": version, "why": str(error)})
             return
         with self._lock:
             ready = list(self._ready)
             ready[place] = served
             self._ready = (ready[0], ready[1])
+        self._noted(name, None)
         self._own.keep(name, served)
         self._have[name], self._serving[name] = version, served
+
+    def _noted(self, name: str, refusal: dict[str, str] | None) -> None:
+        if name == "live":
+            self.refusal = refusal
 
     def build(self, version: str, to_look: bool = False) -> Served:
         """A version, verified and warmed; `to_look`: not to serve, which any thread may ask for. Raises

@@ -31,7 +31,7 @@ class Reread:
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         """See consumers.loop.Handler."""
         self._until.pop(partition, None)
-        reader = self._board.get(_key(partition))
+        reader = self._board.get(read_key(partition))
         if committed is not None and reader == self._reader:
             self._read.add(partition)
             return None
@@ -56,7 +56,7 @@ class Reread:
         partition is done once it has come to it."""
         for partition, records in batches:
             if partition in self._until and records[-1].offset + 1 >= self._until[partition]:
-                self._board.put(_key(partition), self._reader)
+                self._board.put(read_key(partition), self._reader)
                 self._read.add(partition)
                 del self._until[partition]
 
@@ -66,10 +66,11 @@ class Reread:
         if not due(self._clock.now(), self._checked_at, CHECK_S):
             return
         self._checked_at = self._clock.now()
-        if any(self._board.get(_key(partition)) is None for partition in self._read):
+        if any(self._board.get(read_key(partition)) is None for partition in self._read):
             self._read.clear()
             raise Fenced("Redis no longer holds what was read into it: reading it again")
 
 
-def _key(partition: Partition) -> str:
+def read_key(partition: Partition) -> str:
+    """Where the board has who read a partition to where it had been read."""
     return f"read:{partition.topic}/{partition.partition}"

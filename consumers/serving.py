@@ -4,7 +4,7 @@ turn wishes into messages. One thread calls it."""
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -16,7 +16,7 @@ from streamrec.config import Scorer as Settings
 from streamrec.events import Recommendation, Request, Trigger
 from streamrec.metrics import ANSWER_SECONDS, ANSWERS, BOARD_SCORER, MODEL_VERSION, STALE, SWAPS, Board
 from streamrec.rules import RuleStore
-from streamrec.scoring import Ask, Ranked, Scorer, Served
+from streamrec.scoring import PRIOR, Ask, Ranked, Scorer, Served
 from streamrec.scoring.lately import Lately
 from streamrec.traces import NO_TRACES, Tracer
 
@@ -57,6 +57,7 @@ class Serving:
         self.tracer, self.interests, self._rules_at = tracer, interests, 0
         self._last, self.lately = LastLists(), Lately(clock)
         self.synced_at = self._tried_at = 0.0
+        self._told: dict[str, Any] = {}
 
     def close(self) -> None:
         """No model is fetched any more."""
@@ -73,6 +74,7 @@ class Serving:
         self.scorer.frozen = frozen or self.scorer.frozen
         if live is not None:
             self._swap(live)
+        self._tell()
         self.scorer.follow()
         if (version := self._rules.version()) != self._rules_at:
             self.scorer.rules.replace(self._rules.all())
@@ -83,10 +85,16 @@ class Serving:
         self.scorer.swap(served)
         SWAPS.inc()
         MODEL_VERSION.set(int(served.version))
-        self._board.put(BOARD_SCORER, {"version": served.version, "swapped_at": self._clock.now()})
         for trace in served.traces:
             self.tracer.span(trace, "serve", self._clock.now(), self._clock.now(), version=served.version)
         log.info("swapped", version=served.version)
+
+    def _tell(self) -> None:
+        """Which version answers, and which is to and was refused: what the pointer names may not serve."""
+        version = None if self.scorer.live.version == PRIOR else self.scorer.live.version
+        if (told := {"version": version, "refused": self._fetch.refusal}) != self._told:
+            self._board.put(BOARD_SCORER, told)
+            self._told = told
 
     def version(self, name: str) -> Served:
         """A version, to look at what it would say; any thread may ask. Raises NotFound, CorruptArtefact."""

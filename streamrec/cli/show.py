@@ -22,6 +22,10 @@ def _table(*columns: str, title: str | None = None) -> Table:
     return table
 
 
+def _but_refused(refused: dict[str, str] | None) -> str:
+    return f"; refused: {refused['why']}" if refused else ""
+
+
 def status_table(s: dict[str, Any]) -> None:
     """`streamrec status`."""
     table = _table("", "")
@@ -34,7 +38,7 @@ def status_table(s: dict[str, Any]) -> None:
         "rows waiting": s["rows_waiting"], "articles": s["articles"],
         "model": f"version {model['version']}, {model['age_s']} s old" if model["version"] else
                  "none yet: the untrained prior answers",
-        "serving": s["serving"] or "the untrained prior",
+        "serving": (s["serving"] or "the untrained prior") + _but_refused(s["serving_refused"]),
         "http": s["web"] or "no web process runs",
         "dashboard": s["dashboard"] or "none",
         "models": f"{s['models_published']} published, {s['models_refused']} refused",

@@ -66,11 +66,11 @@ def _above(a: Sequence[int], b: Sequence[int]) -> bool:
 
 
 def delays_ms(beats: Beats) -> tuple[int, int] | None:
-    """p50 and p99 from a click to a list that knows it, of the newest beat that saw any."""
-    for b in reversed(beats):
-        if b["delays_ms"]:
-            return b["delays_ms"][0], b["delays_ms"][1]
-    return None
+    """p50 and p99 from a click to a list that knows it, of the newest beat that saw any; of none if that is
+    long ago."""
+    lately = (b["delays_ms"] for b in reversed(beats) if b["at"] >= beats[-1]["at"] - RATE_S)
+    found = next((d for d in lately if d), None)
+    return (found[0], found[1]) if found else None
 
 
 class Bin(NamedTuple):
@@ -142,6 +142,16 @@ def _swaps(beats: Beats, records: Sequence[VersionRecord], rollbacks: Rollbacks)
     older = [Mark(begun, "swap", what.format(version)) for begun, version, what in told
              if begun < since and not any(v == version and 0 <= at - begun < SOON_S for at, v in seen)]
     return older + [Mark(at, "swap", f"version {v} serves") for at, v in seen]
+
+
+def serves(facts: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Whether what is to serve does, in a sentence."""
+    serving, refused = facts.get("serving"), facts.get("serving_refused")
+    if refused:
+        instead = f"version {serving} answers" if serving else "popularity and text answer"
+        return False, (f"Version {refused['version']} is to serve and was refused, {instead}: "
+                       f"{refused['why']}.")
+    return (True, f"Version {serving} serves.") if serving else (None, "No version serves yet.")
 
 
 def parent_of(increment: Mapping[str, Any], records: Sequence[VersionRecord], current: str | None) -> str:

@@ -5,7 +5,7 @@ import asyncio
 from nicegui import ui
 
 from streamrec.dashboard.address import link
-from streamrec.dashboard.figures import age, number, parent_of
+from streamrec.dashboard.figures import age, number, parent_of, serves
 from streamrec.dashboard.frame import every, frame, judged, named, no_login, say
 from streamrec.dashboard.parts import Table, confirm
 from streamrec.dashboard.site import Site
@@ -39,8 +39,7 @@ def _lineage(site: Site) -> None:
                  number(q["ndcg"]["live"][0], 3) if "live" in q["ndcg"] else "-")
                 for q in site.quality.seen.value[: -MOST - 1 : -1]
             ])
-            say(verdict, True if serving else None,
-                f"Version {serving} serves." if serving else "No version serves yet.")
+            say(verdict, *serves(site.facts.seen.value))
         every(look)
 
 

@@ -66,6 +66,8 @@ def _fresh(site: Site) -> None:
             })
             if why := old(site.facts, site.lag):
                 say(verdict, None, why)
+            elif facts.get("serving_refused"):
+                say(verdict, *figures.serves(facts))
             elif not model.get("version"):
                 say(verdict, True, "No model has been trained yet: lists are made of popularity and text.")
             elif delays and delays[1] > SLOW_MS:

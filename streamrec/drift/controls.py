@@ -27,8 +27,9 @@ Slate = tuple[str, ...]
 
 class Exposure(Detector):
     """Gini coefficient of how often each article is shown, in blocks of slates, against the first block
-    (Chaney et al. 2018: a recommender that learns from its own lists homogenises). That it falls is for the
-    better: told without an alarm, and later blocks are compared with what it fell to."""
+    (Chaney et al. 2018: a recommender that learns from its own lists homogenises). All that either block
+    shows counts, with nought where the other does not: ten articles for everybody are no equality. That it
+    falls is for the better: told without an alarm, and later blocks are compared with what it fell to."""
 
     name, kind = "exposure", "feedback-loop"
 
@@ -56,17 +57,17 @@ class Exposure(Detector):
 
     def _compare(self) -> None:
         block, self._block = self._block, []
-        before, after = _gini(self._first), _gini(block)
-        error = math.hypot(self._error(self._first), self._error(block))
+        n = len({item for slate in (*self._first, *block) for item in slate})
+        before, after = _gini(self._first, n), _gini(block, n)
+        error = math.hypot(self._error(self._first, n), self._error(block, n))
         threshold, rise = max(LEAST, SIGMAS * error), after - before
-        shares = _popular(self._first), _popular(block)
+        shares = _popular(self._first, n), _popular(block, n)
         last = Finding(
             detector=self.name, alarm=rise >= threshold, value=rise, threshold=threshold,
             samples=2 * SLATES, reference=f"{SLATES} slates, Gini {before:.3f}",
             current=f"newest {SLATES} slates, Gini {after:.3f}",
             detail=f"Gini of exposure {moved(f'{before:.3f}', f'{after:.3f}', rise > 0)}; "
-                   f"the most shown tenth has {100 * shares[0]:.0f}% to {100 * shares[1]:.0f}%"
-,
+                   f"the most shown tenth has {100 * shares[0]:.0f}% to {100 * shares[1]:.0f}%",
             p_value=two_sided(rise, error), first_seen=self._since,
             interval=(rise - 1.96 * error, rise + 1.96 * error),
             contributors=_moved_most(self._first, block),
@@ -80,10 +81,10 @@ class Exposure(Detector):
             self._better = replace(last, detail=f"{last.detail}, which is for the better")
             self._first = block
 
-    def _error(self, slates: Sequence[Slate]) -> float:
+    def _error(self, slates: Sequence[Slate], n: int) -> float:
         """Standard error of a block's Gini coefficient, by drawing its slates again."""
         drawn = self._rng.integers(len(slates), size=(RESAMPLES, len(slates)))
-        return float(np.std([_gini([slates[i] for i in rows]) for rows in drawn]))
+        return float(np.std([_gini([slates[i] for i in rows], n) for rows in drawn]))
 
     def _state(self) -> Finding:
         better, self._better = self._better, None
@@ -96,13 +97,17 @@ def _counts(slates: Sequence[Slate]) -> Counter[str]:
     return Counter(item for slate in slates for item in slate)
 
 
-def _gini(slates: Sequence[Slate]) -> float:
-    return gini(np.asarray(list(_counts(slates).values()), dtype=np.float64))
+def _gini(slates: Sequence[Slate], n: int) -> float:
+    """Over n articles, those that were not shown included."""
+    counts = np.zeros(n)
+    shown = list(_counts(slates).values())
+    counts[: len(shown)] = shown
+    return gini(counts)
 
 
-def _popular(slates: Sequence[Slate]) -> float:
+def _popular(slates: Sequence[Slate], n: int) -> float:
     counts = sorted(_counts(slates).values(), reverse=True)
-    return sum(counts[: max(1, round(TOP * len(counts)))]) / max(sum(counts), 1)
+    return sum(counts[: max(1, round(TOP * n))]) / max(sum(counts), 1)
 
 
 def _moved_most(before: Sequence[Slate], after: Sequence[Slate], most: int = 5) -> list[Contributor]:

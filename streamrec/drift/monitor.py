@@ -200,7 +200,8 @@ class DriftMonitor:
         self.pulse.outcome(outcome, chances if live else [])
         if not live:
             return
-        d.exposure.update(served.items, now)
+        if served.items:  # a click that came from no list of ours shows nothing
+            d.exposure.update(served.items, now)
         if outcome.clicked is not None:
             self._count_places(outcome)
             clicked = [float(n in outcome.ranks) for n in range(1, len(served.items) + 1)]

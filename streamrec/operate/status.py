@@ -41,6 +41,7 @@ def facts(
 ) -> dict[str, Any]:
     """All that Redis knows."""
     counts, pointer, web = buffer.counts(), pointers.read(), _web(board, now)
+    scorer = board.get(BOARD_SCORER) or {}
     age = round(now - pointer.published_at, 1) if pointer.version else None
     return {
         "stored": counts.stored,
@@ -50,7 +51,8 @@ def facts(
         "rows_waiting": waiting(buffer.rows_total(), pointer.cursor),
         "model": {"version": pointer.version, "age_s": age},
         "rollbacks": [{"version": r.version, "at": r.at} for r in pointer.rollbacks],
-        "serving": (board.get(BOARD_SCORER) or {}).get("version"),
+        "serving": scorer.get("version"),
+        "serving_refused": scorer.get("refused"),
         "web": web.get("url"),
         "dashboard": web.get("dashboard"),
         "newest_event_at": counts.watermark or None,

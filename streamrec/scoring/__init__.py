@@ -6,8 +6,8 @@ can mix two versions. Nothing here knows how a model is trained.
 
 from streamrec.scoring.ask import Ask, Ranked
 from streamrec.scoring.scorer import Scorer
-from streamrec.scoring.served import Served
+from streamrec.scoring.served import PRIOR, Served
 from streamrec.scoring.state import ServingState
 from streamrec.scoring.tuned import TunedServed, of_files
 
-__all__ = ["Ask", "Ranked", "Scorer", "Served", "ServingState", "TunedServed", "of_files"]
+__all__ = ["PRIOR", "Ask", "Ranked", "Scorer", "Served", "ServingState", "TunedServed", "of_files"]

@@ -2,8 +2,9 @@
 
 The exploring places share the newest articles out among them, every k-th to each (where a list is to hold few
 of a source or topic, all of one to one place), so that no two places can draw the same one and each chance is
-exact. Half of a place's chance is spread evenly, half
-by the model's score (softmax): text alone has placed what nobody has read yet.
+exact. Half of a place's chance is spread evenly, half by the model's score (softmax): text alone has placed
+what nobody has read yet. Thompson sampling gained no clicks that could be seen, at half of the sample that
+can be used offline: see "Exploration" in docs/benchmark.md (`make bench-explore`).
 
 Lots are drawn before the list is known, by Gumbel's trick (Kool et al. 2019): the first lot that is
 not ruled out by the list is a draw among all that are not, so its chance is known afterwards.
@@ -93,11 +94,15 @@ class Explorer:
             mine = np.flatnonzero(dealt == place)
             if not len(mine):
                 continue
-            rows, chances = pool[mine], mixed(scores[mine])
+            rows, chances = pool[mine], self.chances(pool[mine], scores[mine])
             order = np.argsort(-np.log(chances) - self._rng.gumbel(size=len(rows)))
             often = 1.0 if place else places - whole + 1
             found.append(Lots(rows[order], chances[order], often))
         return found
+
+    def chances(self, rows: Rows, scores: NDArray[np.float32]) -> Chances:
+        """[m]: by which one place is drawn among rows [m] of these scores."""
+        return mixed(scores)
 
     def place(self, ranking: Sequence[int], lots: Sequence[Lots], n: int, free: Free) -> list[Given]:
         """Up to n places from a ranking that owes nothing to the lots. `free(rows, listed)` tells which rows

@@ -17,6 +17,7 @@ from streamrec.replay import Cursor
 from streamrec.scoring.index import Index, Search
 
 EXACT = 100_000  # articles; see config
+PRIOR = "0"  # the version before all: untrained
 STALE = 10_000  # articles that an index does not know, from which it is due to be made anew
 CHUNK = 8192
 Rows = NDArray[np.int64]

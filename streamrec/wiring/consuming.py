@@ -83,12 +83,12 @@ def serving(p: Parts, stop: threading.Event, process: str = "score") -> "Serving
     from consumers.serving import Serving
     from streamrec.model.encoder import TextEncoder
     from streamrec.model.network import Recommender
-    from streamrec.scoring import Scorer, Served, ServingState
+    from streamrec.scoring import PRIOR, Scorer, Served, ServingState
     from streamrec.scoring.snapshot import Snapshots
     s, (dim, fingerprint) = p.settings, p.encoder(stop)
     snapshots = Snapshots(p.registry, p.catalogue(dim), fingerprint)
     state, texts = snapshots.begin(lambda: ServingState(p.buffer, p.catalogue(dim), s.buffer, dim))
-    prior = Served("0", Recommender.initial(dim, s.model), exact=s.scorer.exact)
+    prior = Served(PRIOR, Recommender.initial(dim, s.model), exact=s.scorer.exact)
     # Over HTTP who asks too early may ask again; on a topic nobody does, so there the others wait, too.
     wait_s = 0.0 if process == "web" else WAIT_S
     interests = Interests(lambda: TextEncoder(s.encoder).encode, s.scorer.prompts, wait_s)

@@ -1,10 +1,11 @@
 """The parts that processes share, each connected on first use."""
 
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from streamrec import logs
-from streamrec.broker import Broker
+from streamrec.broker import Broker, Partition
 from streamrec.clock import SystemClock
 from streamrec.config import Settings
 from streamrec.errors import SetupError
@@ -106,6 +107,22 @@ class Parts:
             said = True
             stop.wait(0.5)
         raise SystemExit(0)
+
+    @cached_property
+    def _of_articles(self) -> list[Partition]:
+        topic = self.names.topic("articles")
+        return [Partition(topic, n) for n in range(self.broker.topics()[topic])]
+
+    def vectors_by(self) -> str | None:
+        """The fingerprint of the encoder that made the catalogue's vectors; empty while another one reads the
+        texts again, None where it is set otherwise than we are: vectors may be of another length then."""
+        from consumers.reread import read_key
+        known = self.board.get(BOARD_ENCODER) or {}
+        if not known or not _fits(known, encoder_settings(self.settings)):
+            return None
+        read_by = [self.board.get(read_key(p)) for p in self._of_articles]  # an empty one: by nobody
+        mine: str = known["fingerprint"]
+        return mine if {*read_by} <= {None, mine} else ""
 
     def close(self) -> None:
         """Let go of what was connected."""

@@ -52,7 +52,7 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
     from streamrec.drift.monitor import DriftMonitor
     p = Parts(settings)
     dim, _ = p.encoder(stop)
-    follower = SiteFollower(p.catalogue(dim), dim, lambda: p.encoder(stop)[1], p.registry)
+    follower = SiteFollower(p.catalogue(dim), dim, p.vectors_by, p.registry, p.board)
     topics = [p.names.topic(n) for n in ("feedback", "recommendations", "models")]
     subscription = p.broker.subscribe(topics, p.names.group("monitor"), "earliest")
     publisher = p.broker.publisher()

@@ -18,7 +18,7 @@ from streamrec.catalogue import Entry
 from streamrec.config import Buffer, Encoder, Model, Scorer
 from streamrec.errors import RetryLater
 from streamrec.events import Filters, Match, Recommendation, Request, Rule, decode, encode
-from streamrec.metrics import BOARD_SHED
+from streamrec.metrics import BOARD_SCORER, BOARD_SHED
 from streamrec.model.bundle import to_files
 from streamrec.model.network import Recommender
 from streamrec.registry import Pointer, Registry
@@ -407,3 +407,17 @@ def test_a_version_made_for_another_encoders_vectors_is_refused_and_the_old_one_
     site.publish("1")
     site.publish("2", encoder="another")
     assert site.versions()["live"] == "1"
+    told = site.world.board.get(BOARD_SCORER)
+    assert told["version"] == "1" and told["refused"]["version"] == "2"
+    assert "vectors of another" in told["refused"]["why"]
+    site.publish("3")
+    assert site.versions()["live"] == "3"
+    assert site.world.board.get(BOARD_SCORER) == {"version": "3", "refused": None}
+
+
+def test_where_nothing_but_the_prior_answers_nobody_is_told_of_a_version(site: Site) -> None:
+    site.world.board.put(BOARD_SCORER, {"version": "7", "refused": None})  # of before a restart
+    site.publish("7", encoder="another")
+    assert site.versions()["live"] == "0"
+    told = site.world.board.get(BOARD_SCORER)
+    assert told["version"] is None and told["refused"]["version"] == "7"

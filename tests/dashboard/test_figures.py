@@ -68,6 +68,16 @@ def test_delays_are_those_of_the_newest_beat_that_saw_any() -> None:
     beats = [beat(1.0, delays_ms=[5, 9]), beat(2.0, delays_ms=[7, 11]), beat(3.0)]
     assert figures.delays_ms(beats) == (7, 11)
     assert figures.delays_ms([beat(1.0)]) is None
+    assert figures.delays_ms([*beats, beat(600.0)]) is None, "those of ten minutes ago say nothing of now"
+
+
+def test_who_serves_is_told_and_what_was_refused() -> None:
+    assert figures.serves({"serving": None}) == (None, "No version serves yet.")
+    assert figures.serves({"serving": "3", "serving_refused": None}) == (True, "Version 3 serves.")
+    refused = {"version": "4", "why": "its files are bad"}
+    assert figures.serves({"serving": "3", "serving_refused": refused}) == (
+        False, "Version 4 is to serve and was refused, version 3 answers: its files are bad.")
+    assert "popularity and text answer" in figures.serves({"serving": None, "serving_refused": refused})[1]
 
 
 def test_calibration_sums_the_beats_and_leaves_out_what_is_rare() -> None:

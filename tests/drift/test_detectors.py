@@ -228,6 +228,21 @@ def test_a_model_that_stays_worse_than_its_controls_says_that_it_was_told() -> N
     assert "no new alarm: it was told" in d.report().detail
 
 
+@pytest.mark.parametrize("few", [10, 30])
+def test_the_same_few_articles_for_everybody_are_an_alarm_and_opening_up_is_none(few: int) -> None:
+    rng = random.Random(1)
+    narrow, wide = Exposure(SETTINGS), Exposure(SETTINGS)
+    for i in range(500):
+        mixed = tuple(f"a{int(400 * rng.random() ** 2)}" for _ in range(10))
+        same = tuple(f"a{k}" for k in rng.sample(range(few), 10))
+        narrow.update(mixed if i < 250 else same)
+        wide.update(same if i < 250 else mixed)
+    found = narrow.report()
+    assert found.alarm and found.detail.startswith("Gini of exposure rose")
+    found = wide.report()
+    assert not found.alarm and found.detail.endswith("for the better")
+
+
 def test_exposure_names_the_articles_whose_places_moved_most() -> None:
     d = Exposure(SETTINGS)
     for i in range(500):

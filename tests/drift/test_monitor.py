@@ -386,6 +386,14 @@ def test_an_alarm_of_the_click_rate_names_the_topic_that_is_no_longer_clicked() 
     assert returning.after < returning.before
 
 
+def test_clicks_that_come_from_no_list_say_nothing_of_exposure() -> None:
+    site = Site(DriftMonitor(QUIET), 2)
+    for n in range(900):
+        site.visits = 60 * n
+        site.send("click", 1, None, f"a{n}", [])
+    assert site.monitor.detectors.exposure.report().detail == "not enough data (0 of 500)"
+
+
 def test_an_alarm_of_exposure_names_the_articles_by_their_titles() -> None:
     site, alarms = Site(DriftMonitor(QUIET), 2), list[Finding]()
     for n in range(900):
