@@ -19,7 +19,7 @@ class Buckets:
     two buckets."""
 
     def __init__(self) -> None:
-        self._sizes: list[list[Bucket]] = []  # each oldest first
+        self._sizes: list[list[tuple[int, float, float]]] = []  # each oldest first
         self.n, self.total, self.squares = 0, 0.0, 0.0  # squares: of the distances from the mean
 
     def put(self, x: float, at: float) -> None:
@@ -27,18 +27,20 @@ class Buckets:
         if self.n:
             self.squares += self.n * (x - self.total / self.n) ** 2 / (self.n + 1)
         self.n, self.total = self.n + 1, self.total + x
-        self._put(0, Bucket(1, x, at))
+        self._add((1, x, at))
 
-    def _put(self, size: int, bucket: Bucket) -> None:
-        if size == len(self._sizes):
-            self._sizes.append([])
-        alike = self._sizes[size]
-        alike.append(bucket)
-        if len(alike) > LIKE:
-            a, b = alike.pop(0), alike.pop(0)
-            self._put(size + 1, Bucket(a.n + b.n, a.total + b.total, a.since))
+    def _add(self, bucket: tuple[int, float, float]) -> None:
+        """Plain tuples and no calls: this is done for each value of each detector."""
+        for alike in self._sizes:
+            alike.append(bucket)
+            if len(alike) <= LIKE:
+                return
+            (n, total, since), (m, more, _) = alike[0], alike[1]
+            del alike[:2]
+            bucket = n + m, total + more, since
+        self._sizes.append([bucket])
 
     def newest_first(self) -> Iterator[Bucket]:
         """All of them."""
         for alike in self._sizes:
-            yield from reversed(alike)
+            yield from map(Bucket._make, reversed(alike))
