@@ -19,7 +19,7 @@ demo: $(VENV)/local ## See it work; ARGS="--once --json demo.json" ends by itsel
 # Three at a time, the long ones first, then what needs the machine for itself; with ARGS, just what they name.
 test: lint ## Linters, types, import contract and all tests, real servers included
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" tests/e2e tests
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 	$(BIN)/python -m pytest -m alone tests/e2e tests/benchmarks
 else
 	$(BIN)/python -m pytest $(ARGS)

@@ -91,6 +91,8 @@ class ModelFetch:
     def fetch(self) -> None:
         """Build what the pointer names, if we do not have it yet."""
         pointer = self._registry.current()
+        if self.refusal and self.refusal["version"] != pointer.version:
+            self.refusal = None  # it is to serve no more
         if pointer.version is not None and pointer.version != self._have["live"]:
             self._put(0, "live", pointer.version)
         if pointer.first_trained is not None and pointer.first_trained != self._have["frozen"]:

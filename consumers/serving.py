@@ -22,6 +22,7 @@ from streamrec.traces import NO_TRACES, Tracer
 
 log = logs.get(__name__)
 BATCH = 64
+AGAIN_S = 10.0  # what serves is told again: another scorer, which has ended since, may have said otherwise
 SPECIAL = ("filters", "similar_to", "interests", "session", "explain")
 MIXED = ("diversity", "calibration")  # special where it is another than the settings have
 
@@ -57,7 +58,7 @@ class Serving:
         self.tracer, self.interests, self._rules_at = tracer, interests, 0
         self._last, self.lately = LastLists(), Lately(clock)
         self.synced_at = self._tried_at = 0.0
-        self._told: dict[str, Any] = {}
+        self._told, self._told_at = dict[str, Any](), 0.0
 
     def close(self) -> None:
         """No model is fetched any more."""
@@ -92,9 +93,10 @@ class Serving:
     def _tell(self) -> None:
         """Which version answers, and which is to and was refused: what the pointer names may not serve."""
         version = None if self.scorer.live.version == PRIOR else self.scorer.live.version
-        if (told := {"version": version, "refused": self._fetch.refusal}) != self._told:
+        told, now = {"version": version, "refused": self._fetch.refusal}, self._clock.now()
+        if told != self._told or due(now, self._told_at, AGAIN_S):
             self._board.put(BOARD_SCORER, told)
-            self._told = told
+            self._told, self._told_at = told, now
 
     def version(self, name: str) -> Served:
         """A version, to look at what it would say; any thread may ask. Raises NotFound, CorruptArtefact."""

@@ -16,7 +16,7 @@ from streamrec.broker import Partition, Publisher, Record, Subscription, look
 from streamrec.clock import Clock, due
 from streamrec.drift.monitor import RETRAIN, DriftMonitor
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
-from streamrec.events import ASKED, DriftReport, Feedback, ModelPointer, Recommendation, decode, encode
+from streamrec.events import ASKED, DriftReport, Feedback, Recommendation, decode, encode
 from streamrec.metrics import (
     BOARD_ALARM,
     BOARD_DRIFT,
@@ -146,10 +146,8 @@ class MonitorProcess:
         try:
             if ".feedback." in place.topic:
                 self._monitor.feedback(decode(Feedback, value, now), place.partition, now, record.offset)
-            elif ".recommendations." in place.topic:
-                self._monitor.recommendation(decode(Recommendation, value, now))
             else:
-                self._monitor.model(decode(ModelPointer, value, now).version)
+                self._monitor.recommendation(decode(Recommendation, value, now))
         except InvalidMessage:
             pass
 

@@ -33,7 +33,9 @@ ALONE = ("tests/e2e/", "tests/benchmarks/")  # where `make test` looks for tests
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that no run takes proves nothing."""
+    """The long ones first, so that no worker is left with them in the end. And what no run takes proves
+    nothing."""
+    items.sort(key=lambda i: not i.nodeid.startswith("tests/e2e/"))
     lost = [i.nodeid for i in items if i.get_closest_marker("alone") and not i.nodeid.startswith(ALONE)]
     if lost:
         raise pytest.UsageError(f"`make test` runs what is marked alone from {ALONE} only: {lost}")

@@ -82,7 +82,8 @@ class DriftMonitor:
         self._reported_at: float | None = None
         self._alarmed_at: dict[str, float] = {}  # the newest report of an alarm, by detector
         self._start = "the monitor's start", 0.0
-        self._anew: dict[str, tuple[str, float]] = {}  # since what a detector counts, if not since the start
+        self._anew: dict[str, tuple[str, float]] = {}  # since what a detector counts, if not since the start,
+        # and at which wall time: infinity is put right with the next report
 
     def model(self, version: str) -> None:
         """This version serves from now on."""
@@ -92,7 +93,7 @@ class DriftMonitor:
         """What makes the articles' vectors: those of two encoders are not compared."""
         if self._encoder and self._encoder != fingerprint:
             self.detectors.content.rearm()
-            self._anew[self.detectors.content.name] = "another encoder came", self._time.now
+            self._anew[self.detectors.content.name] = "another encoder came", inf
         self._encoder = fingerprint
 
     def article(
@@ -250,6 +251,7 @@ class DriftMonitor:
         if not rose and not due(now, self._reported_at, self.settings.period_s):
             return None
         events, self._count, self._reported_at = self._count, 0, now
+        self._anew = {k: (what, min(at, now)) for k, (what, at) in self._anew.items()}
         findings = [self._explained(d.report()) for d in self.detectors]
         self._alarmed_at.update((f.detector, now) for f in findings if f.alarm)
         self._anew.update((f.detector, ("its alarm", now)) for f in findings if f.alarm)

@@ -12,7 +12,7 @@ from streamrec.web.problems import Problem, response
 OPEN = ("/", "/login", "/healthz", "/readyz", "/metrics", "/openapi.json")
 OWN_NAMES = ("localhost", "127.0.0.1", "[::1]", "")
 BODY_S = 20.0  # for a megabyte at most: whoever takes longer holds a connection for nothing
-PAGES = "/dashboard"  # who may look at them, the dashboard's own guard says
+PAGES = ("/dashboard", "/logout")  # who may look at them, the dashboard's own guard says
 
 
 NO_KEYS = ("without API keys no page of another site may ask, and this machine only by its own name: set "

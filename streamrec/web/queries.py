@@ -1,5 +1,6 @@
 """What a GET asks for in its query: fields of a request and of its filters, as text."""
 
+import math
 from typing import Annotated, Any
 
 import msgspec
@@ -39,6 +40,8 @@ def similar(item_id: str, query: QueryParams, now: float) -> Request:
         found = msgspec.convert(_given(query), Similar, strict=False)  # all of a query is text
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from None
+    if isinstance(after := found.published_after, float) and not math.isfinite(after):
+        raise invalid("it is no time - at `$.published_after`")  # JSON knows no such number
     fields: dict[str, Any] = msgspec.to_builtins(found)
     filters = {name: fields.pop(name) for name in FILTERS if name in fields}
     wanted = {**fields, "filters": filters or None, "similar_to": item_id}

@@ -8,7 +8,7 @@ from streamrec import logs
 from streamrec.broker import Broker, Partition
 from streamrec.clock import SystemClock
 from streamrec.config import Settings
-from streamrec.errors import SetupError
+from streamrec.errors import RetryLater, SetupError
 from streamrec.metrics import Board
 from streamrec.registry import Registry
 from streamrec.rules import RuleStore
@@ -111,7 +111,9 @@ class Parts:
     @cached_property
     def _of_articles(self) -> list[Partition]:
         topic = self.names.topic("articles")
-        return [Partition(topic, n) for n in range(self.broker.topics()[topic])]
+        if not (n := self.broker.topics().get(topic, 0)):
+            raise RetryLater(f"no topic {topic}: run `streamrec topics create`")
+        return [Partition(topic, i) for i in range(n)]
 
     def vectors_by(self) -> str | None:
         """The fingerprint of the encoder that made the catalogue's vectors; empty while another one reads the

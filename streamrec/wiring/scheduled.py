@@ -53,7 +53,7 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
     p = Parts(settings)
     dim, _ = p.encoder(stop)
     follower = SiteFollower(p.catalogue(dim), dim, p.vectors_by, p.registry, p.board)
-    topics = [p.names.topic(n) for n in ("feedback", "recommendations", "models")]
+    topics = [p.names.topic(n) for n in ("feedback", "recommendations")]
     subscription = p.broker.subscribe(topics, p.names.group("monitor"), "earliest")
     publisher = p.broker.publisher()
     process = MonitorProcess(

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamrec.dashboard.login import COOKIE, HOME, OUT, PATH, Login
+from streamrec.web.guard import Keys
 
 
 def client(login: Login) -> TestClient:
@@ -106,3 +107,14 @@ async def beside_a_stalled_one(sent: bytes) -> Response:
     found = await asyncio.wait_for(login.route(post(whole)), 5)
     stalled.cancel()
     return found
+
+
+def test_with_api_keys_a_session_ends_all_the_same_and_no_other_sites_page_ends_it() -> None:
+    login = Login("secret", open_to_all=False)
+    inside = client(login)
+    give(inside, "secret")
+    guarded = TestClient(Keys(inside.app, ["k"]), follow_redirects=False)
+    guarded.cookies = inside.cookies
+    assert guarded.post(OUT, headers={"origin": "http://elsewhere"}).status_code == 403
+    assert login.knows(dict(inside.cookies))
+    assert guarded.post(OUT).status_code == 303 and not login.knows(dict(inside.cookies))

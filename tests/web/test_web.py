@@ -100,7 +100,8 @@ def test_what_a_query_asks_for_is_what_a_body_would(http: httpx.Client, query: s
 @pytest.mark.parametrize(("query", "field"), [
     ("n=3&n=5", "$.n"), ("explain=true&explain=false", "$.explain"), ("user_id=u&user_id=v", "$.user_id"),
     ("explain=perhaps", "$.explain"), ("diversity=2", "$.diversity"), ("locale=fr", "$.locale"),
-    ("published_after=yesterday", "$.published_after"), ("user_id=", "$.user_id"),
+    ("published_after=yesterday", "$.published_after"), ("published_after=nan", "$.published_after"),
+    ("user_id=", "$.user_id"),
     ("deadline_ms=0", "$.deadline_ms"), ("exclude_items=", "$.exclude_items[0]"),
     ("interests=bees", "$.interests"),
 ])
