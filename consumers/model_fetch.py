@@ -47,8 +47,8 @@ class ModelFetch:
         self._lock = threading.Lock()
         self._ready: tuple[Served | None, Served | None] = (None, None)
         self._have: dict[str, str | None] = {"live": None, "frozen": None}
-        self._refused: dict[str, float] = {}  # version -> when to try it again (monotonic s)
-        self.refusal: dict[str, str] | None = None  # of the version that is to serve: its name, and why
+        self._refused: dict[str, tuple[float, str]] = {}  # version -> retry at (monotonic s), why
+        self._wanted: str | None = None
         self._thread = threading.Thread(target=self._run, name="model-fetch", daemon=True)
 
     def start(self) -> None:
@@ -58,6 +58,14 @@ class ModelFetch:
     def begin_with(self, prior: Served) -> None:
         """What serves until there is a version: with many articles it needs an index, too."""
         self._serving.setdefault("live", prior)
+
+    @property
+    def refusal(self) -> dict[str, str] | None:
+        """Of the version that is to serve and does not: its name, and why."""
+        version = self._wanted
+        if version is None or version == self._have["live"] or version not in self._refused:
+            return None
+        return {"version": version, "why": self._refused[version][1]}
 
     def stop(self) -> None:
         """End the thread."""
@@ -91,15 +99,14 @@ class ModelFetch:
     def fetch(self) -> None:
         """Build what the pointer names, if we do not have it yet."""
         pointer = self._registry.current()
-        if self.refusal and self.refusal["version"] != pointer.version:
-            self.refusal = None  # it is to serve no more
+        self._wanted = pointer.version
         if pointer.version is not None and pointer.version != self._have["live"]:
             self._put(0, "live", pointer.version)
         if pointer.first_trained is not None and pointer.first_trained != self._have["frozen"]:
             self._put(1, "frozen", pointer.first_trained)
 
     def _put(self, place: int, name: str, version: str) -> None:
-        if time.monotonic() < self._refused.get(version, 0.0):
+        if version in self._refused and time.monotonic() < self._refused[version][0]:
             return
         try:
             served = self.build(version)
@@ -108,20 +115,14 @@ class ModelFetch:
         except Exception as error:  # files made by whoever can write them: refuse, keep serving
             SWAP_FAILURES.inc()
             log.error("model_refused", version=version, why=str(error), serving=self._have["live"])
-            self._refused[version] = time.monotonic() + RETRY_S
-            self._noted(name, {"version": version, "why": str(error)})
+            self._refused[version] = time.monotonic() + RETRY_S, str(error)
             return
         with self._lock:
             ready = list(self._ready)
             ready[place] = served
             self._ready = (ready[0], ready[1])
-        self._noted(name, None)
         self._own.keep(name, served)
         self._have[name], self._serving[name] = version, served
-
-    def _noted(self, name: str, refusal: dict[str, str] | None) -> None:
-        if name == "live":
-            self.refusal = refusal
 
     def build(self, version: str, to_look: bool = False) -> Served:
         """A version, verified and warmed; `to_look`: not to serve, which any thread may ask for. Raises

@@ -163,18 +163,26 @@ class Registry:
         """Folders that we named, oldest first."""
         return sorted((f for f in self.files.folders(kind) if f.isdecimal()), key=int)
 
+    def require(self, *versions: str) -> None:
+        """All of them were published, and their files are kept. Raises NotFound, which says what to do."""
+        known, kept = {r.version for r in self.pointers.records()}, set(self.files.folders("versions"))
+        for version in versions:
+            if version not in known:
+                raise NotFound(f"no published version {version}; see `streamrec models list`")
+            if version not in kept:
+                raise _pruned(version)
+
     def rollback(self, version: str, now: float) -> Pointer:
         """Point at an older version; what was learned since stays learned from, not lost. Where the pointer
         names it already nothing is written.
 
         Raises NotFound for a version never published, CorruptArtefact if its files are bad.
         """
-        if version not in {r.version for r in self.pointers.records()}:
-            raise NotFound(f"no published version {version}; see `streamrec models list`")
+        self.require(version)
         try:
             self.load("versions", version)
-        except NotFound:
-            raise NotFound(f"version {version} was pruned: its files are gone, choose a newer one") from None
+        except NotFound:  # some of its files are there
+            raise _pruned(version) from None
         old = self.current()
         if old.version == version:
             return old
@@ -193,6 +201,11 @@ class Registry:
             for name in self._numbered(kind)[:-keep]:
                 if name not in in_use:
                     self.files.delete(f"{kind}/{name}")
+
+
+def _pruned(version: str) -> NotFound:
+    return NotFound(f"version {version} was pruned: its files are gone, choose a newer one "
+                    "(`streamrec models list`)")
 
 
 def _checked(folder: str, text: bytes, digest: Callable[[str], str | bool]) -> dict[str, Any]:

@@ -43,12 +43,11 @@ def show(version: str) -> None:
     import json
 
     from streamrec.errors import NotFound
-    from streamrec.operate.models import there
     registry = _registry()
     try:
         found = registry.load("versions", version)
     except NotFound:
-        there(registry, version)
+        registry.require(version)
         raise
     typer.echo(json.dumps(found.manifest, indent=2))
 

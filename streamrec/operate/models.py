@@ -3,23 +3,11 @@
 from typing import Any
 
 from streamrec.drift.said import age
-from streamrec.errors import NotFound
-from streamrec.registry import Registry, VersionRecord
+from streamrec.registry import VersionRecord
 
 # Rows that the gate judges by, and the names of NDCG@10 on them: before an increment, and after it.
 JUDGED = {"new rows": ("holdout_ndcg_old", "holdout_ndcg_new"),
           "old rows": ("anchors_ndcg_old", "anchors_ndcg_new")}
-
-
-def there(registry: Registry, *versions: str) -> None:
-    """All of them were published, and their files are kept. Raises NotFound, which says what to do."""
-    known, kept = {r.version for r in registry.pointers.records()}, set(registry.files.folders("versions"))
-    for version in versions:
-        if version not in known:
-            raise NotFound(f"no published version {version}; see `streamrec models list`")
-        if version not in kept:
-            raise NotFound(f"version {version} was pruned: its files are gone, choose a newer one "
-                           "(`streamrec models list`)")
 
 
 def row(record: VersionRecord, serving: str | None, now: float) -> dict[str, Any]:

@@ -13,11 +13,10 @@ from streamrec.wiring.parts import Parts, same_encoder
 def diff(settings: Settings, older: str, newer: str, readers: int) -> events.ModelDiff:
     """What changed between two versions. Raises NotFound, CorruptArtefact, RetryLater, SetupError."""
     from streamrec.drift.remembered import with_eras
-    from streamrec.operate.models import there
     from streamrec.scoring.compare import compare
     p = Parts(settings)
     same_encoder(p)
-    there(p.registry, older, newer)
+    p.registry.require(older, newer)
     served = serving(p, threading.Event())
     try:
         served.scorer.follow()
