@@ -35,7 +35,8 @@ class _Chunk(NamedTuple):
     incarnation: str
     start: int
     end: int
-    events: list[Applied]
+    events: Sequence[Applied]
+    asks: bytes | None  # for all readers whose state changed
     refused: list[tuple[Record, InvalidMessage]]
     now: float
 
@@ -103,7 +104,8 @@ class Collector:
         refused: list[tuple[Record, InvalidMessage]] = []
         events = [self._decode(record, now, refused) for record in records]
         start, end = records[0].offset, records[-1].offset + 1
-        return _Chunk(partition, *self._claims[partition], start, end, events, refused, now)
+        return _Chunk(partition, *self._claims[partition], start, end, self._buffer.prepared(events),
+                      _asks(partition, start, events), refused, now)
 
     def _apply(self, c: _Chunk) -> None:
         counts = self._buffer.apply(
@@ -113,7 +115,9 @@ class Collector:
         DUPLICATES.inc(counts.duplicates)
         for record, error in c.refused:  # now, so that waiting for Redis does not send them again
             self._dead.send(record, error)
-        self._ask(c.partition, c.start, c.events, self._traced(c) if self._tracer.on else {})
+        if c.asks:
+            self._publisher.send(self._requests, None, c.asks,
+                                 headers(self._traced(c) if self._tracer.on else {}))
 
     def _traced(self, c: _Chunk) -> dict[str, str]:
         """Readers whose events are followed, and the first trace of each: of a click and the read that comes
@@ -143,16 +147,14 @@ class Collector:
             -1.0 if e.event_value is None else min(e.event_value, LONGEST_S),
         )
 
-    def _ask(
-        self, partition: Partition, offset: int, events: Sequence[Applied], traced: Mapping[str, str]
-    ) -> None:
-        """One message asks for all readers whose state changed: an impression changes none."""
-        touched = {e.user for e in events if e.kind not in IDLE}
-        if touched:
-            ask = Request(request_id=f"{partition.partition}-{offset}", user_ids=sorted(touched),
-                          trigger="feedback")
-            self._publisher.send(self._requests, None, encode(ask), headers(traced))
-
     def idle(self) -> None:
         """See consumers.loop.Handler."""
 
+
+def _asks(partition: Partition, offset: int, events: Sequence[Applied]) -> bytes | None:
+    """One message for all readers whose state changes: an impression changes none."""
+    touched = {e.user for e in events if e.kind not in IDLE}
+    if not touched:
+        return None
+    return encode(Request(request_id=f"{partition.partition}-{offset}", user_ids=sorted(touched),
+                          trigger="feedback"))

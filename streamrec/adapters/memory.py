@@ -51,6 +51,10 @@ class MemoryBuffer:
         state = self._parts.setdefault(partition, PartitionState(self._s))
         return state.claim(incarnation, generation, now)
 
+    def prepared(self, events: Sequence[Applied]) -> Sequence[Applied]:
+        """See ReplayBuffer."""
+        return events
+
     def apply(
         self, partition: int, claim: Claim, incarnation: str, events: Sequence[Applied],
         next_offset: int, now: float,

@@ -57,6 +57,15 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     recent: str = ""
 
 
+class _Packed(list[Applied]):
+    """Events of one call, and what the script gets of them."""
+
+    def __init__(self, events: Sequence[Applied]) -> None:
+        super().__init__(events)
+        columns, rows = _columns(events)
+        self.columns, self.rows = _pack(columns), bytes(rows)
+
+
 _rows = msgspec.msgpack.Decoder(_Stored)
 _COUNTS = ("stored", "duplicates", "dead", "impressions", "repeats", "rows", "bytes", "watermark")
 LATELY_S = 0.1  # how old the list of partitions may be that histories are read from
@@ -98,18 +107,21 @@ class RedisBuffer:
         self._redis.call(lambda c: c.sadd(self._known, partition))
         return Claim(None if found is None else int(found), generation)
 
+    def prepared(self, events: Sequence[Applied]) -> Sequence[Applied]:
+        """See ReplayBuffer."""
+        return _Packed(events) if len(events) <= BATCH else events
+
     def apply(
         self, partition: int, claim: Claim, incarnation: str, events: Sequence[Applied],
         next_offset: int, now: float,
     ) -> Counts:
         """See ReplayBuffer. More than BATCH events go in several calls, each whole in itself."""
         total = Counts()
-        for chunk in _chunks(events, BATCH) or [[]]:
+        for chunk in _calls(events):
             end = chunk[-1].offset + 1 if chunk and chunk[-1] is not events[-1] else next_offset
             head = _pack([incarnation, claim.generation, end, now])
-            columns, rows = _columns(chunk)
             stored, duplicates = self._redis.script(
-                "apply", self._key(partition), head, _pack(columns), self._settings, bytes(rows),
+                "apply", self._key(partition), head, chunk.columns, self._settings, chunk.rows,
             )
             total.stored += stored
             total.duplicates += duplicates
@@ -211,6 +223,12 @@ class RedisBuffer:
 def _popularity(packed: bytes) -> Popularity:
     t0, *values, total = unpack(f"<{len(packed) // 8}d", packed)
     return Popularity(t0, values, int(total))
+
+
+def _calls(events: Sequence[Applied]) -> Sequence[_Packed]:
+    if isinstance(events, _Packed):
+        return [events]
+    return [_Packed(chunk) for chunk in _chunks(events, BATCH) or [[]]]
 
 
 def _columns(events: Sequence[Applied]) -> tuple[tuple[Any, ...], bytearray]:

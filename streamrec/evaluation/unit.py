@@ -95,9 +95,9 @@ def _score(
         scored = arm.scores(moment)
         eligible = moment.eligible[: len(scored)]
         logits = isinstance(arm, Learned) and not arm.how.shown.lists
-        top = _top(scored, eligible)
+        top = top_of(scored, eligible)
         record.add(rank=rank_of(scored, eligible, target), top=top, variety=_varied(moment, top),
-                   appeal=_appeal(truth, moment, top),
+                   appeal=appeal_of(truth, moment, top),
                    confidence=_confidence(scored, eligible) if logits else np.nan,
                    auc=slate_auc(partial(arm.among, moment, scored=scored), moment, event), **asked)
 
@@ -109,7 +109,8 @@ def _score_repeat(pairs: Pairs, moment: Moment, event: Feedback, window: int) ->
         record.repeats.append((window, rank_of(scored, moment.eligible[: len(scored)], target)))
 
 
-def _top(scored: Floats, eligible: Bools) -> list[int]:
+def top_of(scored: Floats, eligible: Bools) -> list[int]:
+    """Rows of the ten best, in no order; -1 where there are fewer."""
     rows = np.flatnonzero(eligible)
     values = np.nan_to_num(scored[rows], nan=-np.inf)
     k = min(TOP, len(rows))
@@ -121,7 +122,7 @@ def _varied(moment: Moment, top: Sequence[int]) -> float:
     return variety(moment.state.articles.vectors[[row for row in top if row >= 0]])
 
 
-def _appeal(truth: Truth | None, moment: Moment, top: Sequence[int]) -> float:
+def appeal_of(truth: Truth | None, moment: Moment, top: Sequence[int]) -> float:
     """Of a list to its reader: the mean over its articles; NaN if nobody knows."""
     items = [moment.state.articles.entries[row].item_id for row in top if row >= 0]
     return float(np.mean(truth.score(moment.user, moment.t, items))) if truth and items else np.nan

@@ -97,6 +97,10 @@ class ReplayBuffer(Protocol):
         """Take a partition for a group generation. Raises Fenced if a later one has it, unless
         that one was silent for HOLDER_SILENT_S: a group deleted in Kafka counts from the start."""
 
+    def prepared(self, events: Sequence[Applied]) -> Sequence[Applied]:
+        """The same events, packed for `apply` as far as that needs no server: what a caller may do while
+        another thread of it waits in `apply`."""
+
     def apply(
         self, partition: int, claim: Claim, incarnation: str, events: Sequence[Applied],
         next_offset: int, now: float,

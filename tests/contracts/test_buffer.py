@@ -1,6 +1,6 @@
 """The promises of streamrec.replay.ReplayBuffer, kept by Redis and by the fake."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -43,12 +43,25 @@ def reads(offsets: range) -> list[Applied]:
     return [event(i, item=f"i{i}") for i in offsets]
 
 
-def apply(buffer: ReplayBuffer, claim: Claim, events: list[Applied], **more: Any) -> Any:
+def apply(buffer: ReplayBuffer, claim: Claim, events: Sequence[Applied], **more: Any) -> Any:
     next_offset = more.get("next_offset", events[-1].offset + 1 if events else 0)
     return buffer.apply(
         more.get("partition", 0), claim, more.get("incarnation", "x"), events, next_offset,
         more.get("now", NOW),
     )
+
+
+def test_events_prepared_beforehand_are_applied_as_others_are(make: Make) -> None:
+    buffer, given = make(), [event(i, user=f"u{i % 7}", item=f"i{i}") for i in range(1200)]
+    claims = [buffer.claim(p, "x", 1) for p in (0, 1)]
+    assert list(buffer.prepared(given)) == given and list(buffer.prepared([])) == []
+    apply(buffer, claims[0], given)
+    for start in range(0, 1200, 400):
+        some = buffer.prepared(given[start : start + 400])
+        assert apply(buffer, claims[1], some, partition=1).stored == 400
+    rows = buffer.window({}, 10**6)
+    plain, prepared = ([w.row for w in rows if w.partition == p] for p in (0, 1))
+    assert plain == prepared and len(plain) == 1200
 
 
 def test_a_batch_delivered_twice_is_applied_once(make: Make) -> None:
