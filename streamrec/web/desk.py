@@ -156,7 +156,8 @@ class Desk:
         as a publisher may block while Kafka is away."""
         while not self._stop.is_set():
             for answer in take(self._untold, TELL_S, UNTOLD):
-                self._tell_one(answer)
+                if not self._stop.is_set():  # while Kafka is away each may take its time
+                    self._tell_one(answer)
             self._stop.wait(GATHER_S)
 
     def _tell_one(self, answer: Recommendation) -> None:
