@@ -126,7 +126,7 @@ class Serving:
         return found if ask.policy == "live" else [*found, "policy"]
 
     def _ask(self, wish: Wish) -> Ask:
-        return wish.ask._replace(without=self.lately.of(wish.ask.user))
+        return wish.ask._replace(without=self.lately.of(wish.ask.user), gone=self.lately.gone())
 
     def last(self, wish: Wish) -> Recommendation | None:
         """The reader's last list, or the last one of a reader never seen, as the answer to a wish that

@@ -16,6 +16,7 @@ from streamrec.errors import InvalidMessage
 SCHEMA_VERSION = 1
 MAX_MESSAGE_BYTES = 1_000_000
 EARLIEST = 946_684_800.0  # 2000-01-01: an older event is a unit mistake or an unset clock
+LATEST = 7_258_118_400.0  # 2200-01-01: a rule that begins or ends later has its time in milliseconds
 MAX_SKEW_S = 86_400.0
 A_MINUTE = 60.0
 
@@ -407,6 +408,9 @@ def _check_rule(rule: Rule, now: float) -> None:
         raise InvalidMessage("a rule must name what it is about - at `$.match`")
     if rule.action == "pin" and not m.item_ids:
         raise InvalidMessage("a pin needs articles - at `$.match.item_ids`")
+    for name, at in (("since", rule.since), ("until", rule.until)):
+        if at is not None and not EARLIEST <= epoch(at) < LATEST:
+            raise InvalidMessage(f"{epoch(at):.0f} s lie before 2000 or after 2199 - at `$.{name}`")
     if rule.since is not None and rule.until is not None and epoch(rule.since) >= epoch(rule.until):
         raise InvalidMessage("a rule ends after it begins - at `$.until`")
 

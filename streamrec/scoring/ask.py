@@ -8,7 +8,8 @@ from streamrec.events import Filters, Locale, Policy, RankedItem, Request, Tier
 
 class Ask(NamedTuple):
     """One reader's wish; see `events.Request` for the fields' meaning. `explore`: no for who only looks, so
-    that new articles keep their chances for readers. `without`: articles that may not be in it."""
+    that new articles keep their chances for readers. `without`: articles that may not be in it; `gone`: those
+    of them that are deleted."""
 
     user: str
     n: int
@@ -23,6 +24,7 @@ class Ask(NamedTuple):
     locale: Locale = "en"
     explore: bool = True
     without: Collection[str] = ()
+    gone: Collection[str] = ()
 
     @classmethod
     def of(cls, user: str, request: Request) -> "Ask":

@@ -73,7 +73,7 @@ class Attributes:
             mask &= only
         return np.flatnonzero(mask)
 
-    def rows_of(self, items: Sequence[str]) -> list[int]:
+    def rows_of(self, items: Iterable[str]) -> list[int]:
         """Rows of those articles that are known, in the order given."""
         index = self._articles.index
         return [index[i] for i in items if i in index]

@@ -188,8 +188,13 @@ class Batch:
         stated = self.readers[b].stated
         if stated is None or not stated.weight or not len(rows):
             return torch.zeros(len(rows))
-        alike = self.features_of(b, rows)[:, HEARD].max(axis=1)
-        return torch.from_numpy(stated.weight * np.maximum(alike, 0.0).astype(np.float32))
+        return torch.from_numpy(stated.weight * np.maximum(self.fits(b, rows), 0.0))
+
+    def fits(self, b: int, rows: Rows) -> Floats:
+        """[n]: how like what reader b states some articles are, or like the newest read: the cosine of the
+        texts, or of the words of the titles where that is more."""
+        found: Floats = self.features_of(b, rows)[:, HEARD].max(axis=1)
+        return found
 
     def parts_of(self, b: int, rows: Rows) -> dict[str, Tensor]:
         """`parts` of one reader alone."""

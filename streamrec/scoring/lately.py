@@ -51,6 +51,10 @@ class Lately:
             self._forget(self._clock.now())
             return frozenset(self._of.get(user, set()) | self._of.get(ANYBODY, set()))
 
+    def gone(self) -> frozenset[str]:
+        """What has been deleted."""
+        return self.of(ANYBODY)
+
     def _forget(self, now: float) -> None:
         while self._order and self._order[0][0] <= now:
             self._oldest()

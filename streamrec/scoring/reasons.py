@@ -40,6 +40,7 @@ IDLE, AGE = FEATURES.index("idle"), FEATURES.index("age")
 READ_NOW = 1.0  # of the longest half-lives: what nobody has read since is not called popular now
 NEW = 3.0  # of the longest half-lives: what is older is not called new
 CO_READS = [FEATURES.index(name) for name in ("co_read", "co_near")]
+FITS = 0.25  # cosine with what is stated: what is about something else has .2 at most (MiniLM)
 MOST = 20  # newest reads that may be named
 LEAST = 1e-3  # of a score: less is rounding
 Array = NDArray[np.float32]
@@ -110,7 +111,7 @@ def true_lifts(
 ) -> Array:
     """By how much each part lifts each of some rows [parts, n] of reader b's list over the list's average, or
     all articles', where that is true of the article: popular is only what is read now, new what has come of
-    late, and read together only what was. 0: not at all."""
+    late, read together only what was, and fitting interests what is about them. 0: not at all."""
     reader, feats = batch.readers[b], batch.features_of(b, rows)
     unknown = [k for k in parts if k not in OF_THE_ARTICLE] if _nobody(batch, b) else []
     unknown += ["content"] if reader.stated is None and not _has_text(batch, b) else []
@@ -124,6 +125,8 @@ def true_lifts(
     lifts[[at[k] for k in (*unknown, *mixed_in)]] = 0.0
     lifts[at["popularity"]] *= feats[:, IDLE] < _since(batch, READ_NOW)  # never read: not
     lifts[at["freshness"]] *= feats[:, AGE] < _since(batch, NEW)  # of unknown age: not
+    if _said("content", batch, b) == "interests":
+        lifts[at["content"]] *= batch.fits(b, rows) >= FITS
     lifts[at["co_read"]] *= (feats[:, CO_READS] > 0).any(axis=1)
     found: Array = np.where(lifts >= LEAST, lifts, 0.0)
     return found
@@ -169,6 +172,8 @@ def _reads(batch: Batch, b: int, rows: Rows, locale: Locale) -> list[tuple[int, 
     readers = [reader, *(r for _, r in without)]
     scores, *others = batch.of(readers, rows).full([rows] * len(readers))
     lost = scores - np.stack(others)  # [reads, rows]
+    if reader.stated is not None:
+        lost[-1] *= batch.fits(b, rows) >= FITS
     named = [(n, int(i), float(lost[i, n])) for n, i in enumerate(lost.argmax(axis=0)) if lost[i, n] >= LEAST]
     return [(n, _named(batch, without[i][0], weight, reader.alike, locale)) for n, i, weight in named]
 

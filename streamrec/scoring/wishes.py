@@ -50,15 +50,17 @@ class Wishes:
             raise NotFound("neither the encoder nor any title knows a word of them")
         return Stated(vector, tokens, text, self._weight)
 
-    def _known(self, item: str) -> bool:
+    def _known(self, item: str, ask: Ask) -> bool:
         row = self._state.articles.index.get(item)
-        return row is not None and bool(self._state.articles.live[row])
+        return row is not None and bool(self._state.articles.live[row]) and item not in ask.gone
 
     def eligible(self, ask: Ask, history: Sequence[Read], rules: Applied) -> Bools:
         """[N]: live, unread, asked for and not blocked."""
         mask, attributes = self._state.eligible(history), self._state.attributes
         mask[attributes.rows_of([*_asked_about(ask), *ask.without])] = False
-        if ask.similar_to is not None and not (self._known(ask.similar_to) and self._placed(ask.similar_to)):
+        if ask.similar_to is not None and not (
+            self._known(ask.similar_to, ask) and self._placed(ask.similar_to)
+        ):
             mask[:] = False  # nothing is like what nobody knows, or knows nothing of
         if ask.filters is not None:
             mask &= attributes.passing(ask.filters)
@@ -98,12 +100,13 @@ class Wishes:
     def why_none(self, ask: Ask, rules: Applied) -> str:
         """Why an answer is empty."""
         articles, attributes = self._state.articles, self._state.attributes
-        if ask.similar_to is not None and not self._known(ask.similar_to):
+        if ask.similar_to is not None and not self._known(ask.similar_to, ask):
             return f"no article {ask.similar_to} is known - at `$.similar_to`"
         if ask.similar_to is not None and not self._placed(ask.similar_to):
             return (f"nothing is like {ask.similar_to} yet: it has no text that the encoder reads, and "
                     "nobody has read it with others - at `$.similar_to`")
         passing = articles.live.copy()
+        passing[attributes.rows_of(ask.gone)] = False
         if ask.filters is not None:
             passing &= attributes.passing(ask.filters)
             passing[attributes.rows_of(_asked_about(ask))] = False

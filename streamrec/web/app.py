@@ -30,6 +30,7 @@ LIMIT = events.MAX_MESSAGE_BYTES
 JSON = "application/json"
 PROBE = ["GET", "HEAD"]
 ANY = [*PROBE, "POST", "PUT", "PATCH", "DELETE"]
+UNKNOWN = " is known - at `$.similar_to`"  # how an answer about an article that is not there ends
 T = TypeVar("T")
 
 
@@ -48,7 +49,8 @@ class Behind(NamedTuple):
 
 def build(behind: Behind) -> FastAPI:
     """The application."""
-    app = FastAPI(title="streamrec", docs_url=None, redoc_url=None)  # their pages load from elsewhere
+    # The pages of docs load from elsewhere; and what is not there is told at once, with no redirect before.
+    app = FastAPI(title="streamrec", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.openapi = lambda: openapi.document(bool(behind.keys))  # type: ignore[method-assign]
     app.add_middleware(Keys, keys=behind.keys, local=behind.local)
     app.add_middleware(Counted)
@@ -81,13 +83,13 @@ async def _recommendations(request: Request) -> Response:
 async def _similar(request: Request) -> Response:
     b, now = _behind(request), _behind(request).clock.now()
     wanted = queries.similar(request.path_params["item_id"], request.query_params, now)
-    answer = await _unless_gone(request, _answer(b, wanted, now))
-    if not answer.items and answer.error and answer.error.endswith("is known - at `$.similar_to`"):
-        raise Problem(404, answer.error.partition(" - at")[0])
-    return _json(answer)
+    return _json(await _unless_gone(request, _answer(b, wanted, now, "$.item_id")))
 
 
-async def _answer(b: Behind, wanted: events.Request, asked_at: float) -> Recommendation:
+async def _answer(
+    b: Behind, wanted: events.Request, asked_at: float, article: str = "$.similar_to"
+) -> Recommendation:
+    """`article`: where in what was asked the article of "more like this" stands."""
     assert wanted.user_id is not None
     wish = Wish.of(wanted.user_id, wanted, asked_at)
     try:
@@ -101,6 +103,8 @@ async def _answer(b: Behind, wanted: events.Request, asked_at: float) -> Recomme
     if answer.error and answer.error.endswith("`$.interests`"):
         away = answer.error.startswith("interests cannot be read now")  # no encoder yet, or a broken one
         raise Problem(503 if away else 400, answer.error, field="$.interests")
+    if answer.error and answer.error.endswith(UNKNOWN):
+        raise Problem(404, answer.error.partition(" - at")[0] + f" - at `{article}`", field=article)
     return answer
 
 
@@ -149,8 +153,9 @@ def _item(request: Request) -> str:
     item: str = request.path_params["item_id"]
     if item.endswith("/similar"):  # no id of an article: its list would have no address
         raise HTTPException(405, headers={"allow": "GET"})
-    if not 1 <= len(item) <= 256 or any(c < " " for c in item):
-        raise invalid("an article id has 1 to 256 characters and no control characters - at `item_id`")
+    if not 1 <= len(item) <= 256 or any(c < " " or c == "\ufffd" for c in item):
+        raise invalid("an article id has 1 to 256 characters, in UTF-8 and no control characters - at "
+                      "`$.item_id`")
     return item
 
 
@@ -177,7 +182,7 @@ async def _metrics(request: Request) -> Response:
 
 
 async def _slash(request: Request) -> Response:
-    """Nothing is at such an address: a redirect to the one without would cost each request a second one."""
+    """Nothing is at such an address, whatever the method."""
     raise HTTPException(404)
 
 

@@ -1,5 +1,5 @@
-"""Who waits for an answer, and who is next: light wishes first, and heavy ones a few at a time, so that
-nobody waits for seconds behind long lists with reasons."""
+"""Who waits for an answer, and who is next: light wishes first, and heavy ones a few at a time, so that long
+lists with reasons hold up the others little."""
 
 import asyncio
 import time

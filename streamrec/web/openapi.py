@@ -30,7 +30,7 @@ EXAMPLES: dict[str, Any] = {
     },
 }
 ITEM = {"name": "item_id", "in": "path", "required": True,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"^[^\x00-\x1f/]+$"}}
+        "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"^[^\x00-\x1f/\ufffd]+$"}}
 
 
 @lru_cache
@@ -59,7 +59,7 @@ def _paths() -> dict[str, Any]:
     return {
         "/v1/recommendations": {"post": _operation(
             "recommend", "A list for a reader, a visit, stated interests, or more like one article",
-            {200: "Recommendation"}, (400, 408, 413, 503, 504), body=_ref("Wanted"), examples="Wanted")},
+            {200: "Recommendation"}, (400, 404, 408, 413, 503, 504), body=_ref("Wanted"), examples="Wanted")},
         "/v1/feedback": {"post": _operation(
             "feedback", "What readers clicked and read; answered once Kafka has it",
             {202: "Accepted"}, (400, 408, 413, 503), body=events, examples="Event")},

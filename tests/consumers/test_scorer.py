@@ -274,6 +274,10 @@ def test_what_was_acknowledged_a_moment_ago_is_in_no_list_though_nobody_has_coun
             [answer] = site.answers()
         assert answer.stale == stale
         assert {i.item_id for i in answer.items} == {f"a{n}" for n in range(9)} - {"a1", "a3"}
+    rest = [f"a{n}" for n in range(9) if n != 3]
+    for wish, why in ((Ask("v", 3, similar_to="a3"), "no article a3 is known"),
+                      (Ask("v", 3, filters=Filters(exclude_items=rest)), "no article passes the filters")):
+        assert why in (site.serving.answer([Wish(wish, "r")])[0].error or "")
     lately.announced("a3")
     site.ask("u", "fresh", n=9)
     assert {i.item_id for i in site.answers()[0].items} == {f"a{n}" for n in range(9)} - {"a1"}

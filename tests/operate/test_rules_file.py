@@ -67,7 +67,7 @@ def test_what_could_do_nothing_is_refused_by_its_name(tmp_path: Path, wrong: Any
 
 RULES = [
     rule("boost", factor=3.0), rule("bury", action="bury", until=NOW - 1),
-    rule("block", action="block", since=NOW * 1000),
+    rule("block", action="block", since=4e9),
     rule("pin", action="pin", match={"item_ids": ["i", "j"], "lang": "en"}, position=2),
 ]
 
@@ -86,8 +86,17 @@ def test_a_table_tells_what_each_rule_does_and_whether_it_does_so_now(tmp_path: 
     rows = [row(r, NOW) for r in read(file, NOW)]
     assert [r["effect"] for r in rows] == ["odds × 3", "odds ÷ 2", "-", "position 2"]
     assert [r["now"] for r in rows] == ["in force", "over", "not yet", "in force"]
-    assert rows[2]["since"] == "1700000000000 s"
+    assert rows[2]["since"] == "2096-10-02 07:06 UTC"
     assert rows[3]["match"] == "lang en; item_ids i, j" and rows[1]["until"] == "2023-11-14 22:13 UTC"
+
+
+@pytest.mark.parametrize("field", ["since", "until"])
+@pytest.mark.parametrize("at", [NOW * 1000, 3.0, "2999-01-01T00:00:00Z"])
+def test_a_time_in_another_unit_is_refused(tmp_path: Path, field: str, at: object) -> None:
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps([rule("r", action="block", **{field: at})]))
+    with pytest.raises(SetupError, match=rf"rule r: .* before 2000 or after 2199 - at `\$\.{field}`"):
+        read(file, NOW)
 
 
 @pytest.fixture

@@ -72,6 +72,14 @@ def test_interests_are_a_reason_where_they_lift(site: Site) -> None:
     assert any(r.kind == "interests" and r.weight > 0 for r in first.reasons)
 
 
+def test_what_has_nothing_to_do_with_the_interests_is_not_said_to_fit_them(site: Site) -> None:
+    site.interests["far"] = EYE[7] + 0.2 * EYE[0]  # a cosine of .16 with the nearest
+    site.event("u", "s0")
+    items = [i for user in ("new", "u") for i in site.answer(user, 9, interests="far", explain=True).items]
+    assert items and not [r for i in items for r in i.reasons if r.kind == "interests"]
+    assert not [i for i in items[:9] if "interests" in i.reason]
+
+
 def test_more_like_this_names_this(site: Site) -> None:
     first = site.answer("u", 3, similar_to="s0", explain=True).items[0]
     assert any(r.kind == "similar" and r.item_id == "s0" for r in first.reasons)

@@ -346,11 +346,14 @@ def test_articles_are_announced_and_taken_out(site: WebSite, http: httpx.Client)
     assert http.delete("/v1/articles/a1").status_code == 202 and site.sent("articles")[1].value is None
     assert problem(http.put("/v1/articles/a", json={"item_id": "b"}), 400)["field"] == "$.item_id"
     assert problem(http.put("/v1/articles/a", json={"tags": "x"}), 400)["field"] == "$.tags"
-    problem(http.put(f"/v1/articles/{'x' * 300}", json={}), 400)
+    for other in ("x" * 300, "%00", "%FF", "a%C3"):  # the last two are no UTF-8
+        assert problem(http.put(f"/v1/articles/{other}", json={}), 400)["field"] == "$.item_id"
 
 
 def test_a_path_or_method_that_is_not_there_is_a_problem_that_names_others(http: httpx.Client) -> None:
-    assert "/v1/recommendations" in problem(http.get("/v2/recommend"), 404)["detail"]
+    for path in ("/v2/recommend", "/v1/recommend", "/v1/articles"):  # at once, with no redirect before
+        told = problem(http.get(path, follow_redirects=False), 404)["detail"]
+        assert "/v1/recommendations" in told and "slash" not in told
     answer = http.get("/v1/feedback")
     problem(answer, 405)
     assert answer.headers["allow"] == "POST"
