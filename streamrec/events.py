@@ -16,7 +16,7 @@ from streamrec.errors import InvalidMessage
 SCHEMA_VERSION = 1
 MAX_MESSAGE_BYTES = 1_000_000
 EARLIEST = 946_684_800.0  # 2000-01-01: an older event is a unit mistake or an unset clock
-LATEST = 7_258_118_400.0  # 2200-01-01: a rule that begins or ends later has its time in milliseconds
+LATEST = 7_258_118_400.0  # 2200-01-01: a rule that begins or ends later has its time in milliseconds, say
 MAX_SKEW_S = 86_400.0
 A_MINUTE = 60.0
 
@@ -415,7 +415,16 @@ def _check_rule(rule: Rule, now: float) -> None:
         raise InvalidMessage("a rule ends after it begins - at `$.until`")
 
 
+def _check_report(report: DriftReport, now: float) -> None:
+    seen = [("generated_at", report.generated_at), *((f"findings[{i}].first_seen", f.first_seen)
+                                                     for i, f in enumerate(report.findings))]
+    for name, at in seen:
+        if at is not None and not 0 <= at < LATEST:
+            raise InvalidMessage(f"{at:g} s is no time of a report - at `$.{name}`")
+
+
 _CHECKS: dict[type, Any] = {
+    DriftReport: _check_report,
     Feedback: _check_feedback,
     Article: _check_article,
     Request: _check_request,

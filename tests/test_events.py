@@ -11,6 +11,7 @@ from streamrec.errors import InvalidMessage
 from streamrec.events import (
     MESSAGES,
     Article,
+    DriftReport,
     Feedback,
     Recommendation,
     Request,
@@ -173,3 +174,17 @@ def test_every_message_has_its_own_topic() -> None:
 def test_json_nested_without_end_is_a_dead_letter_not_a_crash() -> None:
     with pytest.raises(InvalidMessage):
         decode(Feedback, b'{"x":' + b"[" * 200_000, NOW)
+
+
+@pytest.mark.parametrize(("changed", "field"), [
+    ({"generated_at": 1e300}, "$.generated_at"), ({"generated_at": -1.0}, "$.generated_at"),
+    ({"findings": [{"detector": "d", "alarm": True, "value": None, "threshold": None, "samples": 1,
+                    "reference": "", "current": "", "first_seen": 1e18}]}, "$.findings[0].first_seen"),
+])
+def test_a_report_of_an_impossible_time_is_none(changed: dict[str, Any], field: str) -> None:
+    report = {"report_id": "x", "generated_at": NOW, "trigger": "alarm", "model_version": "", "events": 0,
+              "findings": []}
+    assert decode(DriftReport, json.dumps(report).encode(), NOW).report_id == "x"
+    with pytest.raises(InvalidMessage) as failure:
+        decode(DriftReport, json.dumps(report | changed).encode(), NOW)
+    assert field in str(failure.value)

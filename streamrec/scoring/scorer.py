@@ -67,13 +67,21 @@ class Scorer:
             counted = self.state.counted
             self.follow()
 
+    def histories(self, users: Sequence[str]) -> dict[str, list[Read]]:
+        """What some readers have read, as of now. Raises RetryLater when the buffer is away."""
+        return self._buffer.histories(users)
+
     @torch.no_grad()
-    def rank(self, asks: Sequence[Ask], under: Served | None = None) -> list[Ranked]:
-        """Answers in the order of `asks`; `under`: as if this version were live. Raises RetryLater when the
-        buffer is away."""
+    def rank(
+        self, asks: Sequence[Ask], under: Served | None = None,
+        histories: Mapping[str, Sequence[Read]] | None = None,
+    ) -> list[Ranked]:
+        """Answers in the order of `asks`; `under`: as if this version were live; `histories`: of the readers,
+        if known. Raises RetryLater when the buffer is away."""
         if under is not None:
             self.catch_up(under)
-        histories = self._buffer.histories([a.user for a in asks])
+        if histories is None:
+            histories = self.histories([a.user for a in asks])
         arms: dict[Policy, Served] = {
             "live": under or self.live, "frozen": self.frozen, "popularity": self.live,
         }

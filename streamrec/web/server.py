@@ -43,7 +43,8 @@ def serve(
 ) -> None:
     """Until `stop` is set; then requests in hand are answered first. Meanwhile `alive` is called now and
     then."""
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(  # no handlers of its own: what it says is a line of JSON, too
+        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http")
     thread.start()

@@ -3,8 +3,10 @@
 import numpy as np
 import torch
 
+from streamrec.adapters.memory import MemoryBuffer
 from streamrec.config import Model
 from streamrec.model.network import Recommender
+from streamrec.replay import Applied, Claim, digest
 from streamrec.scoring import Served
 from streamrec.scoring.compare import compare
 from tests.scoring.scoring_site import DIM, NOW, Site
@@ -35,6 +37,27 @@ def test_the_same_model_changes_nothing() -> None:
     found = compare(s.scorer, s.scorer.live, s.scorer.live, [f"u{i}" for i in range(6)], 5)
     assert (found.readers, found.n, found.overlap) == (6, 5, 5.0)
     assert found.topics == [] and found.articles == []
+
+
+class Busy(MemoryBuffer):
+    """Whose readers read on while somebody looks."""
+
+    def histories(self, users):
+        found = super().histories(users)
+        for n, user in enumerate(found):
+            at = self.counts().stored
+            event_id, item = f"b{at}", f"a{(at + n) % 40}"
+            event = Applied(at, digest(event_id), event_id, user, item, "click", NOW, [], 1.0, -0.5)
+            self.apply(0, Claim(at, 1), "t", [event], at + 1, NOW)
+        return found
+
+
+def test_what_readers_read_meanwhile_is_no_change_of_the_model() -> None:
+    s = site()
+    s.buffer.__class__ = Busy
+    for _ in range(5):
+        found = compare(s.scorer, s.scorer.live, s.scorer.live, [f"u{i}" for i in range(6)], 5)
+        assert found.overlap == 5.0 and found.topics == [] and found.articles == []
 
 
 def test_topics_and_articles_that_gain_places_are_named() -> None:
