@@ -1,5 +1,5 @@
 """Latency through the topics, collector and scorer in processes of their own: answers with and
-without models swapped every second, and lists that know of a click."""
+without models swapped every second, none of them torn, and lists that know of a click."""
 
 import random
 import threading
@@ -25,6 +25,8 @@ from tests.benchmarks.stream import READERS, START, article, realistic
 
 PREFIX, PAGE = "answer", 1000
 MODELS = 9  # different ones that take turns
+ASKERS = 100  # readers who ask: so few that each is answered by each model several times
+ALIKE = 1e-3  # scores of one article for one reader under one model
 
 
 def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
@@ -37,7 +39,7 @@ def measure(bench: Bench, sizes: Sizes, figures: Figures, say: Say) -> None:
         site = _Site(parts)
         with site.listening():
             wait_for("the scorer answers", site.answered_one, 60, 0.2)
-            _publish_model(parts, _model(0))
+            _publish_model(parts, _model(0), parts.registry.new_name())
             _windows(parts, site, sizes, figures, say)
             _clicks(site, sizes, figures, say)
         figures.add("scorer_peak_rss_mb", peak_mb(scorer.pid))
@@ -83,6 +85,10 @@ class _Site:
     clicked: dict[str, list[float]] = field(default_factory=dict)
     clicks_ms: list[float] = field(default_factory=list)
     versions: set[str] = field(default_factory=set)
+    made: dict[str, int] = field(default_factory=dict)  # version -> which of the models that take turns
+    compared: int = 0
+    torn: list[str] = field(default_factory=list)
+    _scores: dict[tuple[str, int, str], float] = field(default_factory=dict)
     _rng: random.Random = field(default_factory=lambda: random.Random(3))
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -115,13 +121,23 @@ class _Site:
         if at is not None:
             self.took_ms.append((now - at) * 1000)
             self.versions.add(answer.model_version)
+            self._compare(answer)
         seen, waiting = answer.state_at or 0.0, self.clicked.get(answer.user_id, [])
         self.clicks_ms += [(now - at) * 1000 for at in waiting if at <= seen]
         self.clicked[answer.user_id] = [at for at in waiting if at > seen]
 
+    def _compare(self, answer: Recommendation) -> None:
+        """With what the same model told the same reader before: nobody reads anything meanwhile."""
+        model = self.made.get(answer.model_version)
+        for item in answer.items if model is not None else ():
+            before = self._scores.setdefault((answer.user_id, model, item.item_id), item.score)
+            self.compared += before is not item.score
+            if abs(before - item.score) > ALIKE:
+                self.torn.append(f"{answer.user_id} {item.item_id}, model {model}: {before} and {item.score}")
+
     def ask(self) -> None:
         """One request of a random reader."""
-        user, name = f"reader-{self._rng.randrange(READERS):06d}", f"{self._rng.getrandbits(64):x}"
+        user, name = f"reader-{self._rng.randrange(ASKERS):06d}", f"{self._rng.getrandbits(64):x}"
         request = Request(request_id=name, user_id=user)
         self.sent[name] = time.time()
         self.publisher.send(self.parts.names.topic("requests"), user.encode(), encode(request))
@@ -155,13 +171,16 @@ def _windows(parts: Parts, site: _Site, sizes: Sizes, figures: Figures, say: Say
     for n in range(sizes.repeats):
         say(f"answers without and with swaps: {n + 1} of {sizes.repeats}")
         before = _window(site, sizes)
-        with swapping(parts):
+        with swapping(parts, site.made):
             during = _window(site, sizes)
         figures.ratio("answer_p99_during_swap_over_before", p99(during) / p99(before))
         figures.add("answer_p50_ms", median(before))
         figures.add("answer_p99_ms", p99(before))
         figures.add("answer_p99_during_swap_ms", p99(during))
     figures.add("swaps_seen", float(len(site.versions)))
+    figures.add("scores_compared", float(site.compared))
+    if site.torn:
+        raise RuntimeError(f"{len(site.torn)} of {site.compared} scores are torn: {site.torn[0]}")
 
 
 def _window(site: _Site, sizes: Sizes) -> list[float]:
@@ -185,14 +204,15 @@ def _clicks(site: _Site, sizes: Sizes, figures: Figures, say: Say) -> None:
 
 
 @contextmanager
-def swapping(parts: Parts) -> Iterator[None]:
-    """While inside, a new version is published every second; one that cannot be ends the run. Models are made
-    beforehand: the process that measures the answers may not be held up by making them."""
-    stop, made = threading.Event(), [_model(n) for n in range(1, MODELS)]
+def swapping(parts: Parts, told: dict[str, int]) -> Iterator[None]:
+    """While inside, a new version is published every second, and which model it is `told`; one that cannot be
+    ends the run. Models are made beforehand: the process that measures may not be held up by making them."""
+    stop, made = threading.Event(), [(n, _model(n)) for n in range(1, MODELS)]
 
     def run() -> None:
-        for files in cycle(made):
-            _publish_model(parts, files)
+        for n, files in cycle(made):
+            told[parts.registry.new_name()] = n
+            _publish_model(parts, files, [*told][-1])
             if stop.wait(1.0):
                 return
 
@@ -209,10 +229,9 @@ def _model(seed: int) -> Mapping[str, bytes]:
     return to_files(network(seed), {"encoder": "bench"})
 
 
-def _publish_model(parts: Parts, files: Mapping[str, bytes]) -> None:
+def _publish_model(parts: Parts, files: Mapping[str, bytes], name: str) -> None:
     """As the learner publishes: staged files, then the pointer."""
     registry, old = parts.registry, parts.registry.current()
-    name = registry.new_name()
     registry.stage("versions", name, files, cursor={})
     record = VersionRecord(version=name, parent=old.version, created_at=START, rows=0,
                            learned_until=START, metrics={})

@@ -66,7 +66,7 @@ def _with_swaps(parts: Parts, sizes: Sizes, figures: Figures, say: Say) -> None:
         say(f"HTTP without and with swaps: {n + 1} of {sizes.repeats}")
         before, _ = _load(host, "/v1/recommendations", _wanted, 1, sizes.window_s)
         began = int(parts.registry.current().version or 0)
-        with swapping(parts):
+        with swapping(parts, {}):
             during, _ = _load(host, "/v1/recommendations", _wanted, 1, sizes.window_s)
         figures.add("http_swaps", float(int(parts.registry.current().version or 0) - began))
         figures.ratio("http_p99_during_swap_over_before", p99(during) / p99(before))

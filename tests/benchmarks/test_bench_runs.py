@@ -19,7 +19,7 @@ RATIOS = {
     *(f"answers_over_matmul_{n}_batch_{b}" for n in ("3k", "100k") for b in (1, 16, 64)),
 }
 ABSOLUTE = {
-    "diverse_list_of_200_ms", "http_swaps",
+    "diverse_list_of_200_ms", "http_swaps", "scores_compared",
     "answer_p99_ms_10k", "answer_p99_ms_100k", "collector_events_per_s",
     "collector_events_per_s_worst_case", "click_to_recommendation_p99_ms",
     "scorer_answers_per_s_3k_batch_64", "scorer_answers_per_s_100k_batch_1", "collector_peak_rss_mb",
