@@ -18,7 +18,7 @@ from streamrec.config import Monitor
 from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
 from streamrec.drift.contributors import Arrivals, Explains, Published, Reads, Titles, Values
-from streamrec.drift.pulse import Pulse, Said
+from streamrec.drift.pulse import Clicked, Pulse, Said
 from streamrec.drift.said import when
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
 from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epoch, well_read
@@ -76,7 +76,7 @@ class DriftMonitor:
         self._quality: dict[str, float] = {}  # as it is now
         self._worth: deque[tuple[float, dict[str, float]]] = deque(maxlen=KEPT)  # and was, by event time
         self._told: dict[str, float] = {}  # by the last report
-        self._said = Said()
+        self._said, self._clicked = Said(), Clicked()
         self._encoder = self._version = ""
         self._count = self._published = 0
         self._reported_at: float | None = None
@@ -212,6 +212,7 @@ class DriftMonitor:
         shown = tuple(a.topic for i in served.items if (a := self._articles.get(i))) \
             if outcome.ranks else ()
         if chances:
+            self._said.slate()
             likeliest = chances.index(max(chances))
             d.calibration.update((1 + chances[likeliest] - (likeliest + 1 in outcome.ranks)) / 2, now)
         for rank in outcome.ranks:
@@ -233,12 +234,9 @@ class DriftMonitor:
     def beat(self, now: float) -> dict[str, Any]:
         """The pulse since the last beat, at wall time `now`."""
         found = self.pulse.beat(now, self._version)
-        shown, clicked = found["slates"].get("live", (0, 0))
-        if shown:
-            before = self._quality.get("click_rate", clicked / shown)
-            self._quality["click_rate"] = before + (clicked / shown - before) * min(1.0, shown / 500)
-        if (error := self._said.error(found["bins"])) is not None:
-            self._quality["calibration_error"] = error
+        lately = {"click_rate": self._clicked.rate(*found["slates"].get("live", (0, 0))),
+                  "calibration_error": self._said.error(found["bins"])}
+        self._quality.update((k, x) for k, x in lately.items() if x is not None)
         self._worth.append((self._time.now, dict(self._quality)))
         return found
 
