@@ -18,6 +18,7 @@ from streamrec.config import Monitor
 from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
 from streamrec.drift.contributors import Arrivals, Explains, Published, Reads, Titles, Values
+from streamrec.drift.offenders import Offender, Offenders
 from streamrec.drift.pulse import Clicked, Pulse, Said
 from streamrec.drift.said import when
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
@@ -26,6 +27,7 @@ from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epo
 MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
 SKEW_S = 600.0
+OF_LENGTH = 0.01  # a vector whose length is so far from 1 was not made by the encoder, or was cut
 LATE = 500  # articles: a vector filled in after so many more is of a backlog, in the encoder's order
 KEPT = 1800  # beats whose quality is kept, an hour of them
 USUAL = 5  # reads that a reader's topics are taken from: with fewer, more would be new
@@ -73,6 +75,8 @@ class DriftMonitor:
         self._lately, self._arrivals = Reads(settings.window), Arrivals(settings.window)
         clicks, dwell, dismissals = (Values(settings.reference) for _ in range(3))
         self._values = {**dict.fromkeys(OF_CLICKS, clicks), "dwell": dwell, "dismissals": dismissals}
+        self._wrong = {d.name: Offenders(settings.window) for d in self.detectors if d.kind == "data-quality"}
+        del self._wrong[self.detectors.languages.name]  # which names them itself
         self._quality: dict[str, float] = {}  # as it is now
         self._worth: deque[tuple[float, dict[str, float]]] = deque(maxlen=KEPT)  # and was, by event time
         self._told: dict[str, float] = {}  # by the last report
@@ -108,13 +112,27 @@ class DriftMonitor:
             self._came.put(item_id, self._published)
             self._arrivals.put(item_id)
             d.words.update(content.Title(found.title), at)
-            d.texts.update(float(not found.has_text), at)
+            self._checked(d.texts, not found.has_text, at, item_id)
             if found.lang:
                 d.languages.update(found.lang, at)
         if vector is not None and self._placed.put(item_id, None):
             if self._published - self._came.get(item_id, 0) <= LATE:
                 d.content.update(vector, at)
-            d.norms.update(min(float(np.linalg.norm(vector)) / 2, 1.0), at)
+            self._length(item_id, float(np.linalg.norm(vector)), at)
+
+    def _checked(
+        self, detector: Detector, wrong: bool, at: float, item: str | None, reader: str = ""
+    ) -> None:
+        detector.update(float(wrong), at)
+        if wrong:
+            found = Offender(at, item or "", reader, reader in self._readers)
+            self._wrong[detector.name].put(found)
+
+    def _length(self, item_id: str, length: float, at: float) -> None:
+        norms = self.detectors.norms
+        norms.update(min(length / 2, 1.0), at)
+        if abs(length - 1) > OF_LENGTH:
+            self._wrong[norms.name].put(Offender(at, item_id))
 
     def recommendation(self, rec: Recommendation) -> None:
         """An answer; refusals say nothing about a model."""
@@ -146,16 +164,17 @@ class DriftMonitor:
         if offset is not None and self._events.get(event.event_id) == place:
             return
         new = self._events.put(event.event_id, place)
-        d.duplicates.update(float(not new), at)
+        self._checked(d.duplicates, not new, at, event.item_id, event.user_id)
         if not new:
             return
         self._count += 1
         self.pulse.count("events")
         ts = epoch(event.timestamp)
         now = self._time.tick(ts, wall)
-        astray = self._clocks.setdefault(partition, Neighbours()).astray(ts)
-        if astray is not None:
-            d.skew.update(float(astray > SKEW_S), now)
+        clock = self._clocks.setdefault(partition, Neighbours())
+        if (astray := clock.astray(ts, event)) is not None:
+            of = clock.judged or event
+            self._checked(d.skew, astray > SKEW_S, now, of.item_id, of.user_id)
         self._heard(event, now)
         for outcome in self._slates.expire(now):
             self._outcome(outcome, now)
@@ -278,7 +297,8 @@ class DriftMonitor:
             return finding
         by_kind: dict[str, Explains] = {
             "interest": self._lately, "content": self._arrivals, "feedback-loop": Titles()}
-        of = by_kind.get(finding.kind or "") or self._values.get(finding.detector)
+        of = by_kind.get(finding.kind or "") or self._values.get(finding.detector) \
+            or self._wrong.get(finding.detector)
         return of.explain(finding, self._articles.get) if of else finding
 
 
