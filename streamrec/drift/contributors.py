@@ -23,6 +23,13 @@ class Published(NamedTuple):
     title: str = ""
     lang: str = ""
     has_text: bool = True
+    has_tags: bool = True
+
+    @property
+    def lacks(self) -> list[str]:
+        """Fields that the article came without."""
+        there = {"title": self.title, "tags": self.has_tags, "language": self.lang}
+        return [name for name, found in there.items() if not found]
 
 
 T = TypeVar("T")

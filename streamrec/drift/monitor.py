@@ -50,6 +50,7 @@ class Detectors:
         self.controls, self.exposure = controls.AgainstControls(settings), controls.Exposure(settings)
         self.duplicates, self.skew = rates.Duplicates(settings), rates.ClockSkew(settings)
         self.texts, self.norms = rates.MissingText(settings), rates.VectorNorm(settings)
+        self.fields, self.dwells = rates.MissingFields(settings), rates.MissingDwell(settings)
         self.languages = mixes.LanguageMix(settings)
 
     def __iter__(self) -> Iterator[Detector]:
@@ -113,6 +114,7 @@ class DriftMonitor:
             self._arrivals.put(item_id)
             d.words.update(content.Title(found.title), at)
             self._checked(d.texts, not found.has_text, at, item_id)
+            self._complete(item_id, found.lacks, at)
             if found.lang:
                 d.languages.update(found.lang, at)
         if vector is not None and self._placed.put(item_id, None):
@@ -127,6 +129,12 @@ class DriftMonitor:
         if wrong:
             found = Offender(at, item or "", reader, reader in self._readers)
             self._wrong[detector.name].put(found)
+
+    def _complete(self, item_id: str, lacks: Sequence[str], at: float) -> None:
+        fields = self.detectors.fields
+        fields.update(len(lacks) / 3, at)
+        for field in lacks:
+            self._wrong[fields.name].put(Offender(at, item_id, lacks=field))
 
     def _length(self, item_id: str, length: float, at: float) -> None:
         norms = self.detectors.norms
@@ -184,10 +192,16 @@ class DriftMonitor:
             self._slates.shown(event.user_id, event.recommendation_id, event.impression, now)
             return
         self._reaction(self.detectors.dismissals, event, float(event.event_type == "dismiss"), now)
-        if event.event_type == "read" and event.event_value is not None:
-            self._reaction(self.detectors.dwell, event, well_read(event.event_value), now)
+        if event.event_type == "read":
+            self._read(event, now)
         if event.event_type in ENGAGED and event.item_id is not None:
             self._engagement(event, event.item_id, now)
+
+    def _read(self, event: Feedback, now: float) -> None:
+        seconds, d = event.event_value, self.detectors
+        self._checked(d.dwells, seconds is None, now, event.item_id, event.user_id)
+        if seconds is not None:
+            self._reaction(d.dwell, event, well_read(seconds), now)
 
     def _reaction(self, detector: Detector, event: Feedback, value: float, now: float) -> None:
         detector.update(value, now)

@@ -14,12 +14,13 @@ from streamrec.events import Contributor, Finding
 
 class Offender(NamedTuple):
     """An article, or what a reader sent (of an article, where it is of one), at event time `at`. `known`: by
-    one who has read before."""
+    one who has read before; `lacks`: the field that is not there."""
 
     at: float
     item: str
     reader: str = ""
     known: bool = False
+    lacks: str = ""
 
 
 Name = Callable[[Offender], str]
@@ -51,7 +52,8 @@ class Offenders:
                   for c in _most("topic", before, after, topic)]
         articles = [replace(c, examples=titles([c.name], about))
                     for c in _most("article", before, after, lambda o: o.item)]
-        return replace(finding, contributors=[*topics, *articles, *_readers(before, after)])
+        return replace(finding, contributors=[
+            *_lacking(before, after), *topics, *articles, *_readers(before, after)])
 
 
 def _most(
@@ -61,6 +63,12 @@ def _most(
     most = [n for n, _ in counts.most_common() if n][:EXAMPLES]
     return [Contributor(kind=kind, name=n, before=_share(name(o) == n for o in before),
                         after=_share(name(o) == n for o in after)) for n in most]
+
+
+def _lacking(before: Sequence[Offender], after: Sequence[Offender]) -> list[Contributor]:
+    """Fields that are not there, first what rose most."""
+    found = [replace(c, name=f"without {c.name}") for c in _most("article", before, after, lambda o: o.lacks)]
+    return sorted(found, key=lambda c: c.before - c.after)
 
 
 def _readers(before: Sequence[Offender], after: Sequence[Offender]) -> list[Contributor]:
