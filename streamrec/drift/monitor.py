@@ -181,7 +181,7 @@ class DriftMonitor:
         now = self._time.tick(ts, wall)
         clock = self._clocks.setdefault(partition, Neighbours())
         if (astray := clock.astray(ts, event)) is not None:
-            of = clock.judged or event
+            of = (astray > SKEW_S and clock.judged) or event
             self._checked(d.skew, astray > SKEW_S, now, of.item_id, of.user_id)
         self._heard(event, now)
         for outcome in self._slates.expire(now):
