@@ -23,6 +23,13 @@ class Published(NamedTuple):
     title: str = ""
     lang: str = ""
     has_text: bool = True
+    has_tags: bool = True
+
+    @property
+    def lacks(self) -> list[str]:
+        """Fields that the article came without."""
+        there = {"title": self.title, "tags": self.has_tags, "language": self.lang}
+        return [name for name, found in there.items() if not found]
 
 
 T = TypeVar("T")
@@ -48,7 +55,7 @@ class Reads:
 
     def explain(self, finding: Finding, about: About) -> Finding:
         """Titles for the topics that moved, the articles most read, and who reads."""
-        named = [replace(c, examples=_titles([i for t, i, _ in self._newest if t == c.name], about))
+        named = [replace(c, examples=titles([i for t, i, _ in self._newest if t == c.name], about))
                  for c in finding.contributors]
         return replace(finding, contributors=[*named, *self._most_read(about), self._known()])
 
@@ -56,7 +63,7 @@ class Reads:
         old, new = _halves([item for _, item, _ in self._newest])
         before, after = Counter(old), Counter(new)
         return [Contributor(kind="article", name=i, before=before[i] / max(len(old), 1),
-                            after=n / max(len(new), 1), examples=_titles([i], about))
+                            after=n / max(len(new), 1), examples=titles([i], about))
                 for i, n in after.most_common(EXAMPLES)]
 
     def _known(self) -> Contributor:
@@ -69,7 +76,7 @@ class Titles:
 
     def explain(self, finding: Finding, about: About) -> Finding:
         """Each with its title."""
-        return replace(finding, contributors=[replace(c, examples=_titles([c.name], about))
+        return replace(finding, contributors=[replace(c, examples=titles([c.name], about))
                                               for c in finding.contributors])
 
 
@@ -88,7 +95,7 @@ class Arrivals:
         old, new = _halves([(a.topic, i) for i in self._newest if (a := about(i))])
         moved = movers(Counter(t for t, _ in old), Counter(t for t, _ in new))
         return replace(finding, contributors=[
-            replace(c, examples=_titles([i for t, i in new[::-1] if t == c.name], about)) for c in moved])
+            replace(c, examples=titles([i for t, i in new[::-1] if t == c.name], about)) for c in moved])
 
 
 class Values:
@@ -115,9 +122,9 @@ class Values:
         def topic(item: str) -> str:
             found = about(item)
             return found.topic if found else ""
-        topics = [replace(c, examples=_titles([i for i in seen if topic(i) == c.name], about))
+        topics = [replace(c, examples=titles([i for i in seen if topic(i) == c.name], about))
                   for c in _moved("topic", halves, lambda v: topic(v.item)) if c.name][:TOPICS]
-        articles = [replace(c, examples=_titles([c.name], about))
+        articles = [replace(c, examples=titles([c.name], about))
                     for c in _moved("article", halves, lambda v: v.item)[:EXAMPLES]]
         readers = _moved("readers", halves, lambda v: "who have read before" if v.known else "who are new")
         return replace(finding, contributors=[*topics, *articles, *readers])
@@ -155,6 +162,7 @@ def _halves(newest: Iterable[T]) -> tuple[list[T], list[T]]:
     return every[: len(every) // 2], every[len(every) // 2 :]
 
 
-def _titles(items: Sequence[str], about: About) -> list[str]:
+def titles(items: Sequence[str], about: About) -> list[str]:
+    """Of the articles that are there most often; the id of one without a title."""
     often = [i for i, _ in Counter(items).most_common(EXAMPLES)]
     return [a.title or i for i in often if (a := about(i))]

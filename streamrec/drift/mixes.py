@@ -67,6 +67,10 @@ class Mix(Detector, ABC, Generic[X]):
     def _shares(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
         """Counts of reference and current, by name."""
 
+    def _movers(self, before: Mapping[str, float], after: Mapping[str, float]) -> list[Contributor]:
+        """What rose and fell most."""
+        return movers(before, after)
+
     def update(self, x: X, at: float = 0.0, who: str = "") -> None:
         """Take one value; `who`: the reader that it is of, if it is of one."""
         self._seen += 1
@@ -133,7 +137,7 @@ class Mix(Detector, ABC, Generic[X]):
         sizes = self._effective(REFERENCE, n), self._effective(CURRENT, m)
         threshold = max(self.settings.psi, psi_noise(*sizes, len(pairs)))
         alarm = value >= threshold
-        moved = movers(before, after)
+        moved = self._movers(before, after)
         finding = Finding(
             detector=self.name, alarm=alarm, value=value, threshold=threshold,
             samples=n + m, reference=f"{n} {self.unit}", current=f"newest {m} {self.unit}",
@@ -173,6 +177,10 @@ class LanguageMix(TopicMix):
     """Languages of the articles that are published."""
 
     name, kind, unit = "language-mix", "data-quality", "articles"
+
+    def _movers(self, before: Mapping[str, float], after: Mapping[str, float]) -> list[Contributor]:
+        """Articles of a language: of languages themselves events.Contributor knows nothing."""
+        return [replace(c, kind="article", name=f"in {c.name}") for c in super()._movers(before, after)]
 
 
 class Choice(NamedTuple):

@@ -18,7 +18,8 @@ from streamrec.config import Monitor
 from streamrec.drift import content, controls, mixes, rates, turns
 from streamrec.drift.contract import Detector
 from streamrec.drift.contributors import Arrivals, Explains, Published, Reads, Titles, Values
-from streamrec.drift.pulse import Pulse, Said
+from streamrec.drift.offenders import Offender, Offenders
+from streamrec.drift.pulse import Clicked, Pulse, Said
 from streamrec.drift.said import when
 from streamrec.drift.slates import EventTime, Neighbours, Outcome, Recent, Served, SlateOutcomes
 from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epoch, well_read
@@ -26,6 +27,7 @@ from streamrec.events import DriftReport, Feedback, Finding, Recommendation, epo
 MOST = 100_000  # articles, readers, event ids and engagements remembered
 ENGAGED = ("click", "read", "like")
 SKEW_S = 600.0
+OF_LENGTH = 0.01  # a vector whose length is so far from 1 was not made by the encoder, or was cut
 LATE = 500  # articles: a vector filled in after so many more is of a backlog, in the encoder's order
 KEPT = 1800  # beats whose quality is kept, an hour of them
 USUAL = 5  # reads that a reader's topics are taken from: with fewer, more would be new
@@ -48,6 +50,7 @@ class Detectors:
         self.controls, self.exposure = controls.AgainstControls(settings), controls.Exposure(settings)
         self.duplicates, self.skew = rates.Duplicates(settings), rates.ClockSkew(settings)
         self.texts, self.norms = rates.MissingText(settings), rates.VectorNorm(settings)
+        self.fields, self.dwells = rates.MissingFields(settings), rates.MissingDwell(settings)
         self.languages = mixes.LanguageMix(settings)
 
     def __iter__(self) -> Iterator[Detector]:
@@ -73,10 +76,12 @@ class DriftMonitor:
         self._lately, self._arrivals = Reads(settings.window), Arrivals(settings.window)
         clicks, dwell, dismissals = (Values(settings.reference) for _ in range(3))
         self._values = {**dict.fromkeys(OF_CLICKS, clicks), "dwell": dwell, "dismissals": dismissals}
+        self._wrong = {d.name: Offenders(settings.window) for d in self.detectors if d.kind == "data-quality"}
+        del self._wrong[self.detectors.languages.name]  # which names them itself
         self._quality: dict[str, float] = {}  # as it is now
         self._worth: deque[tuple[float, dict[str, float]]] = deque(maxlen=KEPT)  # and was, by event time
         self._told: dict[str, float] = {}  # by the last report
-        self._said = Said()
+        self._said, self._clicked = Said(), Clicked()
         self._encoder = self._version = ""
         self._count = self._published = 0
         self._reported_at: float | None = None
@@ -108,13 +113,34 @@ class DriftMonitor:
             self._came.put(item_id, self._published)
             self._arrivals.put(item_id)
             d.words.update(content.Title(found.title), at)
-            d.texts.update(float(not found.has_text), at)
+            self._checked(d.texts, not found.has_text, at, item_id)
+            self._complete(item_id, found.lacks, at)
             if found.lang:
                 d.languages.update(found.lang, at)
         if vector is not None and self._placed.put(item_id, None):
             if self._published - self._came.get(item_id, 0) <= LATE:
                 d.content.update(vector, at)
-            d.norms.update(min(float(np.linalg.norm(vector)) / 2, 1.0), at)
+            self._length(item_id, float(np.linalg.norm(vector)), at)
+
+    def _checked(
+        self, detector: Detector, wrong: bool, at: float, item: str | None, reader: str = ""
+    ) -> None:
+        detector.update(float(wrong), at)
+        if wrong:
+            found = Offender(at, item or "", reader, reader in self._readers)
+            self._wrong[detector.name].put(found)
+
+    def _complete(self, item_id: str, lacks: Sequence[str], at: float) -> None:
+        fields = self.detectors.fields
+        fields.update(len(lacks) / 3, at)
+        for field in lacks:
+            self._wrong[fields.name].put(Offender(at, item_id, lacks=field))
+
+    def _length(self, item_id: str, length: float, at: float) -> None:
+        norms = self.detectors.norms
+        norms.update(min(length / 2, 1.0), at)
+        if abs(length - 1) > OF_LENGTH:
+            self._wrong[norms.name].put(Offender(at, item_id))
 
     def recommendation(self, rec: Recommendation) -> None:
         """An answer; refusals say nothing about a model."""
@@ -146,16 +172,17 @@ class DriftMonitor:
         if offset is not None and self._events.get(event.event_id) == place:
             return
         new = self._events.put(event.event_id, place)
-        d.duplicates.update(float(not new), at)
+        self._checked(d.duplicates, not new, at, event.item_id, event.user_id)
         if not new:
             return
         self._count += 1
         self.pulse.count("events")
         ts = epoch(event.timestamp)
         now = self._time.tick(ts, wall)
-        astray = self._clocks.setdefault(partition, Neighbours()).astray(ts)
-        if astray is not None:
-            d.skew.update(float(astray > SKEW_S), now)
+        clock = self._clocks.setdefault(partition, Neighbours())
+        if (astray := clock.astray(ts, event)) is not None:
+            of = (astray > SKEW_S and clock.judged) or event
+            self._checked(d.skew, astray > SKEW_S, now, of.item_id, of.user_id)
         self._heard(event, now)
         for outcome in self._slates.expire(now):
             self._outcome(outcome, now)
@@ -165,10 +192,16 @@ class DriftMonitor:
             self._slates.shown(event.user_id, event.recommendation_id, event.impression, now)
             return
         self._reaction(self.detectors.dismissals, event, float(event.event_type == "dismiss"), now)
-        if event.event_type == "read" and event.event_value is not None:
-            self._reaction(self.detectors.dwell, event, well_read(event.event_value), now)
+        if event.event_type == "read":
+            self._read(event, now)
         if event.event_type in ENGAGED and event.item_id is not None:
             self._engagement(event, event.item_id, now)
+
+    def _read(self, event: Feedback, now: float) -> None:
+        seconds, d = event.event_value, self.detectors
+        self._checked(d.dwells, seconds is None, now, event.item_id, event.user_id)
+        if seconds is not None:
+            self._reaction(d.dwell, event, well_read(seconds), now)
 
     def _reaction(self, detector: Detector, event: Feedback, value: float, now: float) -> None:
         detector.update(value, now)
@@ -212,6 +245,7 @@ class DriftMonitor:
         shown = tuple(a.topic for i in served.items if (a := self._articles.get(i))) \
             if outcome.ranks else ()
         if chances:
+            self._said.slate()
             likeliest = chances.index(max(chances))
             d.calibration.update((1 + chances[likeliest] - (likeliest + 1 in outcome.ranks)) / 2, now)
         for rank in outcome.ranks:
@@ -233,12 +267,9 @@ class DriftMonitor:
     def beat(self, now: float) -> dict[str, Any]:
         """The pulse since the last beat, at wall time `now`."""
         found = self.pulse.beat(now, self._version)
-        shown, clicked = found["slates"].get("live", (0, 0))
-        if shown:
-            before = self._quality.get("click_rate", clicked / shown)
-            self._quality["click_rate"] = before + (clicked / shown - before) * min(1.0, shown / 500)
-        if (error := self._said.error(found["bins"])) is not None:
-            self._quality["calibration_error"] = error
+        lately = {"click_rate": self._clicked.rate(*found["slates"].get("live", (0, 0))),
+                  "calibration_error": self._said.error(found["bins"])}
+        self._quality.update((k, x) for k, x in lately.items() if x is not None)
         self._worth.append((self._time.now, dict(self._quality)))
         return found
 
@@ -280,7 +311,8 @@ class DriftMonitor:
             return finding
         by_kind: dict[str, Explains] = {
             "interest": self._lately, "content": self._arrivals, "feedback-loop": Titles()}
-        of = by_kind.get(finding.kind or "") or self._values.get(finding.detector)
+        of = by_kind.get(finding.kind or "") or self._values.get(finding.detector) \
+            or self._wrong.get(finding.detector)
         return of.explain(finding, self._articles.get) if of else finding
 
 

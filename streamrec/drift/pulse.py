@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from streamrec.drift.mean_shift import MIN_SAMPLES
 from streamrec.drift.slates import Outcome
 
 BINS = 10  # of the probability that a place of a clicked slate was given
 LONGEST_S = 3600.0  # a list "after" a click of longer ago is of a log that is replayed
 FADE, FEWEST = 5000.0, 500.0  # places: half forgotten after so many more, and nothing is told of fewer
+LATELY = 500  # slates that a click rate is of
 MOST = 500  # delays kept of one beat
 
 
@@ -17,15 +19,36 @@ class Said:
 
     def __init__(self) -> None:
         self._bins = [[0.0, 0.0, 0.0] for _ in range(BINS)]
+        self._slates = 0
+
+    def slate(self) -> None:
+        """The model said something of one clicked slate."""
+        self._slates += 1
 
     def error(self, bins: Sequence[Sequence[float]]) -> float | None:
         """Expected calibration error (Guo et al. 2017) after a beat's `bins`, of about FADE places; None: too
-        few of them so far."""
+        few of them so far, or fewer slates than the detector of it wants."""
         fade = 0.5 ** (sum(b[0] for b in bins) / FADE)
         for old, new in zip(self._bins, bins, strict=False):
             old[:] = [fade * x + y for x, y in zip(old, new, strict=True)]
         places = sum(n for n, _, _ in self._bins)
-        return None if places < FEWEST else sum(abs(p - k) for _, p, k in self._bins) / places
+        if places < FEWEST or self._slates < MIN_SAMPLES:
+            return None
+        return sum(abs(p - k) for _, p, k in self._bins) / places
+
+
+class Clicked:
+    """The click rate of the live model's slates, of about LATELY of them."""
+
+    def __init__(self) -> None:
+        self._shown, self._rate = 0, 0.0
+
+    def rate(self, shown: int, clicked: int) -> float | None:
+        """After a beat's slates; None: fewer of them so far than the detector of it wants."""
+        self._shown += shown
+        if shown:
+            self._rate += (clicked / shown - self._rate) * min(1.0, shown / min(self._shown, LATELY))
+        return self._rate if self._shown >= MIN_SAMPLES else None
 
 
 class Pulse:

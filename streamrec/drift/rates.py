@@ -169,6 +169,19 @@ class MissingText(MeanShift):
     name, kind, unit, one_way = "missing-text", "data-quality", "articles", True
 
 
+class MissingFields(MeanShift):
+    """How many of title, tags and language new articles come without, over three: a field that a site never
+    sends is a constant part, and hides none of the others."""
+
+    name, kind, unit, one_way = "missing-fields", "data-quality", "articles", True
+
+
+class MissingDwell(MeanShift):
+    """Share of reads that do not say how long they were."""
+
+    name, kind, unit, one_way = "missing-dwell", "data-quality", "reads", True
+
+
 class VectorNorm(MeanShift):
     """Length of new articles' vectors, halved; the encoder makes them of length 1."""
 

@@ -12,6 +12,8 @@ from math import inf
 from statistics import median_low
 from typing import Generic, NamedTuple, TypeVar
 
+from streamrec.events import Feedback
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 CLOCK_EVENTS = 31
@@ -74,11 +76,18 @@ class Neighbours:
 
     def __init__(self) -> None:
         self._newest: deque[float] = deque(maxlen=CLOCK_EVENTS)
+        self._events: deque[Feedback | None] = deque(maxlen=CLOCK_EVENTS)
 
-    def astray(self, ts: float) -> float | None:
-        """Take an event's timestamp (epoch s); how many seconds the event half a window ago lies before
-        the median of those before it, or after the median of those after. None: nobody knows yet."""
+    @property
+    def judged(self) -> Feedback | None:
+        """The event half a window ago, that `astray` was told of last."""
+        return self._events[CLOCK_EVENTS // 2]
+
+    def astray(self, ts: float, event: Feedback | None = None) -> float | None:
+        """Take an event's timestamp (epoch s), and itself; how many seconds the event half a window ago lies
+        before the median of those before it, or after the median of those after. None: nobody knows yet."""
         self._newest.append(ts)
+        self._events.append(event)
         if len(self._newest) < CLOCK_EVENTS:
             return None
         every, half = list(self._newest), CLOCK_EVENTS // 2

@@ -96,8 +96,8 @@ def _share(finding: Finding) -> float | None:
 def _alarms(reports: Sequence[DriftReport]) -> str:
     rows = [
         (when(r.generated_at), f"{escape(f.detector)}<br><small>{f.severity}</small>",
-         escape(f.detail) + _contributors(f), since(f), escape(how_sure(f)), escape(r.model_version),
-         escape(r.action))
+         escape(f.detail) + _contributors(f) + _numbers(f, r), since(f), escape(how_sure(f)),
+         escape(r.model_version), escape(r.action))
         for r in reversed(reports) for f in r.findings if f.alarm
     ]
     head = ["at", "detector", "what moved", "since", "how sure", "model", "action"]
@@ -110,6 +110,17 @@ def _contributors(f: Finding) -> str:
     moved = "<br>".join(escape(told(c, f.detector)) for c in f.contributors)
     summary = f"<summary>{len(f.contributors)} that moved most</summary>"
     return f"<details>{summary}<small>{moved}</small></details>"
+
+
+def _numbers(f: Finding, report: DriftReport) -> str:
+    """What else an alarm's own report says, a line each."""
+    said = [("watches", f.kind or "-"), ("value", number(f.value)), ("threshold", number(f.threshold)),
+            ("divergence", number(f.divergence)), ("samples", str(f.samples)),
+            ("reference", f.reference), ("current", f.current),
+            *((name, f"{number(now)} (before: {number(before)})") for name, now, before in measured(report)),
+            ("report", f"{report.report_id}, {report.events} events")]
+    lines = "<br>".join(f"{escape(name)}: {escape(told)}" for name, told in said)
+    return f"<details><summary>numbers, windows and quality</summary><small>{lines}</small></details>"
 
 
 def _now(report: DriftReport) -> str:

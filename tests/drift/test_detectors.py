@@ -131,7 +131,8 @@ def test_it_says_since_when_its_newest_values_are_also_without_an_alarm(kind: ty
 
 
 def test_what_may_only_rise_is_named_so() -> None:
-    assert {c.name for c in ONE_WAY} == {"duplicates", "missing-text", "clock-skew"}
+    assert {c.name for c in ONE_WAY} == {
+        "duplicates", "missing-text", "missing-fields", "missing-dwell", "clock-skew"}
 
 
 @pytest.mark.parametrize("kind", [Exposure, *ONE_WAY], ids=lambda c: c.__name__)

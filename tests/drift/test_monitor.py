@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from streamrec.config import Monitor
 from streamrec.drift.contributors import Published
 from streamrec.drift.monitor import DriftMonitor
+from streamrec.drift.pulse import Said
 from streamrec.events import DriftReport, Feedback, Finding, RankedItem, Recommendation, encode
 
 TOPICS, READERS, SLATE = 12, 300, 6
@@ -424,3 +425,25 @@ def test_an_alarm_of_what_is_published_names_its_topics() -> None:
     [report, *_] = publish(1000, "unheard", "topic-9")
     [words] = [f for f in report.findings if f.detector == "new-words" and f.alarm]
     assert words.contributors[0].name == "topic-9" and words.contributors[0].examples[0].startswith("unheard")
+
+
+def test_too_few_slates_never_give_a_click_rate() -> None:
+    """A report has one from as many slates on as the detector of it wants; then it is that of all of them."""
+    site, beats = Site(DriftMonitor(QUIET), 0), list[tuple[int, int]]()
+    while sum(shown for shown, _ in beats) < 100:
+        assert "click_rate" not in last(site.monitor).quality
+        for _ in range(10):
+            site.visit()
+        beats.append(tuple(site.monitor.beat(1.0)["slates"].get("live", (0, 0))))
+    shown, clicked = (sum(of) for of in zip(*beats, strict=True))
+    assert last(site.monitor).quality["click_rate"] == pytest.approx(clicked / shown)
+    assert finding(last(site.monitor), "click-rate")[1] == shown
+
+
+@pytest.mark.parametrize(("slates", "told"), [(99, False), (100, True)])
+def test_too_few_clicked_slates_never_give_a_calibration_error(slates: int, told: bool) -> None:
+    """However many places they have."""
+    said = Said()
+    for _ in range(slates):
+        said.slate()
+    assert (said.error([[200.0, 20.0, 10.0]] * 10) is not None) is told

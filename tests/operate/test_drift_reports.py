@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import TopicSpec
@@ -77,6 +78,20 @@ def test_the_page_shows_each_alarm_and_asks_nobody_for_anything() -> None:
     assert "&lt;food&gt;" in text and "<food>" not in text and "asked for an update" in text
 
 
+def test_an_alarm_on_the_page_says_what_its_own_report_says() -> None:
+    """Its numbers and windows and what the lists were worth then, though later reports say something else."""
+    alarm = report(2, alarm=True, value=0.4)
+    [found] = alarm.findings
+    alarm = replace(alarm, findings=[replace(found, reference="<b> 50 reads", divergence=0.0625)])
+    text = page([alarm, replace(report(3), quality={"click_rate": 0.75})])
+    [said] = re.findall(r"<summary>numbers.*?</summary><small>(.*?)</small>", text)
+    assert said.split("<br>") == [
+        "watches: -", "value: 0.4000", "threshold: 0.2500", "divergence: 0.0625", "samples: 99",
+        "reference: &lt;b&gt; 50 reads", "current: newest 49 reads",
+        "clicks per slate of the live model: 0.2500 (before: 0.5000)",
+        "NDCG@10 of the live model: 0.1250 (before: -)", "report: drift-2, 10 events"]
+
+
 def test_each_cell_names_its_column_where_columns_have_no_room() -> None:
     cells = re.findall(r"<td([^>]*)>", page([report(2, alarm=True)]))
     assert cells and all(re.fullmatch(r' data-label="[a-z -]+"', cell) for cell in cells)
@@ -85,6 +100,7 @@ def test_each_cell_names_its_column_where_columns_have_no_room() -> None:
 def test_the_page_fits_a_phone(tmp_path: Path) -> None:
     with tab("", tmp_path) as t:
         t.page.set_content(page([report(n, alarm=True) for n in (1, 2)]))
+        t.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         t.picture("report")
 
 
