@@ -48,5 +48,5 @@ class SiteFollower:
             rows = np.random.default_rng(SEED).permutation(rows).tolist()
         for i in rows:
             e, vector = articles.entries[i], articles.vectors[i].astype(np.float32)
-            found = Published(topic_of(e.tags, vector), e.title, e.lang, bool(e.text_hash))
+            found = Published(topic_of(e.tags, vector), e.title, e.lang, bool(e.text_hash), bool(e.tags))
             monitor.article(e.item_id, found, vector if known and vector.any() else None)

@@ -218,11 +218,12 @@ class ModelPointer(Struct, kw_only=True, frozen=True):
 
 
 class Contributor(Struct, kw_only=True, frozen=True):
-    """What moved most. `kind`: topic, article or readers (a segment of them); `before` and `after`: its
-    share in the reference and in the current window, or, with an alarm of label or performance, the mean of
-    what is watched over what was shown or read of it (clicks per place, …); `examples`: titles."""
+    """What moved most. `kind`: topic, article, language, field (that is missing) or readers (a segment of
+    them); `before` and `after`: its share in the reference and in the current window; with an alarm of label
+    or performance, the mean of what is watched over what was shown or read of it (clicks per place, …); with
+    one of data quality, but of languages, its share of what was wrong. `examples`: titles."""
 
-    kind: Literal["topic", "article", "readers"]
+    kind: Literal["topic", "article", "language", "field", "readers"]
     name: str
     before: float
     after: float

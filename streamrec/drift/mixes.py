@@ -179,8 +179,8 @@ class LanguageMix(TopicMix):
     name, kind, unit = "language-mix", "data-quality", "articles"
 
     def _movers(self, before: Mapping[str, float], after: Mapping[str, float]) -> list[Contributor]:
-        """Articles of a language: of languages themselves events.Contributor knows nothing."""
-        return [replace(c, kind="article", name=f"in {c.name}") for c in super()._movers(before, after)]
+        """See Mix."""
+        return [replace(c, kind="language") for c in super()._movers(before, after)]
 
 
 class Choice(NamedTuple):

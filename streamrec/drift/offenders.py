@@ -57,7 +57,8 @@ class Offenders:
 
 
 def _most(
-    kind: Literal["topic", "article"], before: Sequence[Offender], after: Sequence[Offender], name: Name,
+    kind: Literal["topic", "article", "field"], before: Sequence[Offender], after: Sequence[Offender],
+    name: Name,
 ) -> list[Contributor]:
     counts = Counter(name(o) for o in after)
     most = [n for n, _ in counts.most_common() if n][:EXAMPLES]
@@ -67,8 +68,7 @@ def _most(
 
 def _lacking(before: Sequence[Offender], after: Sequence[Offender]) -> list[Contributor]:
     """Fields that are not there, first what rose most."""
-    found = [replace(c, name=f"without {c.name}") for c in _most("article", before, after, lambda o: o.lacks)]
-    return sorted(found, key=lambda c: c.before - c.after)
+    return sorted(_most("field", before, after, lambda o: o.lacks), key=lambda c: c.before - c.after)
 
 
 def _readers(before: Sequence[Offender], after: Sequence[Offender]) -> list[Contributor]:

@@ -26,7 +26,8 @@ SHIFTS: dict[str, tuple[str, ...]] = {  # kind of shift -> detectors that ought 
     "a third of what is published is of a new kind": ("content", "new-words"),
     "a tenth of the articles gets half of the places": ("exposure",),
     "a tenth of the events twice and an hour late, a third of the articles empty and in Chinese": (
-        "duplicates", "clock-skew", "missing-text", "language-mix", "vector-norm"),
+        "duplicates", "clock-skew", "missing-text", "missing-fields", "missing-dwell", "language-mix",
+        "vector-norm"),
 }
 INTEREST, TASTE, CLICKS, READING, CONTENT, LOOP, DATA = SHIFTS
 
@@ -85,7 +86,8 @@ class DriftingSite:
     def react(self, user: int, item: str, found_in_list: bool = True) -> None:
         seconds = self.rng.expovariate(1 / 60) * (0.5 if self.on(READING) else 1.0)
         self.hear("click", user, item, found_in_list=found_in_list)
-        self.hear("read", user, item, found_in_list=found_in_list, dwell=seconds)
+        dwell = None if self.on(DATA, 0.1) else seconds
+        self.hear("read", user, item, found_in_list=found_in_list, dwell=dwell)
         if self.rng.random() < (0.15 if self.on(READING) else 0.05):
             self.hear("dismiss", user, item, found_in_list=found_in_list)
 
