@@ -16,6 +16,7 @@ from streamrec.dashboard.mount import mount
 from streamrec.dashboard.site import Acts, ReportLog, Site
 from streamrec.errors import InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Finding, encode
+from streamrec.metrics import BOARD_PULSE
 from streamrec.operate import dlq
 from streamrec.operate.article import article
 from streamrec.registry import Registry, VersionRecord
@@ -80,6 +81,12 @@ class PageSite:
                                learned_until=time.time(), metrics={})
         new = type(old)(version=version, attempt=old.attempt + 1, published_at=time.time())
         self.registry.pointers.move(new, old.attempt, None, record)
+
+    def beat(self, at: float) -> None:
+        """The monitor's only one, so many seconds from now."""
+        counts = {"events": 20, "answers": 20, "slates": {"live": [30, 10]}, "delays_ms": [47, 90]}
+        bins = [[30.0, 3.0, 6.0]] * 10
+        self.board.append(BOARD_PULSE, {"at": time.time() + at, "version": "1", "bins": bins} | counts, 1)
 
     def alarm(self, report_id: str, trigger: Literal["alarm", "period"] = "alarm") -> None:
         """A report of the monitor's, with an alarm and a statistic that is none yet."""

@@ -49,6 +49,25 @@ def said(t: Tab, title: str) -> str:
     return t.page.get_by_role("region", name=title).get_by_role("status").first.inner_text()
 
 
+def test_what_a_monitor_that_is_gone_said_last_is_not_shown_as_of_now(
+    t: Tab, there: tuple[PageSite, str]
+) -> None:
+    def value(name: str) -> str:
+        return t.page.get_by_label(name, exact=True).inner_text()
+
+    site = there[0]
+    site.beat(0.0)
+    t.open("/dashboard/")
+    wait_until(lambda: value("events/s") != "-", 20, "the monitor speaks")
+    assert value("click to list, p50") == "47 ms" and said(t, "Is it fresh?").startswith(("Yes.", "No model"))
+    site.beat(-600.0)
+    silent = "Not known now: the monitor last spoke 10 min ago."
+    for title in ("Is it fresh?", "Is it right? Clicks per slate", "Is it right? Chance said"):
+        wait_until(lambda title=title: said(t, title) == silent, 20, f"{title} says that it is not known")
+    assert {value(n) for n in ("events/s", "answers/s", "click to list, p50", "click to list, p99")} == {"-"}
+    assert "streamrec monitor" in said(t, "Is it alive?") and value("dead letters") != "-"
+
+
 @pytest.mark.parametrize(("page", "box", "field"), [("reader", "Reader's id", "user"),
                                                     ("article", "Article's id", "item")])
 def test_an_id_and_enter_lead_to_its_page(t: Tab, page: str, box: str, field: str) -> None:
