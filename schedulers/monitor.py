@@ -31,7 +31,7 @@ log = logs.get(__name__)
 COMMIT_S = 2.0
 FLUSH_S, AGAIN_S = 2.0, 10.0  # a report is sent again later: feedback goes on meanwhile
 MOST_OWED = 100
-BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
+BEAT_S, BEATS = 1.0, 3600  # an hour of them is kept
 SEEN_S, SEEN = 10.0, 2000  # the articles shown most are noted so often, and so many
 HOLD = 2.0  # periods: a detector that alarms again within them is still in alarm, which is told by the period
 OFF = "none: STREAMREC_TRAINER__DRIFT_PER_DAY=0, the next update is the timer's"

@@ -30,7 +30,7 @@ def _lineage(site: Site) -> None:
                       "No increment yet: the trainer waits for enough new rows.")
 
         def look() -> None:
-            records, current = site.versions.seen.value, _current(site)
+            records, current = site.versions.seen.value, site.model()
             now, serving = site.clock.now(), site.facts.seen.value.get("serving")
             table.show([
                 (q["version"] + (" (serves)" if q["version"] == serving else ""),
@@ -41,12 +41,6 @@ def _lineage(site: Site) -> None:
             ])
             say(verdict, *serves(site.facts.seen.value))
         every(look)
-
-
-def _current(site: Site) -> str | None:
-    """The version that the pointer names."""
-    found: str | None = site.facts.seen.value.get("model", {}).get("version")
-    return found
 
 
 def _names(site: Site) -> list[str]:
@@ -98,7 +92,7 @@ def _told(diff: ModelDiff) -> None:
 
 def _rollback(site: Site) -> None:
     with judged("Roll back", wide=True) as verdict:
-        current = _current(site)
+        current = site.model()
         say(verdict, None, f"Version {current} is the model." if current else "No version is the model yet.")
         if why := no_login(site):
             ui.label(why).classes("quiet")
@@ -110,7 +104,7 @@ def _rollback(site: Site) -> None:
 
         async def act() -> None:
             say(verdict, *await _rolled_back(site, chosen.value))
-        ask = confirm(lambda: f"Serve version {chosen.value} from now on, instead of {_current(site)}? "
+        ask = confirm(lambda: f"Serve version {chosen.value} from now on, instead of {site.model()}? "
                               "What was learned since is kept.", act)
         with ui.element("div").classes("choice"):
             chosen = named(ui.select(names, value=names[0], label="version"), "version")
@@ -122,7 +116,7 @@ async def _rolled_back(site: Site, version: str) -> tuple[bool | None, str]:
     """What came of it; a page may stay open for longer than its session lasts, or than a model does."""
     if why := no_login(site):
         return False, why
-    if version == _current(site):
+    if version == site.model():
         return None, f"Version {version} is the model already: nothing was done."
     try:
         await asyncio.to_thread(site.acts.rollback, version)

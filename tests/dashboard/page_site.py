@@ -63,7 +63,6 @@ class PageSite:
             ),
             login=Login("secret", open_to_all=True), clock=self.web.clock,
         )
-        mount(self.web.app, self.site)
 
     def _facts(self) -> dict[str, Any]:
         pointer = self.registry.current()
@@ -106,7 +105,8 @@ class PageSite:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """Its address."""
+        """Its address; once in a process, as the library keeps pages globally."""
+        mount(self.web.app, self.site)
         stop, listening = threading.Event(), listen("127.0.0.1", 0)
         thread = threading.Thread(target=serve, args=(self.web.app, listening, stop))
         self.web.desk.start()
