@@ -13,7 +13,6 @@ from streamrec.errors import StreamrecError
 from streamrec.events import ModelDiff
 
 MOST = 30
-KEPT = 50  # versions whose files the registry keeps
 
 
 def page(site: Site) -> None:
@@ -43,12 +42,8 @@ def _lineage(site: Site) -> None:
         every(look)
 
 
-def _names(site: Site) -> list[str]:
-    return [v.version for v in reversed(site.versions.seen.value)][:KEPT]
-
-
 def _diff(site: Site) -> None:
-    names = _names(site)
+    names = site.kept()
     with judged("What changed between two", wide=True) as verdict:
         if len(names) < 2:
             say(verdict, None, "Known once two versions were published.")
@@ -97,7 +92,7 @@ def _rollback(site: Site) -> None:
         if why := no_login(site):
             ui.label(why).classes("quiet")
             return
-        names = [v for v in _names(site) if v != current]
+        names = [v for v in site.kept() if v != current]
         if not names:
             ui.label("There is no version to go back to.").classes("quiet")
             return

@@ -15,6 +15,7 @@ from streamrec.registry import VersionRecord
 from streamrec.replay import Read
 
 BEATS, INCREMENTS, REPORTS, LOOK_S = 900, 120, 500, 5.0
+KEPT = 50  # versions whose files the registry keeps
 Facts = dict[str, Any]
 
 
@@ -106,3 +107,7 @@ class Site:
         """The version that the pointer names."""
         found: str | None = self.facts.seen.value.get("model", {}).get("version")
         return found
+
+    def kept(self) -> list[str]:
+        """Versions that can be looked at or gone back to, newest first."""
+        return [v.version for v in reversed(self.versions.seen.value)][:KEPT]

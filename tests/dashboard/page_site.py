@@ -10,6 +10,7 @@ from consumers.dead_letters import DeadLetters
 from streamrec.adapters.memory import MemoryBoard, MemoryFiles, MemoryPointers
 from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import Partition, TopicSpec
+from streamrec.config import Model
 from streamrec.dashboard.asking import DeskAsking
 from streamrec.dashboard.login import Login
 from streamrec.dashboard.mount import mount
@@ -17,11 +18,13 @@ from streamrec.dashboard.site import Acts, ReportLog, Site
 from streamrec.errors import InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Finding, encode
 from streamrec.metrics import BOARD_PULSE
+from streamrec.model.bundle import to_files
+from streamrec.model.network import Recommender
 from streamrec.operate import dlq
 from streamrec.operate.article import article
 from streamrec.registry import Registry, VersionRecord
 from streamrec.web.server import listen, serve
-from tests.web.web_site import WebSite
+from tests.web.web_site import DIM, WebSite
 
 FEEDBACK, REPORTS, GROUP = "w.feedback.v1", "w.drift-reports.v1", "w-dlq-replay"
 
@@ -75,6 +78,8 @@ class PageSite:
     def publish(self, version: str) -> None:
         """A version, as the trainer does."""
         self.registry.stage("versions", version, {})
+        files = to_files(Recommender.initial(DIM, Model()), {"encoder": "e"})  # to look at, not to serve
+        self.web.serving._fetch._registry.stage("versions", version, files, cursor={})
         old = self.registry.current()
         record = VersionRecord(version=version, parent=old.version, created_at=time.time(), rows=9,
                                learned_until=time.time(), metrics={})
