@@ -5,37 +5,55 @@ the monitor runs, and holds up nothing else: the board has it, and the trainer h
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from schedulers import telling
+from schedulers.trigger import DAY_S, drift_asks, of_a_day
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Record, Subscription, look
 from streamrec.clock import Clock, due
+from streamrec.config import Trainer
 from streamrec.drift.monitor import RETRAIN, DriftMonitor
+from streamrec.drift.said import when
 from streamrec.errors import Fenced, InvalidMessage, RetryLater
 from streamrec.events import ASKED, DriftReport, Feedback, Recommendation, decode, encode
 from streamrec.metrics import (
     BOARD_ALARM,
     BOARD_DRIFT,
+    BOARD_DRIFT_TAKEN,
     BOARD_PULSE,
     BOARD_QUALITY,
     BOARD_SEEN,
     Board,
     Waits,
 )
+from streamrec.registry import Pointer
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
 FLUSH_S, AGAIN_S = 2.0, 10.0  # a report is sent again later: feedback goes on meanwhile
 MOST_OWED = 100
-BEAT_S, BEATS = 2.0, 1800  # an hour of them is kept
+BEAT_S, BEATS = 1.0, 3600  # an hour of them is kept
 SEEN_S, SEEN = 10.0, 2000  # the articles shown most are noted so often, and so many
 HOLD = 2.0  # periods: a detector that alarms again within them is still in alarm, which is told by the period
 OFF = "none: STREAMREC_TRAINER__DRIFT_PER_DAY=0, the next update is the timer's"
+PAUSE = "the pause after the last one (STREAMREC_TRAINER__DRIFT_EVERY_S)"
+CAP = "a day may have no more (STREAMREC_TRAINER__DRIFT_PER_DAY)"
 NEWEST = 20  # increments looked at, for those that are new
+
+
+def held_back(taken: Sequence[float], now: float, s: Trainer) -> str:
+    """Why an alarm of `now` gets no update of its own yet, and until when, or nothing; `taken`: times of the
+    updates upon alarms. The trainer decides by the same."""
+    if not s.drift_per_day or drift_asks(now, now, Pointer(), taken, s):
+        return ""
+    today = of_a_day(taken, now)
+    pause = today[-1] + s.drift_every_s
+    cap = today[-s.drift_per_day] + DAY_S if len(today) >= s.drift_per_day else pause
+    return f"no update upon alarms before {when(max(pause, cap))} UTC: {CAP if cap > pause else PAUSE}"
 
 
 class MonitorProcess:
@@ -43,17 +61,17 @@ class MonitorProcess:
 
     Undecodable messages are the collector's to dead-letter; here they are passed over.
     `follow` tells the monitor of articles, encoder and model, whatever is new since its last call; `updates`:
-    whether the trainer may be asked for any.
+    whether the trainer may be asked for any; `limits`: how often, as the trainer has it.
     """
 
     def __init__(
         self, monitor: DriftMonitor, subscription: Subscription, publisher: Publisher,
         board: Board, clock: Clock, reports_topic: str,
-        follow: Callable[[DriftMonitor], None], updates: bool = True,
+        follow: Callable[[DriftMonitor], None], updates: bool = True, limits: Trainer | None = None,
     ) -> None:
         self._monitor, self._subscription, self._publisher = monitor, subscription, publisher
         self._board, self._clock, self._topic = board, clock, reports_topic
-        self._follow_site, self._updates = follow, updates
+        self._follow_site, self._updates, self._limits = follow, updates, limits
         self._followed_at = self._committed_at = self._beat_at = self._seen_at = self._tried_at = 0.0
         self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
@@ -156,7 +174,7 @@ class MonitorProcess:
         alarms = [f.detector for f in report.findings if f.alarm]
         learnable = [f.detector for f in report.findings if f.alarm and f.kind in RETRAIN]
         if learnable:
-            report = replace(report, action=ASKED if self._updates else OFF)
+            report = replace(report, action=self._asks(report.generated_at))
             self._board.put(BOARD_ALARM, {"at": report.generated_at, "detectors": learnable})
         elif alarms:
             report = replace(report, action="none: no update mends this")
@@ -164,6 +182,13 @@ class MonitorProcess:
         telling.report(report)
         log.info("drift_report", trigger=report.trigger, alarms=alarms)
         return report
+
+    def _asks(self, now: float) -> str:
+        """What comes of an alarm that learning may answer. Raises RetryLater."""
+        if not self._updates:
+            return OFF
+        taken = self._board.get(BOARD_DRIFT_TAKEN) or []
+        return (held_back(taken, now, self._limits) if self._limits else "") or ASKED
 
     def _send(self) -> None:
         """Send what is owed."""

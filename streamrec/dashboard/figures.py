@@ -17,6 +17,7 @@ FEW = 20  # slates that a click rate is told of
 SIGMAS = 5.0
 GAP_S = 15.0  # between two beats: nobody counted there
 SOON_S = 120.0  # in which scorers take a version up
+WHOSE = {"drift": "upon the alarm", "time": "by the timer", "rows": "by the number of new rows"}
 Rates = dict[str, list[tuple[float, float | None]]]
 
 
@@ -120,15 +121,18 @@ def timeline(
 
 
 def done_about(report: DriftReport, increments: Increments) -> str:
-    """What a report did, and what became of an update that it asked for: the next one answers it, whoever
-    asked."""
-    if report.action != ASKED:
-        return report.action
+    """What a report did, and what became of an update that it asked for, or could not ask for yet: the next
+    one answers it, and whose that was is told."""
+    action = report.action
+    if not action or action.startswith("none"):
+        return action
     after = next((q for q in increments if q["at"] > report.generated_at), None)
     if after is None:
-        return f"{ASKED}; none since"
-    return f"{ASKED}: version {after['version']} published" if after["published"] else \
-        f"{ASKED}: refused, {after['reason']}"
+        return f"{action}; none since"
+    whose = WHOSE.get(after["trigger"], after["trigger"])
+    became = f"version {after['version']} published, {whose}" if after["published"] else \
+        f"refused, {after['reason']} ({whose})"
+    return f"{action}: {became}" if action == ASKED else f"{action}; since then: {became}"
 
 
 def _swaps(beats: Beats, records: Sequence[VersionRecord], rollbacks: Rollbacks) -> list[Mark]:

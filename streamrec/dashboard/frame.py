@@ -20,7 +20,7 @@ from streamrec.errors import StreamrecError
 PAGES = {"": "Overview", "reader": "Reader", "article": "Article", "models": "Models",
          "drift": "Drift reports", "letters": "Dead letters"}
 NOWHERE = "No such page"
-REFRESH_S = 1.0
+REFRESH_S = 0.5  # what happened is on a page within 2 s: of a beat, a reading and this
 
 
 def session(site: Site) -> bool:
@@ -79,7 +79,7 @@ def old(*sources: Source[Any]) -> str:
 
 
 def every(look: Callable[[], None]) -> None:
-    """Now, and each second."""
+    """Now, and twice a second."""
     look()
     ui.timer(REFRESH_S, look)
 

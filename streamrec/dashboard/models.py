@@ -13,7 +13,6 @@ from streamrec.errors import StreamrecError
 from streamrec.events import ModelDiff
 
 MOST = 30
-KEPT = 50  # versions whose files the registry keeps
 
 
 def page(site: Site) -> None:
@@ -30,7 +29,7 @@ def _lineage(site: Site) -> None:
                       "No increment yet: the trainer waits for enough new rows.")
 
         def look() -> None:
-            records, current = site.versions.seen.value, _current(site)
+            records, current = site.versions.seen.value, site.model()
             now, serving = site.clock.now(), site.facts.seen.value.get("serving")
             table.show([
                 (q["version"] + (" (serves)" if q["version"] == serving else ""),
@@ -43,18 +42,8 @@ def _lineage(site: Site) -> None:
         every(look)
 
 
-def _current(site: Site) -> str | None:
-    """The version that the pointer names."""
-    found: str | None = site.facts.seen.value.get("model", {}).get("version")
-    return found
-
-
-def _names(site: Site) -> list[str]:
-    return [v.version for v in reversed(site.versions.seen.value)][:KEPT]
-
-
 def _diff(site: Site) -> None:
-    names = _names(site)
+    names = site.kept()
     with judged("What changed between two", wide=True) as verdict:
         if len(names) < 2:
             say(verdict, None, "Known once two versions were published.")
@@ -98,19 +87,19 @@ def _told(diff: ModelDiff) -> None:
 
 def _rollback(site: Site) -> None:
     with judged("Roll back", wide=True) as verdict:
-        current = _current(site)
+        current = site.model()
         say(verdict, None, f"Version {current} is the model." if current else "No version is the model yet.")
         if why := no_login(site):
             ui.label(why).classes("quiet")
             return
-        names = [v for v in _names(site) if v != current]
+        names = [v for v in site.kept() if v != current]
         if not names:
             ui.label("There is no version to go back to.").classes("quiet")
             return
 
         async def act() -> None:
             say(verdict, *await _rolled_back(site, chosen.value))
-        ask = confirm(lambda: f"Serve version {chosen.value} from now on, instead of {_current(site)}? "
+        ask = confirm(lambda: f"Serve version {chosen.value} from now on, instead of {site.model()}? "
                               "What was learned since is kept.", act)
         with ui.element("div").classes("choice"):
             chosen = named(ui.select(names, value=names[0], label="version"), "version")
@@ -122,7 +111,7 @@ async def _rolled_back(site: Site, version: str) -> tuple[bool | None, str]:
     """What came of it; a page may stay open for longer than its session lasts, or than a model does."""
     if why := no_login(site):
         return False, why
-    if version == _current(site):
+    if version == site.model():
         return None, f"Version {version} is the model already: nothing was done."
     try:
         await asyncio.to_thread(site.acts.rollback, version)

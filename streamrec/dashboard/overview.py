@@ -4,14 +4,13 @@ from nicegui import ui
 
 from streamrec.dashboard import charts, figures
 from streamrec.dashboard.address import link
-from streamrec.dashboard.alive import alive
+from streamrec.dashboard.alive import alive, fresh, silence
 from streamrec.dashboard.figures import age, number
 from streamrec.dashboard.frame import card, every, frame, judged, old, say
 from streamrec.dashboard.parts import Chart, Numbers, Table
 from streamrec.dashboard.site import INCREMENTS, Site
 from streamrec.drift.remembered import forgetting, remembered, so_far
 
-OLD_S, SLOW_MS = 3600.0, 1000  # a model's age, a click's way to a list
 FORGOT = 0.02  # NDCG@10
 SHOWN = 12
 
@@ -29,12 +28,20 @@ def page(site: Site) -> None:
         _topics(site)
 
 
+def _heard(site: Site) -> tuple[figures.Beats, str]:
+    """What the monitor counted; nothing, and why, where it has not spoken for long: spans are measured from
+    its newest beat, so that old ones would look like those of now."""
+    seen = site.pulse.seen
+    silent = silence(seen, site.clock.now())
+    return ([] if silent else seen.value), silent
+
+
 def _alive(site: Site) -> None:
     with judged("Is it alive?") as verdict:
         numbers = Numbers(["events/s", "answers/s", "lag", "dead letters", "events stored", "articles"])
 
         def look() -> None:
-            facts, beats = site.facts.seen.value, site.pulse.seen.value
+            facts, (beats, _) = site.facts.seen.value, _heard(site)
             lag = sum(site.lag.seen.value.values()) if site.lag.seen.at else None
             numbers.show({
                 "events/s": number(figures.per_second(beats, "events"), 1),
@@ -42,7 +49,7 @@ def _alive(site: Site) -> None:
                 "dead letters": number(facts.get("dead_letters")),
                 "events stored": number(facts.get("stored")), "articles": number(facts.get("articles")),
             })
-            say(verdict, *alive(site.facts.seen, site.lag.seen, beats, site.clock.now()))
+            say(verdict, *alive(site.facts.seen, site.lag.seen, site.pulse.seen.value, site.clock.now()))
         every(look)
 
 
@@ -52,7 +59,8 @@ def _fresh(site: Site) -> None:
                            "model", "published / refused"])
 
         def look() -> None:
-            facts, delays = site.facts.seen.value, figures.delays_ms(site.pulse.seen.value)
+            facts, (beats, silent) = site.facts.seen.value, _heard(site)
+            delays = figures.delays_ms(beats)
             model, increments = facts.get("model", {}), site.quality.seen.value
             model_age = None if model.get("age_s") is None else model["age_s"] + (site.facts.seen.age_s or 0)
             behind = increments[-1]["behind_s"] if increments else None
@@ -66,17 +74,8 @@ def _fresh(site: Site) -> None:
             })
             if why := old(site.facts, site.lag):
                 say(verdict, None, why)
-            elif facts.get("serving_refused"):
-                say(verdict, *figures.serves(facts))
-            elif not model.get("version"):
-                say(verdict, True, "No model has been trained yet: lists are made of popularity and text.")
-            elif delays and delays[1] > SLOW_MS:
-                say(verdict, False, "Lists know of a click only after a second: see the scorer's load.")
-            elif (model_age or 0) > OLD_S:
-                say(verdict, False, f"The model is {age(model_age)} old: does the gate refuse, or is "
-                                    "nothing new?")
             else:
-                say(verdict, True, "Yes.")
+                say(verdict, *fresh(facts, delays, model_age, silent))
         every(look)
 
 
@@ -88,7 +87,7 @@ def _right(site: Site) -> None:
         def look() -> None:
             found = figures.click_rates(site.pulse.seen.value)
             chart.show(charts.rates(found), bool(found))
-            if why := old(site.pulse, site.lag):
+            if why := old(site.pulse, site.lag) or _heard(site)[1]:
                 say(verdict, None, why)
                 return
             last = {p: now for p, x in found.items() if (now := x[-1][1]) is not None}
@@ -124,7 +123,7 @@ def _quality(site: Site) -> None:
 
 
 def _calibration(site: Site) -> None:
-    with card("Is it right? Chance said, chance seen"):
+    with judged("Is it right? Chance said, chance seen") as verdict:
         chart = Chart("Reliability of the chance that the model gives each place of a clicked slate",
                       "Known once some slates of the served model were clicked.",
                       "Places of clicked slates, put together by the chance of the click that the live model "
@@ -133,6 +132,8 @@ def _calibration(site: Site) -> None:
         def look() -> None:
             found = figures.calibration(site.pulse.seen.value)
             chart.show(charts.calibration(found), bool(found))
+            known = f"Of {number(sum(b.places for b in found))} places." if found else "Not known yet."
+            say(verdict, None, old(site.pulse) or _heard(site)[1] or known)
         every(look)
 
 

@@ -7,14 +7,15 @@ from typing import Any, NamedTuple, Protocol
 from streamrec.broker import Broker
 from streamrec.clock import Clock, due
 from streamrec.dashboard.login import Login
-from streamrec.dashboard.watch import Source, Watch
+from streamrec.dashboard.watch import Newest, Source, Watch
 from streamrec.errors import InvalidMessage, SetupError
 from streamrec.events import DriftReport, ModelDiff, Recommendation, decode
 from streamrec.metrics import BOARD_PULSE, BOARD_QUALITY, BOARD_SEEN, Board
 from streamrec.registry import VersionRecord
 from streamrec.replay import Read
 
-BEATS, INCREMENTS, REPORTS, LOOK_S = 450, 120, 500, 5.0
+BEATS, INCREMENTS, REPORTS, LOOK_S = 900, 120, 500, 5.0
+KEPT = 50  # versions whose files the registry keeps
 Facts = dict[str, Any]
 
 
@@ -89,14 +90,24 @@ class Site:
         self.asking, self.acts, self.login, self.clock = asking, acts, login, clock
         self.facts: Source[Facts] = Source("redis", facts, {}, 1.0)
         self.pulse: Source[list[Facts]] = Source(
-            "pulse", lambda: board.newest(BOARD_PULSE, BEATS), [], 1.0)
+            "pulse", Newest(board, BOARD_PULSE, BEATS).read, [], 0.25)
         self.quality: Source[list[Facts]] = Source(
-            "quality", lambda: board.newest(BOARD_QUALITY, INCREMENTS), [], 3.0)
-        self.versions: Source[list[VersionRecord]] = Source("versions", records, [], 2.0)
+            "quality", Newest(board, BOARD_QUALITY, INCREMENTS).read, [], 0.5)
+        # A thousand versions with what each changed are megabytes: they are read when there is another.
+        self.versions: Source[list[VersionRecord]] = Source("versions", records, [], 5.0, self.model)
         self.seen: Source[dict[str, list[int]]] = Source(
             "articles", lambda: board.get(BOARD_SEEN) or {}, {}, 5.0)
-        self.lag: Source[dict[str, int]] = Source("kafka", lag, {}, 2.0)
+        self.lag: Source[dict[str, int]] = Source("kafka", lag, {}, 1.0)
         self.reports: Source[list[DriftReport]] = Source("reports", reports.read, [], 1.0)
         redis: list[Any] = [self.facts, self.pulse, self.quality, self.versions, self.seen]
         kafka: list[Any] = [self.lag, self.reports]
         self.watch = Watch(redis, kafka)
+
+    def model(self) -> str | None:
+        """The version that the pointer names."""
+        found: str | None = self.facts.seen.value.get("model", {}).get("version")
+        return found
+
+    def kept(self) -> list[str]:
+        """Versions that can be looked at or gone back to, newest first."""
+        return [v.version for v in reversed(self.versions.seen.value)][:KEPT]

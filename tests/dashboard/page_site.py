@@ -10,17 +10,21 @@ from consumers.dead_letters import DeadLetters
 from streamrec.adapters.memory import MemoryBoard, MemoryFiles, MemoryPointers
 from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import Partition, TopicSpec
+from streamrec.config import Model
 from streamrec.dashboard.asking import DeskAsking
 from streamrec.dashboard.login import Login
 from streamrec.dashboard.mount import mount
 from streamrec.dashboard.site import Acts, ReportLog, Site
 from streamrec.errors import InvalidMessage, RetryLater
 from streamrec.events import DriftReport, Finding, encode
+from streamrec.metrics import BOARD_PULSE
+from streamrec.model.bundle import to_files
+from streamrec.model.network import Recommender
 from streamrec.operate import dlq
 from streamrec.operate.article import article
 from streamrec.registry import Registry, VersionRecord
 from streamrec.web.server import listen, serve
-from tests.web.web_site import WebSite
+from tests.web.web_site import DIM, WebSite
 
 FEEDBACK, REPORTS, GROUP = "w.feedback.v1", "w.drift-reports.v1", "w-dlq-replay"
 
@@ -62,7 +66,6 @@ class PageSite:
             ),
             login=Login("secret", open_to_all=True), clock=self.web.clock,
         )
-        mount(self.web.app, self.site)
 
     def _facts(self) -> dict[str, Any]:
         pointer = self.registry.current()
@@ -75,11 +78,19 @@ class PageSite:
     def publish(self, version: str) -> None:
         """A version, as the trainer does."""
         self.registry.stage("versions", version, {})
+        files = to_files(Recommender.initial(DIM, Model()), {"encoder": "e"})  # to look at, not to serve
+        self.web.serving._fetch._registry.stage("versions", version, files, cursor={})
         old = self.registry.current()
         record = VersionRecord(version=version, parent=old.version, created_at=time.time(), rows=9,
                                learned_until=time.time(), metrics={})
         new = type(old)(version=version, attempt=old.attempt + 1, published_at=time.time())
         self.registry.pointers.move(new, old.attempt, None, record)
+
+    def beat(self, at: float) -> None:
+        """The monitor's only one, so many seconds from now."""
+        counts = {"events": 20, "answers": 20, "slates": {"live": [30, 10]}, "delays_ms": [47, 90]}
+        bins = [[30.0, 3.0, 6.0]] * 10
+        self.board.append(BOARD_PULSE, {"at": time.time() + at, "version": "1", "bins": bins} | counts, 1)
 
     def alarm(self, report_id: str, trigger: Literal["alarm", "period"] = "alarm") -> None:
         """A report of the monitor's, with an alarm and a statistic that is none yet."""
@@ -99,7 +110,8 @@ class PageSite:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """Its address."""
+        """Its address; once in a process, as the library keeps pages globally."""
+        mount(self.web.app, self.site)
         stop, listening = threading.Event(), listen("127.0.0.1", 0)
         thread = threading.Thread(target=serve, args=(self.web.app, listening, stop))
         self.web.desk.start()

@@ -87,14 +87,19 @@ def test_calibration_sums_the_beats_and_leaves_out_what_is_rare() -> None:
 
 
 def test_of_an_update_that_an_alarm_asked_for_is_told_what_became_of_it() -> None:
-    def told(at: float, action: str = "asked for an update") -> str:
+    def told(at: float, action: str = "asked for an update", trigger: str = "drift") -> str:
         report = DriftReport(report_id="r", generated_at=at, trigger="alarm", model_version="1", events=1,
                              findings=[], action=action)
-        return figures.done_about(report, [increment("2", []), increment("3", [], published=False)])
+        increments = [increment("2", []), increment("3", [], published=False)]
+        return figures.done_about(report, [q | {"trigger": trigger} for q in increments])
 
-    assert told(150.0) == "asked for an update: version 2 published"
-    assert told(250.0) == "asked for an update: refused, worse"
+    assert told(150.0) == "asked for an update: version 2 published, upon the alarm"
+    assert told(150.0, trigger="time") == "asked for an update: version 2 published, by the timer"
+    assert told(250.0, trigger="rows") == "asked for an update: refused, worse (by the number of new rows)"
     assert told(301.0) == "asked for an update; none since"
+    held = "no update upon alarms before noon: the pause"
+    assert told(150.0, held, "time") == f"{held}; since then: version 2 published, by the timer"
+    assert told(301.0, held) == f"{held}; none since"
     assert told(150.0, "") == "" and told(150.0, "none: no update mends this") == "none: no update mends this"
 
 

@@ -49,6 +49,25 @@ def said(t: Tab, title: str) -> str:
     return t.page.get_by_role("region", name=title).get_by_role("status").first.inner_text()
 
 
+def test_what_a_monitor_that_is_gone_said_last_is_not_shown_as_of_now(
+    t: Tab, there: tuple[PageSite, str]
+) -> None:
+    def value(name: str) -> str:
+        return t.page.get_by_label(name, exact=True).inner_text()
+
+    site = there[0]
+    site.beat(0.0)
+    t.open("/dashboard/")
+    wait_until(lambda: value("events/s") != "-", 20, "the monitor speaks")
+    assert value("click to list, p50") == "47 ms" and said(t, "Is it fresh?").startswith(("Yes.", "No model"))
+    site.beat(-600.0)
+    silent = "Not known now: the monitor last spoke 10 min ago."
+    for title in ("Is it fresh?", "Is it right? Clicks per slate", "Is it right? Chance said"):
+        wait_until(lambda title=title: said(t, title) == silent, 20, f"{title} says that it is not known")
+    assert {value(n) for n in ("events/s", "answers/s", "click to list, p50", "click to list, p99")} == {"-"}
+    assert "streamrec monitor" in said(t, "Is it alive?") and value("dead letters") != "-"
+
+
 @pytest.mark.parametrize(("page", "box", "field"), [("reader", "Reader's id", "user"),
                                                     ("article", "Article's id", "item")])
 def test_an_id_and_enter_lead_to_its_page(t: Tab, page: str, box: str, field: str) -> None:
@@ -57,6 +76,30 @@ def test_an_id_and_enter_lead_to_its_page(t: Tab, page: str, box: str, field: st
     t.page.get_by_label(box).press("Enter")
     t.page.wait_for_url(f"{t.base}/dashboard/{page}?{field}=a%2F1+%C3%B6%26x")
     t.page.get_by_text("Nothing is known of this reader." if page == "reader" else "is live").wait_for()
+
+
+def test_each_kept_version_can_be_asked_what_it_would_have_said_and_by_the_keyboard(
+    t: Tab, there: tuple[PageSite, str]
+) -> None:
+    site, title = there[0], "What others would have said"
+    names = [str(n) for n in range(11, 18)]
+    for version in names:
+        site.publish(version)
+    wait_until(lambda: set(names) <= set(site.site.kept()), 20, "the pages know of all")
+    n = len(site.site.kept())
+    t.open("/dashboard/reader?user=somebody")
+    wait_until(lambda: f"the newest 4 of {n} are told" in said(t, title), 20, "it says that there are more")
+    tables = t.page.get_by_role("region", name="Table: by, the same as now")
+    rows = tables.first.get_by_role("row").all_inner_texts()
+    assert [r.split("\t")[0] for r in rows][3:] == [f"version {v}" for v in names[:2:-1]]
+    box = t.page.get_by_role("combobox", name="another version")
+    box.focus()
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        t.page.keyboard.press(key)
+        t.page.wait_for_timeout(300)
+    wait_until(lambda: tables.count() == 2, 20, "it has been asked")
+    name, shared, first = tables.last.get_by_role("row").last.inner_text().split("\t")
+    assert name.removeprefix("version ") in names[:3] and shared.endswith("of 9") and "Title a" in first
 
 
 def test_a_point_of_the_timeline_leads_to_its_report(t: Tab, there: tuple[PageSite, str]) -> None:

@@ -4,17 +4,20 @@ import threading
 
 import pytest
 
-from schedulers.monitor import COMMIT_S, MonitorProcess
+from schedulers.monitor import COMMIT_S, MonitorProcess, held_back
+from schedulers.trigger import DAY_S, drift_asks
 from streamrec.adapters.memory import MemoryBoard
 from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import Partition, TopicSpec
 from streamrec.clock import ManualClock
-from streamrec.config import Monitor
+from streamrec.config import Monitor, Trainer
 from streamrec.drift.contributors import Published
 from streamrec.drift.monitor import DriftMonitor
+from streamrec.drift.said import when
 from streamrec.errors import RetryLater
 from streamrec.events import DriftReport, Feedback, decode, encode
-from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, BOARD_QUALITY, PAUSED
+from streamrec.metrics import BOARD_ALARM, BOARD_DRIFT, BOARD_DRIFT_TAKEN, BOARD_QUALITY, PAUSED
+from streamrec.registry import Pointer
 
 FEEDBACK, REPORTS, GROUP = "x.feedback.v1", "x.drift-reports.v1", "x-monitor"
 
@@ -35,10 +38,10 @@ class Shop:
             publisher.send(FEEDBACK, b"u", encode(event))
         self.sent += n
 
-    def monitor(self, updates: bool = True) -> MonitorProcess:
+    def monitor(self, updates: bool = True, limits: Trainer | None = None) -> MonitorProcess:
         return MonitorProcess(
             DriftMonitor(Monitor(period_s=10.0, window=50)), self.broker.subscribe([FEEDBACK], GROUP),
-            self.broker.publisher(), self.board, self.clock, REPORTS, self.tell, updates,
+            self.broker.publisher(), self.board, self.clock, REPORTS, self.tell, updates, limits,
         )
 
     def tell(self, monitor: DriftMonitor) -> None:
@@ -141,6 +144,34 @@ def test_where_updates_upon_drift_are_off_none_is_said_to_be_asked_for(shop: Sho
         monitor.turn()
     (report,) = shop.reports()
     assert report.trigger == "alarm" and "STREAMREC_TRAINER__DRIFT_PER_DAY=0" in report.action
+
+
+def test_an_alarm_whose_update_the_pause_holds_back_says_so_and_until_when(shop: Shop) -> None:
+    taken = shop.clock.now() - 100.0
+    shop.board.put(BOARD_DRIFT_TAKEN, [taken])
+    monitor = shop.monitor(limits=Trainer(drift_every_s=900.0))
+    for item in "ab":
+        shop.clicks(200, item)
+        monitor.turn()
+    (report,) = shop.reports()
+    assert report.trigger == "alarm" and report.action == (
+        f"no update upon alarms before {when(taken + 900.0)} UTC: the pause after the last one "
+        "(STREAMREC_TRAINER__DRIFT_EVERY_S)")
+    assert shop.board.get(BOARD_ALARM)["at"] == report.generated_at, "the trainer answers it after the pause"
+
+
+def test_an_update_is_said_to_be_held_back_until_the_trainer_would_take_one() -> None:
+    s, now = Trainer(drift_every_s=900.0, drift_per_day=2), 1_000_000.0
+    assert held_back([], now, s) == held_back([now - 900.0], now, s) == held_back([now - DAY_S], now, s) == ""
+    assert held_back([], now, Trainer(drift_per_day=0)) == "", "there are none to be held back"
+    for ago, until, whose in (([5_000.0, 100.0], now - 5_000.0 + DAY_S, "PER_DAY"),
+                              ([DAY_S - 10.0, 100.0], now + 800.0, "EVERY_S"),
+                              ([9_000.0, 5_000.0, 1_000.0], now - 5_000.0 + DAY_S, "PER_DAY")):
+        taken = [now - seconds for seconds in ago]
+        told = held_back(taken, now, s)
+        assert f"before {when(until)} UTC" in told and whose in told
+        early, then = (drift_asks(at, now, Pointer(), taken, s) for at in (until - 0.1, until))
+        assert then and not early
 
 
 def test_a_shift_that_goes_on_is_told_at_once_when_it_begins_and_then_by_the_period(shop: Shop) -> None:
