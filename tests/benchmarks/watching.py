@@ -70,7 +70,7 @@ def _articles(monitor: DriftMonitor) -> None:
 
 def _page() -> float:
     """Everything that is computed and sent if all has changed, with as much kept as is ever kept."""
-    beats = [_beat(float(2 * i)) for i in range(BEATS)]
+    beats = [_beat(float(i)) for i in range(BEATS)]
     increments = [_increment(i + 1) for i in range(INCREMENTS)]
     reports = [_report(float(i)) for i in range(REPORTS)]
     records = [VersionRecord(version=str(i + 1), parent=None, created_at=float(i), rows=9, learned_until=0.0,
