@@ -260,10 +260,10 @@ ASKED = "asked for an update"  # the action of a report whose alarms learning ma
 
 class DriftReport(Struct, kw_only=True, frozen=True):
     """`<prefix>.drift-reports.v1`: one report at each alarm and each period. `action`: what was done about
-    it, or what holds the update back; the trainer decides whether one that an alarm asks for is due. `quality`: click rate and
-    calibration error (expected, of the chances within a slate) of the served model, and NDCG@10 on rows not
-    seen yet of it and its controls, now and before (names ending in `_before`): with an alarm, when what
-    it tells of had not begun, if that is known; else at the last report."""
+    it, or what holds the update back; the trainer decides whether one that an alarm asks for is due.
+    `quality`: click rate and calibration error (expected, of the chances within a slate) of the served model,
+    and NDCG@10 on rows not seen yet of it and its controls, now and before (names ending in `_before`): with
+    an alarm, when what it tells of had not begun, if that is known; else at the last report."""
 
     report_id: str
     generated_at: float
