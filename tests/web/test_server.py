@@ -56,14 +56,17 @@ def there(port: int) -> bool:
 def test_all_that_it_logs_is_lines_of_json() -> None:
     process = subprocess.Popen([sys.executable, "-c", SERVING], stdin=subprocess.PIPE, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout
-    port = int(process.stdout.readline())
-    wait_until(lambda: there(port), 20, "it listens")
-    for sent in (b"rubbish\r\n\r\n", b"GET /broken HTTP/1.1\r\nhost: x\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", port), 10) as connection:
-            connection.sendall(sent)
-            assert connection.recv(1000)
-    _, said = process.communicate("\n", timeout=20)
+    try:
+        assert process.stdout
+        port = int(process.stdout.readline())
+        wait_until(lambda: there(port), 20, "it listens")
+        for sent in (b"rubbish\r\n\r\n", b"GET /broken HTTP/1.1\r\nhost: x\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                connection.sendall(sent)
+                assert connection.recv(1000)
+        _, said = process.communicate("\n", timeout=20)
+    finally:
+        process.kill()
     lines = [json.loads(line) for line in said.splitlines()]
     assert any("Invalid HTTP request" in line["event"] for line in lines)
     assert any("ZeroDivisionError: of a page" in line.get("exception", "") for line in lines)
