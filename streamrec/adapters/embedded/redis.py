@@ -14,6 +14,8 @@ from streamrec.errors import SetupError
 SELDOM_REWRITTEN = (
     "--rdbcompression", "no", "--auto-aof-rewrite-percentage", "200", "--auto-aof-rewrite-min-size", "256mb",
 )
+# Each command of a script is timed for statistics that nobody asks for.
+UNWATCHED = ("--latency-tracking", "no")
 
 
 def binary() -> str:
@@ -70,7 +72,7 @@ class EmbeddedRedis(Server):
         return [
             binary(), "--port", str(self.port), "--bind", ports.HOST, "--dir", str(self.folder),
             "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-            "--maxmemory-policy", "noeviction", *SELDOM_REWRITTEN, *self.extra,
+            "--maxmemory-policy", "noeviction", *SELDOM_REWRITTEN, *UNWATCHED, *self.extra,
         ]
 
     def _answers(self) -> bool:
