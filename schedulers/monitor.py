@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from schedulers import telling
-from schedulers.trigger import DAY_S, drift_asks, of_a_day
+from schedulers.trigger import DAY_S, held, of_a_day
 from streamrec import logs
 from streamrec.broker import Partition, Publisher, Record, Subscription, look
 from streamrec.clock import Clock, due
@@ -30,7 +30,6 @@ from streamrec.metrics import (
     Board,
     Waits,
 )
-from streamrec.registry import Pointer
 
 log = logs.get(__name__)
 COMMIT_S = 2.0
@@ -48,7 +47,7 @@ NEWEST = 20  # increments looked at, for those that are new
 def held_back(taken: Sequence[float], now: float, s: Trainer) -> str:
     """Why an alarm of `now` gets no update of its own yet, and until when, or nothing; `taken`: times of the
     updates upon alarms. The trainer decides by the same."""
-    if not s.drift_per_day or drift_asks(now, now, Pointer(), taken, s):
+    if not s.drift_per_day or not held(taken, now, s):
         return ""
     today = of_a_day(taken, now)
     pause = today[-1] + s.drift_every_s
@@ -60,18 +59,18 @@ class MonitorProcess:
     """Feeds the detectors from the topics and publishes what they find.
 
     Undecodable messages are the collector's to dead-letter; here they are passed over.
-    `follow` tells the monitor of articles, encoder and model, whatever is new since its last call; `updates`:
-    whether the trainer may be asked for any; `limits`: how often, as the trainer has it.
+    `follow` tells the monitor of articles, encoder and model, whatever is new since its last call; `limits`:
+    how often the trainer may be asked for an update, as it has that.
     """
 
     def __init__(
         self, monitor: DriftMonitor, subscription: Subscription, publisher: Publisher,
         board: Board, clock: Clock, reports_topic: str,
-        follow: Callable[[DriftMonitor], None], updates: bool = True, limits: Trainer | None = None,
+        follow: Callable[[DriftMonitor], None], limits: Trainer,
     ) -> None:
         self._monitor, self._subscription, self._publisher = monitor, subscription, publisher
         self._board, self._clock, self._topic = board, clock, reports_topic
-        self._follow_site, self._updates, self._limits = follow, updates, limits
+        self._follow_site, self._limits = follow, limits
         self._followed_at = self._committed_at = self._beat_at = self._seen_at = self._tried_at = 0.0
         self._judged_at: float | None = None  # of the newest increment that the monitor knows
         self._done: dict[Partition, int] = {}
@@ -185,10 +184,9 @@ class MonitorProcess:
 
     def _asks(self, now: float) -> str:
         """What comes of an alarm that learning may answer. Raises RetryLater."""
-        if not self._updates:
+        if not self._limits.drift_per_day:
             return OFF
-        taken = self._board.get(BOARD_DRIFT_TAKEN) or []
-        return (held_back(taken, now, self._limits) if self._limits else "") or ASKED
+        return held_back(self._board.get(BOARD_DRIFT_TAKEN) or [], now, self._limits) or ASKED
 
     def _send(self) -> None:
         """Send what is owed."""

@@ -37,12 +37,15 @@ def drift_asks(
     now: float, alarm_at: float, pointer: Pointer, taken: Sequence[float], s: Trainer
 ) -> bool:
     """Whether an alarm of `alarm_at` (epoch s) is still to be answered at `now`. An alarm older than the last
-    increment has been answered by it, and alarms make no storm of updates: one in `drift_every_s`,
-    `drift_per_day` a day, of which `taken` are the times."""
+    increment has been answered by it, and alarms make no storm of updates; `taken`: see `held`."""
+    return alarm_at > pointer.last_attempt_at and not held(taken, now, s)
+
+
+def held(taken: Sequence[float], now: float, s: Trainer) -> bool:
+    """Whether updates upon alarms have to wait: one in `drift_every_s`, `drift_per_day` a day, of which
+    `taken` are the times."""
     today = of_a_day(taken, now)
-    if alarm_at <= pointer.last_attempt_at or len(today) >= s.drift_per_day:
-        return False
-    return not today or due(now, today[-1], s.drift_every_s)
+    return len(today) >= s.drift_per_day or bool(today and not due(now, today[-1], s.drift_every_s))
 
 
 def of_a_day(taken: Sequence[float], now: float) -> list[float]:

@@ -118,10 +118,7 @@ class Values:
         for at, items, values, known in self._newest:
             halves[at >= since] += [_Value(i, x, known) for i, x in zip(items, values, strict=True)]
         seen = [v.item for v in halves[1]]
-
-        def topic(item: str) -> str:
-            found = about(item)
-            return found.topic if found else ""
+        topic = topic_by(about)
         topics = [replace(c, examples=titles([i for i in seen if topic(i) == c.name], about))
                   for c in _moved("topic", halves, lambda v: topic(v.item)) if c.name][:TOPICS]
         articles = [replace(c, examples=titles([c.name], about))
@@ -160,6 +157,11 @@ def _by_name(values: Iterable[_Value], name: Callable[[_Value], str]) -> dict[st
 def _halves(newest: Iterable[T]) -> tuple[list[T], list[T]]:
     every = list(newest)
     return every[: len(every) // 2], every[len(every) // 2 :]
+
+
+def topic_by(about: About) -> Callable[[str], str]:
+    """The topic of an article; empty if nobody knows it."""
+    return lambda item: found.topic if (found := about(item)) else ""
 
 
 def titles(items: Sequence[str], about: About) -> list[str]:

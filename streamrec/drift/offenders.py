@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from streamrec.drift.contributors import EXAMPLES, About, titles
+from streamrec.drift.contributors import EXAMPLES, About, titles, topic_by
 from streamrec.events import Contributor, Finding
 
 
@@ -44,12 +44,9 @@ class Offenders:
         since = finding.first_seen or 0.0
         before = [o for o in self._newest if o.at < since]
         after = [o for o in reversed(self._newest) if o.at >= since]
-
-        def topic(o: Offender) -> str:
-            found = about(o.item)
-            return found.topic if found else ""
-        topics = [replace(c, examples=titles([o.item for o in after if topic(o) == c.name], about))
-                  for c in _most("topic", before, after, topic)]
+        topic = topic_by(about)
+        topics = [replace(c, examples=titles([o.item for o in after if topic(o.item) == c.name], about))
+                  for c in _most("topic", before, after, lambda o: topic(o.item))]
         articles = [replace(c, examples=titles([c.name], about))
                     for c in _most("article", before, after, lambda o: o.item)]
         return replace(finding, contributors=[

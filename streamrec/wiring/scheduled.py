@@ -58,7 +58,7 @@ def run_monitor(settings: Settings, stop: threading.Event) -> None:
     publisher = p.broker.publisher()
     process = MonitorProcess(
         DriftMonitor(settings.monitor), subscription, publisher, p.board, p.clock,
-        p.names.topic("drift-reports"), follower.tell, settings.trainer.drift_per_day > 0, settings.trainer,
+        p.names.topic("drift-reports"), follower.tell, settings.trainer,
     )
     process.run(stop)
     publisher.close()

@@ -130,8 +130,9 @@ class _Site:
         """With what the same model told the same reader before: nobody reads anything meanwhile."""
         model = self.made.get(answer.model_version)
         for item in answer.items if model is not None else ():
-            before = self._scores.setdefault((answer.user_id, model, item.item_id), item.score)
-            self.compared += before is not item.score
+            key = answer.user_id, model, item.item_id
+            self.compared += key in self._scores
+            before = self._scores.setdefault(key, item.score)
             if abs(before - item.score) > ALIKE:
                 self.torn.append(f"{answer.user_id} {item.item_id}, model {model}: {before} and {item.score}")
 
@@ -211,8 +212,9 @@ def swapping(parts: Parts, told: dict[str, int]) -> Iterator[None]:
 
     def run() -> None:
         for n, files in cycle(made):
-            told[parts.registry.new_name()] = n
-            _publish_model(parts, files, [*told][-1])
+            name = parts.registry.new_name()
+            told[name] = n
+            _publish_model(parts, files, name)
             if stop.wait(1.0):
                 return
 

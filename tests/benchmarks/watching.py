@@ -11,7 +11,7 @@ from streamrec.adapters.memory import MemoryBoard
 from streamrec.adapters.memory_broker import MemoryBroker
 from streamrec.broker import TopicSpec
 from streamrec.clock import SystemClock
-from streamrec.config import Monitor
+from streamrec.config import Monitor, Trainer
 from streamrec.dashboard import charts, figures
 from streamrec.dashboard.site import BEATS, INCREMENTS, REPORTS
 from streamrec.drift.contributors import Published
@@ -45,7 +45,8 @@ def _monitor(events: list[Feedback]) -> float:
         publisher.send(FEEDBACK, None, encode(replace(event, recommendation_id=f"r{visit}")))
     subscription = broker.subscribe([FEEDBACK, ANSWERS], "b", "earliest")
     process = MonitorProcess(
-        DriftMonitor(Monitor()), subscription, broker.publisher(), board, SystemClock(), REPORT, _articles
+        DriftMonitor(Monitor()), subscription, broker.publisher(), board, SystemClock(), REPORT, _articles,
+        Trainer(),
     )
     began = time.process_time()
     process.turn()

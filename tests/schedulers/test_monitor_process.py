@@ -1,6 +1,7 @@
 """The monitor's place in the topics: kept over a restart, and not lost to a rebalance."""
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -38,10 +39,10 @@ class Shop:
             publisher.send(FEEDBACK, b"u", encode(event))
         self.sent += n
 
-    def monitor(self, updates: bool = True, limits: Trainer | None = None) -> MonitorProcess:
+    def monitor(self, **limits: Any) -> MonitorProcess:
         return MonitorProcess(
             DriftMonitor(Monitor(period_s=10.0, window=50)), self.broker.subscribe([FEEDBACK], GROUP),
-            self.broker.publisher(), self.board, self.clock, REPORTS, self.tell, updates, limits,
+            self.broker.publisher(), self.board, self.clock, REPORTS, self.tell, Trainer(**limits),
         )
 
     def tell(self, monitor: DriftMonitor) -> None:
@@ -138,7 +139,7 @@ def test_an_alarm_asks_for_an_update_and_the_report_says_so(shop: Shop) -> None:
 
 
 def test_where_updates_upon_drift_are_off_none_is_said_to_be_asked_for(shop: Shop) -> None:
-    monitor = shop.monitor(updates=False)
+    monitor = shop.monitor(drift_per_day=0)
     for item in "ab":
         shop.clicks(200, item)
         monitor.turn()
@@ -149,7 +150,7 @@ def test_where_updates_upon_drift_are_off_none_is_said_to_be_asked_for(shop: Sho
 def test_an_alarm_whose_update_the_pause_holds_back_says_so_and_until_when(shop: Shop) -> None:
     taken = shop.clock.now() - 100.0
     shop.board.put(BOARD_DRIFT_TAKEN, [taken])
-    monitor = shop.monitor(limits=Trainer(drift_every_s=900.0))
+    monitor = shop.monitor(drift_every_s=900.0)
     for item in "ab":
         shop.clicks(200, item)
         monitor.turn()
